@@ -1,0 +1,112 @@
+"""
+The errors of the program. Each class knows its exit code (contract: "Exit codes").
+
+TrafficAggrError                1    something failed
+├── StateError                  1    a state file cannot be read or written
+├── StepError                   1    drop, stage or load failed
+├── ImpalaError                 1    Impala could not be brought up to date
+│   ├── ImpalaRejectedError     1    it answered, and refuses the statement: not retried
+│   ├── ImpalaUnavailableError  1    it did not answer in the attempts and time allowed
+│   └── ImpalaMismatchError     1    its rows or usage differ from Spark's after the load
+├── InputError                  2    bad arguments or surroundings; nothing was touched
+│   ├── ConfigError             2
+│   ├── PartitionListError      2
+│   ├── TableError              2    a table, column or privilege is missing
+│   └── StatusFlagError         2    the flag in the status file is not 0..3
+├── GuardError                  3    a guard refused; old data is in place
+│   └── ReconciliationError     3    control totals differ before publishing
+├── LockHeldError              75    another run holds the lock; nothing was touched
+└── Interrupted           130/143    stopped by SIGINT or SIGTERM
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+class TrafficAggrError(Exception):
+    """
+    Base of every error that an operator sees, as one line: what happened, then what to do.
+
+    ``hint`` is the second half: the thing to mend or the command to run next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class StateError(TrafficAggrError):
+    """A state file is unreadable, damaged or cannot be written."""
+
+
+class StepError(TrafficAggrError):
+    """A step of the run failed."""
+
+
+class ImpalaError(TrafficAggrError):
+    """Impala could not be brought up to date."""
+
+
+class ImpalaRejectedError(ImpalaError):
+    """Impala refused the statement: syntax, privileges, no such table."""
+
+
+class ImpalaUnavailableError(ImpalaError):
+    """No coordinator answered within the attempts and the time allowed."""
+
+
+class ImpalaMismatchError(ImpalaError):
+    """Impala's own rows or usage differ from what was loaded."""
+
+
+class InputError(TrafficAggrError):
+    """Something given to the run is wrong; nothing was touched."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """The configuration is wrong."""
+
+
+class PartitionListError(InputError):
+    """The partition list is wrong, empty or too long."""
+
+
+class TableError(InputError):
+    """A table, a column or a privilege is missing or not as required."""
+
+
+class StatusFlagError(InputError):
+    """The step flag in the status file is not one of 0, 1, 2, 3."""
+
+
+class GuardError(TrafficAggrError):
+    """A guard refused the run before anything was published."""
+
+    exit_code = 3
+
+
+class ReconciliationError(GuardError):
+    """The control totals of two stages differ before publishing."""
+
+
+class LockHeldError(TrafficAggrError):
+    """Another run holds the lock, or its JVM still lives."""
+
+    exit_code = 75
+
+
+class Interrupted(TrafficAggrError):
+    """The run was stopped by a signal."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
