@@ -22,6 +22,7 @@ TrafficAggrError                1    something failed
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 
 class TrafficAggrError(Exception):
@@ -51,7 +52,13 @@ class StepError(TrafficAggrError):
 
 
 class ImpalaError(TrafficAggrError):
-    """Impala could not be brought up to date."""
+    """
+    Impala could not be brought up to date.
+
+    ``sent`` holds the statements sent until then, as ``impala_refresh.SentStatement``.
+    """
+
+    sent: tuple[Any, ...] = ()
 
 
 class ImpalaRejectedError(ImpalaError):

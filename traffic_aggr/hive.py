@@ -1,0 +1,262 @@
+"""
+Tables in the Hive metastore, through Spark's catalog: what they are, and changes to their partitions.
+
+Every drop here is of metadata alone. A drop that could delete files (managed tables; external ones with
+``external.table.purge``, which a Hive 3 metastore honours) goes through Spark's session catalog with
+``retainData``; others are plain SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from pyspark.sql.types import StructType
+
+from traffic_aggr import sql
+from traffic_aggr.errors import PartitionListError
+from traffic_aggr.layout import PARQUET_SERDE, Placement, RowFormat, normal
+from traffic_aggr.partitions import Partition
+from traffic_aggr.sql import TableName
+from traffic_aggr.tables import PARTITION_COLUMN, Column
+
+if TYPE_CHECKING:
+    from py4j.java_gateway import JavaObject
+    from pyspark.sql import DataFrame, SparkSession
+
+_PROPERTIES_NOT_COPIED = ("external", "external.table.purge", "transient_lastddltime", "numfiles", "numrows")
+_PREFIXES_NOT_COPIED = ("spark.sql.", "totalsize", "rawdatasize", "column_stats", "impala.", "stats_", "discover.")
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What the metastore says of a table. ``columns`` are (name, type), those it is partitioned by included."""
+
+    name: TableName
+    kind: str
+    provider: str
+    location: str
+    columns: tuple[tuple[str, str], ...]
+    partition_columns: tuple[str, ...]
+    row_format: RowFormat
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_managed(self) -> bool:
+        return self.kind == "MANAGED"
+
+    @property
+    def may_delete_files(self) -> bool:
+        """Whether a plain DROP PARTITION could delete files."""
+        return self.is_managed or self.properties.get("external.table.purge", "").lower() == "true"
+
+    @property
+    def foreign(self) -> Optional[str]:
+        """Why the job must not write to the table, or None."""
+        if self.kind == "VIEW":
+            return "it is a view"
+        if self.properties.get("transactional", "").lower() == "true":
+            return "it is an ACID table"
+        if self.provider not in ("hive", "parquet") or "storage_handler" in self.properties:
+            return f"it is no plain Hive table but {self.properties.get('storage_handler', self.provider)}"
+        return None
+
+    @property
+    def own_properties(self) -> dict[str, str]:
+        """The table properties that say how its files are written; statistics and ownership left out."""
+        return {
+            key: value
+            for key, value in self.properties.items()
+            if key.lower() not in _PROPERTIES_NOT_COPIED and not key.lower().startswith(_PREFIXES_NOT_COPIED)
+        }
+
+
+class HiveCatalog:
+    """The metastore as one Spark session sees it."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+        self._catalog = spark._jsparkSession.sharedState().externalCatalog()
+
+    def facts(self, name: TableName) -> Optional[TableFacts]:
+        """What the table is, or None where there is none."""
+        if not self._catalog.databaseExists(name.database) or not self._catalog.tableExists(name.database, name.name):
+            return None
+        table = self._catalog.getTable(name.database, name.name)
+        schema = StructType.fromJson(json.loads(table.schema().json()))
+        provider = table.provider()
+        location = table.storage().locationUri()
+        return TableFacts(
+            name=name,
+            kind=table.tableType().name(),
+            provider=provider.get() if provider.isDefined() else "hive",
+            location=normal(location.get().toString()) if location.isDefined() else "",
+            columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
+            partition_columns=tuple(table.partitionColumnNames().mkString(",").split(",")) if schema.fields else (),
+            row_format=self.row_format(table.storage(), table.provider()),
+            properties=self.python_map(table.properties()),
+        )
+
+    def default_location(self, name: TableName) -> str:
+        """Where the job makes a table that is missing: under its database's directory."""
+        database = self._catalog.getDatabase(name.database)
+        return f"{normal(database.locationUri().toString())}/{name.name}"
+
+    def row_format(self, storage: JavaObject, provider: Optional[JavaObject] = None) -> RowFormat:
+        """The row format of a table's or partition's storage."""
+        if provider is not None and provider.isDefined() and provider.get() == "parquet":
+            return RowFormat(PARQUET_SERDE, "", "")
+        return RowFormat(
+            serde=_text(storage.serde()),
+            input_format=_text(storage.inputFormat()),
+            output_format=_text(storage.outputFormat()),
+            serde_properties=self.python_map(storage.properties()),
+        )
+
+    def python_map(self, scala_map: JavaObject) -> dict[str, str]:
+        return dict(self._jvm.org.apache.spark.api.java.JavaUtils.mapAsSerializableJavaMap(scala_map))
+
+    @property
+    def _jvm(self) -> Any:
+        jvm = self.spark.sparkContext._jvm
+        assert jvm is not None
+        return jvm
+
+    def table(self, facts: TableFacts) -> HiveTable:
+        return HiveTable(self, facts)
+
+    def create_partitioned(
+        self,
+        name: TableName,
+        columns: Sequence[Column],
+        location: str,
+        like: Optional[TableFacts] = None,
+    ) -> TableFacts:
+        """An external table partitioned by day: Parquet, or in the format of ``like``, statistics left out."""
+        self.spark.sql(
+            sql.create_external_table(
+                name,
+                columns,
+                location,
+                row_format=like.row_format if like else None,
+                properties=like.own_properties if like else None,
+            )
+        )
+        facts = self.facts(name)
+        assert facts is not None
+        return facts
+
+
+class HiveTable:
+    """The partitions of one table: where they are, and metadata changes to them. Files are never touched."""
+
+    def __init__(self, catalog: HiveCatalog, facts: TableFacts) -> None:
+        self.facts = facts
+        self.name = facts.name
+        self._owner = catalog
+        self._spark = catalog.spark
+        self._catalog = catalog._catalog
+        self._jvm = catalog._jvm
+
+    def home(self, partition: Partition) -> str:
+        """The standard directory of a partition."""
+        return f"{self.facts.location}/{partition.directory}"
+
+    def rows(self) -> DataFrame:
+        """The table as it is now, read anew."""
+        self._spark.catalog.refreshTable(self.name.quoted)
+        return self._spark.table(self.name.quoted)
+
+    def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
+        """Those of ``wanted`` that are there, and where their data are."""
+        return {partition: self._placement(found) for partition, found in self._listed().items() if partition in wanted}
+
+    def all_partitions(self) -> list[Partition]:
+        """Every partition of the table that is a day."""
+        return list(self._listed())
+
+    def _listed(self) -> dict[Partition, JavaObject]:
+        listed = self._catalog.listPartitions(self.name.database, self.name.name, self._jvm.scala.Option.empty())
+        found = {}
+        for index in range(listed.size()):
+            each = listed.apply(index)
+            try:
+                found[Partition(each.spec().apply(PARTITION_COLUMN))] = each
+            except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched
+                continue
+        return found
+
+    def _placement(self, found: JavaObject) -> Placement:
+        storage = found.storage()
+        if self.facts.provider != "hive":
+            return Placement(normal(found.location().toString()))
+        row_format = self._owner.row_format(storage)
+        differs = row_format != self.facts.row_format
+        return Placement(normal(found.location().toString()), row_format if differs else None)
+
+    def drop(self, partitions: Sequence[Partition]) -> None:
+        """Removes the metadata of those that are there; their files stay."""
+        for batch in sql.batches(partitions):
+            if self.facts.may_delete_files:
+                self._drop_retaining_data(batch)
+            else:
+                self._spark.sql(sql.drop_partitions(self.name, batch))
+
+    def _drop_retaining_data(self, partitions: Sequence[Partition]) -> None:
+        identifier = self._jvm.org.apache.spark.sql.catalyst.TableIdentifier(
+            self.name.name, self._jvm.scala.Option.apply(self.name.database)
+        )
+        ignore_missing, purge, retain_data = True, False, True
+        self._spark._jsparkSession.sessionState().catalog().dropPartitions(
+            identifier, self._scala_seq(map(self._spec, partitions)), ignore_missing, purge, retain_data
+        )
+
+    def add(self, placements: Mapping[Partition, Placement]) -> None:
+        """Adds those that are not there, each in its own row format where it had one."""
+        plain = [partition for partition, where in placements.items() if where.row_format is None]
+        for batch in sql.batches(plain):
+            locations = {partition: placements[partition].location for partition in batch}
+            self._spark.sql(sql.add_partitions(self.name, locations))
+        special = [partition for partition in placements if partition not in plain]
+        if special:
+            made = self._scala_seq(self._catalog_partition(each, placements[each]) for each in special)
+            self._catalog.createPartitions(self.name.database, self.name.name, made, True)
+
+    def _catalog_partition(self, partition: Partition, placement: Placement) -> JavaObject:
+        catalog = self._jvm.org.apache.spark.sql.catalyst.catalog
+        option = self._jvm.scala.Option
+        row_format = placement.row_format
+        assert row_format is not None
+        storage = catalog.CatalogStorageFormat(
+            option.apply(self._jvm.java.net.URI(placement.location)),
+            option.apply(row_format.input_format),
+            option.apply(row_format.output_format),
+            option.apply(row_format.serde),
+            False,
+            self._scala_map(row_format.serde_properties),
+        )
+        never = -1
+        return catalog.CatalogTablePartition(
+            self._spec(partition), storage, self._scala_map({}), never, never, option.empty()
+        )
+
+    def _spec(self, partition: Partition) -> JavaObject:
+        return self._scala_map({PARTITION_COLUMN: str(partition)})
+
+    def _scala_map(self, values: Mapping[str, str]) -> JavaObject:
+        java_map = self._jvm.java.util.HashMap()
+        for key, value in values.items():
+            java_map.put(key, value)
+        return self._jvm.org.apache.spark.api.python.PythonUtils.toScalaMap(java_map)
+
+    def _scala_seq(self, values: Any) -> JavaObject:
+        java_list = self._jvm.java.util.ArrayList()
+        for value in values:
+            java_list.add(value)
+        return self._jvm.org.apache.spark.api.python.PythonUtils.toSeq(java_list)
+
+
+def _text(option: JavaObject) -> str:
+    return str(option.get()) if option.isDefined() else ""

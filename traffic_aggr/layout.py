@@ -1,0 +1,96 @@
+"""
+Where a partition's data lie and in which format: plain facts that the metastore and the run record share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Optional
+
+RUN_ROOT = ".traffic_aggr"
+"""Hidden directory under a table's root that holds the run directories: same file system, quota and encryption zone."""
+
+PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+TEXT_SERDE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """How rows are laid out in files: the serde, its properties, and the file formats."""
+
+    serde: str
+    input_format: str
+    output_format: str
+    serde_properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_parquet(self) -> bool:
+        return self.serde == PARQUET_SERDE
+
+    @property
+    def is_delimited_text(self) -> bool:
+        return self.serde == TEXT_SERDE
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A partition's directory; ``row_format`` only where it is another one than the table's."""
+
+    location: str
+    row_format: Optional[RowFormat] = None
+
+
+def normal(location: str) -> str:
+    """One spelling for each directory: ``file:///a/``, ``file:/a`` and ``/a`` are the same place."""
+    if location.startswith("/"):
+        location = f"file:{location}"
+    scheme, separator, rest = location.partition(":")
+    if scheme == "file":
+        rest = "/" + rest.lstrip("/")
+    return f"{scheme}{separator}{rest}".rstrip("/")
+
+
+def run_directory(table_root: str, run_id: str) -> str:
+    """The directory of one run under a table's root."""
+    return f"{table_root.rstrip('/')}/{RUN_ROOT}/{run_id}"
+
+
+@dataclass(frozen=True)
+class TextHazards:
+    """What a delimited text table could not hold: ``characters`` in a value, or a value equal to ``null_markers``."""
+
+    characters: str
+    null_markers: tuple[str, ...]
+
+
+def text_hazards(row_formats: Iterable[RowFormat]) -> TextHazards:
+    """
+    The hazards of all delimited text among ``row_formats`` (domain.md: a delimiter in a value shifts every column).
+
+    A table's ``escape.delim`` makes its field delimiter safe, and a NULL marker that holds the escape.
+    """
+    characters: dict[str, None] = {}
+    null_markers: dict[str, None] = {}
+    for row_format in row_formats:
+        if not row_format.is_delimited_text:
+            continue
+        properties = row_format.serde_properties
+        escape = properties.get("escape.delim", "")
+        if not escape:
+            default = properties.get("serialization.format", "\x01")
+            characters[_delimiter(properties.get("field.delim", default))] = None
+        if not escape or properties.get("serialization.escape.crlf", "").lower() != "true":
+            characters.update(dict.fromkeys("\n\r"))
+        marker = properties.get("serialization.null.format", r"\N")
+        if not escape or escape[0] not in marker:
+            null_markers[marker] = None
+    return TextHazards("".join(characters), tuple(null_markers))
+
+
+def _delimiter(text: str) -> str:
+    """LazySimpleSerDe takes a number as a byte value, and else the first character."""
+    try:
+        return chr(int(text) % 256)
+    except ValueError:
+        return text[0]

@@ -1,0 +1,207 @@
+"""
+What a run will do, as data. Building a plan reads nothing and changes nothing, so a dry run is printing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Optional
+
+from traffic_aggr.controls import AggregatedTotals, RawTotals, change_percent
+from traffic_aggr.partitions import Partition, PartitionList
+from traffic_aggr.runrecord import Publication, RunRecord
+
+
+class Step(IntEnum):
+    """The steps of a run; the value is the flag in the status file."""
+
+    DROP = 1
+    STAGE = 2
+    LOAD = 3
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asked for. ``from_step`` overrides the flag of the status file."""
+
+    partitions: PartitionList
+    mode: str
+    tables: Mapping[str, str]
+    empty_source: str = "fail"
+    max_change_pct: Optional[float] = None
+    from_step: Optional[Step] = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A guard that refuses the run: its name for scripts, and what it found."""
+
+    guard: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class FoundDay:
+    """One listed day before the run: raw's totals, and the old partition's totals and place where it has one."""
+
+    raw: RawTotals
+    old: Optional[AggregatedTotals] = None
+    location: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    What preflight found. ``flag`` is the status file's; ``staged_matches`` tells whether the data that
+    the run to resume had staged is still there, byte for byte, and still agrees with raw.
+    """
+
+    days: Mapping[Partition, FoundDay]
+    flag: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    staged_matches: bool = False
+    creates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    The steps still to run, in order, and what becomes of each listed day.
+
+    ``restated`` get new rows, ``cleared`` lose their rows since raw has none, ``kept`` stay as they are.
+    ``reuses_staged``: load publishes what the run named in ``resumes`` had staged.
+    ``verify_only``: that run has published already, and only refreshing and verifying is left.
+    """
+
+    mode: str
+    steps: tuple[Step, ...]
+    restated: tuple[Partition, ...]
+    cleared: tuple[Partition, ...] = ()
+    kept: tuple[Partition, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    resumes: Optional[str] = None
+    reuses_staged: bool = False
+    verify_only: bool = False
+    creates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    days: Mapping[Partition, FoundDay] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> tuple[Partition, ...]:
+        """The days whose partitions the run will change, in the list's order."""
+        changing = {*self.restated, *self.cleared}
+        return tuple(partition for partition in self.days if partition in changing)
+
+
+def build_plan(request: Request, found: Found, last: Optional[RunRecord]) -> Plan:
+    """
+    The steps still to run, in order. Reads nothing, changes nothing.
+
+    ``last`` is the newest unfinished run, its partitions already whole; it is resumed when it was given
+    the same list, tables and mode.
+    """
+    days = {partition: found.days[partition] for partition in request.partitions.partitions}
+    empty = tuple(partition for partition, day in days.items() if day.raw.rows == 0)
+    refusals = [*found.refusals, *_refuse_empty(request, empty), *_refuse_large_changes(request, days)]
+    last = last if last and last.same_work(request.tables, request.mode, request.partitions.digest) else None
+    steps, resumed, notes = _steps(request, found, last)
+    return Plan(
+        mode=request.mode,
+        steps=steps,
+        restated=tuple(partition for partition in days if partition not in empty),
+        cleared=empty if request.empty_source == "clear" else (),
+        kept=empty if request.empty_source == "keep" else (),
+        refusals=() if resumed == "published" else tuple(refusals),
+        resumes=last.run_id if last and resumed else None,
+        reuses_staged=resumed == "staged",
+        verify_only=resumed == "published",
+        creates=found.creates,
+        notes=(*found.notes, *notes),
+        days=days,
+    )
+
+
+def _steps(request: Request, found: Found, last: Optional[RunRecord]) -> tuple[tuple[Step, ...], str, list[str]]:
+    """The steps, what of ``last`` they build on ('', 'dropped', 'staged' or 'published'), and why."""
+    notes = []
+    asked = request.from_step or Step(found.flag or Step.DROP)
+    by_hand = request.from_step is not None or (last is not None and found.flag != last.flag)
+    if found.flag == 0 and request.from_step is None:
+        last = None  # idle, as after `recover` took a run back: starts afresh
+    if request.from_step is not None:
+        notes.append(f"starts at {asked.label}, as --from-step says")
+    elif by_hand and last is not None:
+        notes.append(
+            f"the flag in the status file was changed from {last.flag} to {found.flag}: starts at {asked.label}"
+        )
+    if last is not None and last.publication is Publication.PUBLISHED and asked is Step.LOAD:
+        return (
+            (Step.LOAD,),
+            "published",
+            [*notes, f"run {last.run_id} has loaded the data: only refreshes and verifies"],
+        )
+    if last is not None and not by_hand and asked is not Step.LOAD:
+        asked = _after_finished_steps(asked, last)
+    if asked is Step.LOAD and last is not None and found.staged_matches:
+        return (Step.LOAD,), "staged", [*notes, f"publishes what run {last.run_id} has staged"]
+    if asked is Step.LOAD:
+        asked = Step.STAGE
+        notes.append("nothing staged by an earlier run still matches its record: stages again")
+    steps = tuple(step for step in Step if step >= asked and not (step is Step.DROP and request.mode == "swap"))
+    return steps, "dropped" if last and asked is Step.STAGE else "", notes
+
+
+def _after_finished_steps(asked: Step, last: RunRecord) -> Step:
+    while asked is not Step.LOAD and last.step_done(asked.label):
+        asked = Step(asked + 1)
+    return asked
+
+
+def _refuse_empty(request: Request, empty: tuple[Partition, ...]) -> list[Refusal]:
+    if not empty or request.empty_source != "fail":
+        return []
+    return [
+        Refusal(
+            "empty_source",
+            f"raw has no rows for {_named(empty)}",
+            "Load the raw data first, take the days off the list, or set partitions.empty_source to keep or clear",
+        )
+    ]
+
+
+def _refuse_large_changes(request: Request, days: Mapping[Partition, FoundDay]) -> list[Refusal]:
+    limit = request.max_change_pct
+    if limit is None:
+        return []
+    too_large = []
+    for partition, day in days.items():
+        if day.old is None:
+            continue
+        for usage in ("bytes", "voice_secs", "sms"):
+            change = change_percent(getattr(day.old, usage), getattr(day.raw, usage))
+            if change is not None and change > limit:
+                too_large.append(f"{partition} {usage} by {change:.1f} %")
+                break
+    if not too_large:
+        return []
+    shown = ", ".join(too_large[:5]) + (f" and {len(too_large) - 5} more" if len(too_large) > 5 else "")
+    return [
+        Refusal(
+            "max_change_pct",
+            f"usage would change by more than {limit:g} % against the old data: {shown}",
+            "Look at the raw data of these days; raise audit.max_change_pct if the change is right",
+        )
+    ]
+
+
+def _named(partitions: tuple[Partition, ...], limit: int = 5) -> str:
+    shown = ", ".join(partitions[:limit])
+    return f"{shown} and {len(partitions) - limit} more" if len(partitions) > limit else shown

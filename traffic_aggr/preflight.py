@@ -1,0 +1,217 @@
+"""
+What a run finds before it changes anything: tables and their columns, lookup keys, raw rows and old totals
+a day, values that a text table could not hold. All that can be known to be wrong is found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from traffic_aggr import tables as contract
+from traffic_aggr import transforms
+from traffic_aggr.config import TablesConfig
+from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
+from traffic_aggr.errors import GuardError, TableError
+from traffic_aggr.files import Files
+from traffic_aggr.hive import HiveCatalog, HiveTable, TableFacts
+from traffic_aggr.layout import Placement, RowFormat, text_hazards
+from traffic_aggr.partitions import Partition
+from traffic_aggr.plan import FoundDay, Refusal
+from traffic_aggr.sql import TableName
+from traffic_aggr.text import shown
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a run as the metastore has them; staging and final may be missing yet."""
+
+    raw: TableFacts
+    organisations: TableFacts
+    countries: TableFacts
+    staging: Optional[TableFacts]
+    final: Optional[TableFacts]
+
+    @property
+    def text_formats(self) -> list[RowFormat]:
+        """Row formats of those written tables that are delimited text."""
+        written = [facts.row_format for facts in (self.final, self.staging) if facts is not None]
+        return [row_format for row_format in written if row_format.is_delimited_text]
+
+
+def table_names(config: TablesConfig) -> dict[str, TableName]:
+    """The configured tables by role: raw, staging, final, org_details, country_lookup."""
+    roles = ("raw", "staging", "final", "org_details", "country_lookup")
+    return {role: TableName(config.database, getattr(config, role)) for role in roles}
+
+
+def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
+    """
+    Finds the tables and checks their columns, all problems at once.
+
+    Raises TableError for what is missing or of a wrong type, GuardError for a table that must not be written.
+    """
+    names = table_names(config)
+    found = {role: catalog.facts(name) for role, name in names.items()}
+    problems = []
+    for role, required in (
+        ("raw", contract.RAW_COLUMNS),
+        ("org_details", contract.ORG_DETAILS_COLUMNS),
+        ("country_lookup", contract.COUNTRY_LOOKUP_COLUMNS),
+    ):
+        facts = found[role]
+        if facts is None:
+            problems.append(f"there is no table {names[role]} ({role})")
+        else:
+            problems += contract.check_columns(str(names[role]), facts.columns, required)
+    for role in ("final", "staging"):
+        facts = found[role]
+        if facts is None:
+            if not config.create_missing:
+                problems.append(f"there is no table {names[role]} ({role}), and tables.create_missing is false")
+            continue
+        if facts.foreign:
+            raise GuardError(f"{names[role]} cannot be restated: {facts.foreign}", hint="Nothing was touched")
+        problems += contract.check_layout(str(names[role]), facts.columns)
+        by_day = facts.partition_columns == (contract.PARTITION_COLUMN,)
+        if not by_day and (role == "final" or any(facts.partition_columns)):
+            how = ", ".join(filter(None, facts.partition_columns)) or "nothing"
+            problems.append(f"{names[role]} is partitioned by {how}, not by {contract.PARTITION_COLUMN} alone")
+    if problems:
+        raise TableError("; ".join(problems), hint="Mend the tables or the names under tables: in the config")
+    raw, organisations, countries = found["raw"], found["org_details"], found["country_lookup"]
+    assert raw is not None
+    assert organisations is not None
+    assert countries is not None
+    return Tables(raw, organisations, countries, found["staging"], found["final"])
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the aggregation reads: raw rows of the listed days, and the two lookups."""
+
+    raw: DataFrame
+    organisations: DataFrame
+    countries: DataFrame
+
+
+def open_sources(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> Sources:
+    """The source tables as they are now, read anew."""
+    rows = {facts.name: catalog.table(facts).rows() for facts in (tables.raw, tables.organisations, tables.countries)}
+    return Sources(
+        raw=transforms.select_days(rows[tables.raw.name], partitions),
+        organisations=rows[tables.organisations.name],
+        countries=rows[tables.countries.name],
+    )
+
+
+def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
+    """A lookup with two rows for one key would double usage."""
+    refusals = []
+    for name, lookup, key in (
+        ("org_details", sources.organisations, "orgno"),
+        ("country_lookup", sources.countries, "mcc"),
+    ):
+        keys = [str(row[0]) for row in transforms.duplicate_keys(lookup, key).limit(EXAMPLES + 1).collect()]
+        if keys:
+            shown = ", ".join(sorted(keys)[:EXAMPLES]) + (" and more" if len(keys) > EXAMPLES else "")
+            refusals.append(
+                Refusal("lookup_keys", f"{name} has more than one row for {key} {shown}", f"Leave one row a {key}")
+            )
+    return refusals
+
+
+def raw_totals(raw: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, RawTotals]:
+    """The control totals of raw, a day each, taken before any join or grouping; zero for a day without rows."""
+    sums = {row["partition_date"]: row.asDict() for row in transforms.raw_totals(raw).collect()}
+    distinct = {row["partition_date"]: row.asDict() for row in transforms.raw_distinct_cdrs(raw).collect()}
+    return {
+        partition: totals_from_mapping(RawTotals, {**sums.get(partition, {}), **distinct.get(partition, {})})
+        for partition in partitions
+    }
+
+
+def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, AggregatedTotals]:
+    """The control totals of staging's or final's ``rows``, a day each; zero for a day without rows."""
+    wanted = list(partitions)
+    listed = rows.where(F.col(contract.PARTITION_COLUMN).isin(*wanted)) if wanted else rows.limit(0)
+    found: Mapping[str, Mapping[str, Any]] = {
+        row["partition_date"]: row.asDict() for row in transforms.staged_totals(listed).collect()
+    }
+    return {partition: totals_from_mapping(AggregatedTotals, found.get(partition, {})) for partition in wanted}
+
+
+def old_totals(
+    table: Optional[HiveTable], files: Files, partitions: Sequence[Partition]
+) -> tuple[dict[Partition, Placement], dict[Partition, AggregatedTotals], list[str]]:
+    """
+    Where the final table's listed partitions are, their totals, and notes on directories that are missing.
+    """
+    if table is None:
+        return {}, {}, []
+    placements = table.partitions(partitions)
+    readable = [partition for partition, where in placements.items() if files.is_directory(where.location)]
+    notes = [
+        f"the old partition {partition} has no directory {where.location}: it counts as empty"
+        for partition, where in placements.items()
+        if partition not in readable
+    ]
+    totals = dict.fromkeys(placements, AggregatedTotals())
+    if readable:
+        totals.update(aggregated_totals(table.rows(), readable))
+    return placements, totals, notes
+
+
+def found_days(
+    raw: Mapping[Partition, RawTotals],
+    placements: Mapping[Partition, Placement],
+    old: Mapping[Partition, AggregatedTotals],
+) -> dict[Partition, FoundDay]:
+    """The findings of each listed day, joined."""
+    return {
+        partition: FoundDay(
+            raw=totals,
+            old=old.get(partition),
+            location=placements[partition].location if partition in placements else None,
+        )
+        for partition, totals in raw.items()
+    }
+
+
+def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool) -> list[Refusal]:
+    """
+    Values that a delimited text table would misread (domain.md): they shift columns, or turn into NULL.
+
+    With ``replace_with_space`` delimiters are made harmless by the aggregation, and only NULL markers remain.
+    """
+    hazards = text_hazards(tables.text_formats)
+    if not hazards.characters and not hazards.null_markers:
+        return []
+    texts = transforms.stored_text(
+        sources.raw,
+        transforms.lookup_names(sources.organisations),
+        transforms.lookup_countries(sources.countries),
+        hazards.characters if replace_with_space else None,
+    )
+    row = transforms.values_with(texts, "" if replace_with_space else hazards.characters, hazards.null_markers).first()
+    assert row is not None
+    found = [
+        f"{name} in {values['rows']} rows, such as {shown(values['example'])!r}"
+        for name, values in row.asDict().items()
+        if values["rows"]
+    ]
+    if not found:
+        return []
+    return [
+        Refusal(
+            "delimiter_in_text",
+            f"values hold a delimiter or the NULL marker of a text table: {'; '.join(found)}",
+            "Correct them at their source, or set tables.delimiter_in_text: space for delimiters",
+        )
+    ]

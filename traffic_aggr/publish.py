@@ -1,0 +1,242 @@
+"""
+Taking partitions out of the final table, putting new ones in, and taking that back.
+
+Nothing is ever written into, or deleted from, a directory that a reader may see: only metadata changes
+and renames of whole directories, each of which finds out what is already done. So every operation here
+can be stopped anywhere and started again:
+
+    old partition      --drop--> no partition --rename home to kept--> nothing in home
+    nothing in home    --rename new to home-->  new data in home      --add--> new partition
+
+The order is what keeps the only copy of a day safe: the drop is answered before its files are moved, and
+files are in place before a partition points at them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Optional, Protocol
+
+from traffic_aggr.errors import GuardError, StepError
+from traffic_aggr.files import Files
+from traffic_aggr.layout import Placement, normal
+from traffic_aggr.partitions import Partition
+from traffic_aggr.runrecord import Change, Day, Publication, RunRecord
+
+
+class PartitionedTable(Protocol):
+    """What publishing needs of a table in the metastore."""
+
+    def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
+        """Those of ``wanted`` that are there, and where their data are."""
+        ...
+
+    def drop(self, partitions: Sequence[Partition]) -> None:
+        """Removes metadata of those that are there; their files stay."""
+        ...
+
+    def add(self, partitions: Mapping[Partition, Placement]) -> None:
+        """Adds those that are not there."""
+        ...
+
+
+def fingerprint(files: Files, directory: str) -> str:
+    """Digest of the names and sizes of the data files under ``directory``."""
+    found = sorted(
+        (info.path[len(directory) :], info.size)
+        for info in files.walk_files(directory)
+        if not info.path.rsplit("/", 1)[-1].startswith((".", "_"))
+    )
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+class Publisher:
+    """
+    Changes the partitions of one table under a run record.
+
+    ``save`` makes the record durable; ``still_locked`` raises when the run no longer holds its lock, and
+    is asked before each change.
+    """
+
+    def __init__(
+        self,
+        table: PartitionedTable,
+        files: Files,
+        save: Callable[[RunRecord], None],
+        still_locked: Callable[[], None],
+    ) -> None:
+        self._table = table
+        self._files = files
+        self._save = save
+        self._still_locked = still_locked
+
+    def withdraw(self, record: RunRecord) -> None:
+        """Takes the record's days out of the table; their data is kept aside."""
+        self._enter(record, Publication.WITHDRAWING)
+        present = self._table.partitions(record.days)
+        self._drop(record, [partition for partition in record.days if partition in present])
+        self._set_aside(record, record.days)
+        self._enter(record, Publication.WITHDRAWN)
+
+    def publish(self, record: RunRecord) -> None:
+        """
+        Puts each day's ``new`` directory in place of whatever the table has for it.
+
+        Raises StepError, with nothing changed, when a new directory is not there.
+        """
+        for partition, day in record.days.items():
+            if day.new is not None and not self._files.is_directory(day.new):
+                raise StepError(f"the new data of {partition} is not at {day.new}", hint="Run again to stage it anew")
+        self._enter(record, Publication.PUBLISHING)
+        self._go_forward(record)
+
+    def _go_forward(self, record: RunRecord) -> None:
+        arrived = {partition for partition, day in record.days.items() if self._moved_in(day)}
+        waiting = {partition: day for partition, day in record.days.items() if partition not in arrived}
+        present = self._table.partitions(record.days)
+        self._drop(record, [partition for partition in waiting if partition in present])
+        self._set_aside(record, waiting)
+        for day in self._noted(record, "move new data in", [day for day in waiting.values() if day.new]):
+            assert day.new is not None
+            self._files.rename(day.new, day.home)
+        self._add(record, {partition: Placement(day.home) for partition, day in record.days.items() if day.new})
+        for day in record.days.values():
+            if day.new is not None:
+                day.fingerprint = fingerprint(self._files, day.home)
+        self._verify(record, {partition: day.home if day.new else None for partition, day in record.days.items()})
+        self._enter(record, Publication.PUBLISHED)
+
+    def restore(self, record: RunRecord) -> None:
+        """Puts the record's days back as they were before the run."""
+        self._enter(record, Publication.RESTORING)
+        present = self._table.partitions(record.days)
+        changed = {
+            partition: day
+            for partition, day in record.days.items()
+            if self._moved_in(day)
+            or self._files.exists(day.kept)
+            or _location(present.get(partition)) != _location(day.before)
+        }
+        # Sent for every changed day, there or not: a drop whose answer was lost must have ended before files move.
+        self._drop(record, list(changed))
+        for day in self._noted(record, "move new data out", [day for day in changed.values() if self._moved_in(day)]):
+            assert day.new is not None
+            self._files.rename(day.home, day.new)
+        for day in self._noted(
+            record, "move old data back", [day for day in changed.values() if self._files.exists(day.kept)]
+        ):
+            self._refuse_two_copies(day)
+            self._files.rename(day.kept, day.home)
+        self._add(record, {partition: day.before for partition, day in changed.items() if day.before is not None})
+        self._verify(record, {partition: _location(day.before) for partition, day in record.days.items()})
+        for day in record.days.values():
+            day.new = day.fingerprint = None
+        self._enter(record, Publication.RESTORED)
+
+    def settle(self, record: RunRecord) -> Publication:
+        """
+        Takes a run that died half-way forward, where all its new data is there, or else back.
+
+        Returns PUBLISHED (every day new) or RESTORED (every day old).
+        """
+        if record.publication is Publication.PUBLISHING and all(
+            day.new is None or self._files.exists(day.new) or self._files.exists(day.home)
+            for day in record.days.values()
+        ):
+            self._go_forward(record)
+        else:
+            self.restore(record)
+        return record.publication
+
+    def refuse_unless_published(self, record: RunRecord) -> None:
+        """Raises GuardError naming a day that no longer is what ``record`` published."""
+        present = self._table.partitions(record.days)
+        for partition, day in record.days.items():
+            expected = day.home if day.new else None
+            found = present.get(partition)
+            if _location(found) != (normal(expected) if expected else None):
+                where = found.location if found else "nowhere"
+                raise GuardError(
+                    f"{partition} is not what run {record.run_id} published: it points to {where}",
+                    hint="Another writer changed it; restate the day instead",
+                )
+            if day.fingerprint and fingerprint(self._files, day.home) != day.fingerprint:
+                raise GuardError(
+                    f"the files of {partition} in {day.home} are not those that run {record.run_id} published",
+                    hint="Another writer changed them; restate the day instead",
+                )
+
+    def _moved_in(self, day: Day) -> bool:
+        return day.new is not None and not self._files.exists(day.new)
+
+    def _enter(self, record: RunRecord, publication: Publication) -> None:
+        record.publication = publication
+        self._save(record)
+
+    def _noted(self, record: RunRecord, what: str, days: list[Day]) -> Iterable[Day]:
+        """Yields each day between the notes that the change begins and that it is done."""
+        if not days:
+            return
+        change = Change(f"{what} ({len(days)} partitions)", _now())
+        record.changes.append(change)
+        self._save(record)
+        for day in days:
+            self._still_locked()
+            yield day
+        change.done = _now()
+        self._save(record)
+
+    def _noted_once(self, record: RunRecord, what: str, change_table: Callable[[], None]) -> None:
+        change = Change(what, _now())
+        record.changes.append(change)
+        self._save(record)
+        self._still_locked()
+        change_table()
+        change.done = _now()
+        self._save(record)
+
+    def _drop(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
+        if partitions:
+            what = f"drop from the metastore ({len(partitions)} partitions)"
+            self._noted_once(record, what, lambda: self._table.drop(partitions))
+
+    def _add(self, record: RunRecord, placements: Mapping[Partition, Placement]) -> None:
+        present = self._table.partitions(placements)
+        missing = {partition: where for partition, where in placements.items() if partition not in present}
+        if missing:
+            what = f"add to the metastore ({len(missing)} partitions)"
+            self._noted_once(record, what, lambda: self._table.add(missing))
+
+    def _set_aside(self, record: RunRecord, days: Mapping[Partition, Day]) -> None:
+        occupied = [day for day in days.values() if self._files.exists(day.home)]
+        for day in self._noted(record, "move old data aside", occupied):
+            self._refuse_two_copies(day)
+            self._files.rename(day.home, day.kept)
+
+    def _refuse_two_copies(self, day: Day) -> None:
+        if self._files.exists(day.home) and self._files.exists(day.kept):
+            raise StepError(
+                f"{day.home} was written by somebody else while its data was kept in {day.kept}",
+                hint="Both are untouched; move the foreign directory away, then run `recover`",
+            )
+
+    def _verify(self, record: RunRecord, expected: Mapping[Partition, Optional[str]]) -> None:
+        present = self._table.partitions(record.days)
+        for partition, location in expected.items():
+            wanted = normal(location) if location else None
+            if _location(present.get(partition)) != wanted:
+                raise StepError(
+                    f"{partition} points to {_location(present.get(partition)) or 'nowhere'}"
+                    f" and not to {wanted or 'nowhere'} after it was changed",
+                    hint="Run `recover`",
+                )
+
+
+def _location(placement: Optional[Placement]) -> Optional[str]:
+    return normal(placement.location) if placement is not None else None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,126 @@
+"""
+Runs the steps of a plan under a run record, puts old data back when one fails, and settles runs that died.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+from time import monotonic
+from typing import Protocol
+
+from traffic_aggr import steps
+from traffic_aggr.errors import ImpalaError, TrafficAggrError
+from traffic_aggr.plan import Step
+from traffic_aggr.publish import Publisher
+from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.state import RecordStore
+from traffic_aggr.steps import Work
+
+log = logging.getLogger(__name__)
+
+STEPS: dict[Step, Callable[[Work], None]] = {
+    Step.DROP: steps.drop,
+    Step.STAGE: steps.stage,
+    Step.LOAD: steps.load,
+}
+
+
+class Marker(Protocol):
+    """Shows the step in progress to the outside, in the status file."""
+
+    def __call__(self, step: Step) -> None: ...
+
+
+def execute(work: Work, mark: Marker) -> None:
+    """
+    Runs the plan's steps in order, each marked before it starts.
+
+    When one fails, old data is put back if anything was taken away, and the error goes on.
+    """
+    try:
+        for step in work.plan.steps:
+            work.stop.check()
+            mark(step)
+            _run_step(work, step)
+    except BaseException as exc:  # whatever it was, old data goes back first
+        _put_back(work, exc)
+        raise
+
+
+def _run_step(work: Work, step: Step) -> None:
+    entry = StepRecord(step.label, _now())
+    work.record.flag = step
+    work.record.steps.append(entry)
+    work.save(work.record)
+    log.info("%s: %d partitions", step.label, len(work.record.days))
+    started = monotonic()
+    try:
+        STEPS[step](work)
+    except BaseException:  # noted in the record, then goes on
+        entry.ended, entry.outcome = _now(), Outcome.FAILED
+        raise
+    entry.ended, entry.outcome = _now(), Outcome.SUCCESS
+    work.save(work.record)
+    log.info("%s: done, %s%.1f s", step.label, _rows(work, step), monotonic() - started)
+
+
+def _rows(work: Work, step: Step) -> str:
+    if step is Step.DROP:
+        return ""
+    stage = "staging" if step is Step.STAGE else "final_after"
+    totals = (getattr(work.record.totals_of(partition), stage) for partition in work.record.days)
+    return f"{sum(each.rows for each in totals if each is not None):,} rows, "
+
+
+def _put_back(work: Work, reason: BaseException) -> None:
+    record = work.record
+    steps.forget_shadow_quietly(work)
+    if record.publication.settled:
+        return
+    log.warning("putting the old data of %d partitions back (%s)", len(record.days), reason)
+    try:
+        work.publisher.restore(record)
+    except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
+        log.error("the old data could not be put back: %s. Run `recover`", exc, exc_info=True)
+        return
+    log.info("the old data of %d partitions is back", len(record.days))
+    try:
+        work.refresh(work.refresh_table(work.final.name))
+    except (ImpalaError, TrafficAggrError) as exc:
+        log.warning("Impala could not be told that the old data is back: %s", exc)
+
+
+def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publisher]) -> list[RunRecord]:
+    """
+    Takes every run that died forward or back until its days are whole; the records of those, newest first.
+    """
+    settled = store.unsettled()
+    for record in settled:
+        if not record.publication.settled:
+            log.warning("run %s was interrupted while %s: settling it first", record.run_id, record.publication.value)
+            publication = publisher_for(record).settle(record)
+            what = "new data is in place" if publication is Publication.PUBLISHED else "old data was put back"
+            record.notes.append(f"settled after an interruption: {what}")
+            log.info("run %s: %s for all %d partitions", record.run_id, what, len(record.days))
+        if record.outcome is Outcome.RUNNING:
+            record.outcome = Outcome.INTERRUPTED
+        store.save(record)
+    return settled
+
+
+def data_state(record: RunRecord) -> str:
+    """Whether the data is safe, in a sentence for messages and mails."""
+    days = f"{len(record.days)} partitions" if len(record.days) != 1 else "the partition"
+    if record.publication is Publication.UNTOUCHED:
+        return "nothing was touched, old data is in place"
+    if record.publication is Publication.RESTORED:
+        return f"old data is back in place for {days}"
+    if record.publication is Publication.PUBLISHED:
+        return f"new data is in place for {days}"
+    return f"{days} may be missing from the table, their data is kept: run `recover`"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,250 @@
+"""
+The run record: what one run was asked to do, how far it got, and where every partition's data were.
+
+It is written before and after each change, so that whoever comes next can finish the run or take it back.
+A record describes one process; a run that resumes another one names it and takes over what it finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, Optional
+
+from traffic_aggr.controls import (
+    AggregatedTotals,
+    ImpalaTotals,
+    RawTotals,
+    totals_from_mapping,
+    totals_to_json,
+)
+from traffic_aggr.errors import StateError
+from traffic_aggr.layout import Placement, RowFormat
+from traffic_aggr.partitions import Partition
+
+RECORD_VERSION = 1
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+
+
+def new_run_id(now: datetime) -> str:
+    """``YYYYMMDDTHHMMSSZ-<6 hex>``: sorts by start, and two starts in one second differ."""
+    return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def is_run_id(text: str) -> bool:
+    return _RUN_ID.fullmatch(text) is not None
+
+
+class Publication(str, Enum):
+    """How far the run has changed the final table. The four in the middle need settling if the run died."""
+
+    UNTOUCHED = "untouched"
+    WITHDRAWING = "withdrawing"  # old partitions are being taken out of the table
+    WITHDRAWN = "withdrawn"
+    PUBLISHING = "publishing"  # new data is being moved in
+    RESTORING = "restoring"  # old data is being put back
+    PUBLISHED = "published"
+    RESTORED = "restored"
+
+    @property
+    def settled(self) -> bool:
+        return self in (Publication.UNTOUCHED, Publication.PUBLISHED, Publication.RESTORED)
+
+
+class Outcome(str, Enum):
+    """How a run ended."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    REFUSED = "refused"  # exit 2 or 3: nothing was published
+    STOPPED = "stopped"  # by a signal
+    INTERRUPTED = "interrupted"  # the process died; noticed by a later one
+
+
+@dataclass
+class Day:
+    """
+    One partition's data: where the metastore pointed ``before``, the standard directory ``home``, where
+    what lay in ``home`` is ``kept`` once moved aside, and the directory ``new`` of the rows to publish.
+
+    ``new`` is set when publishing begins: from then on, a missing ``new`` directory means that it was
+    moved to ``home``. A day that gets no rows has none.
+    """
+
+    home: str
+    kept: str
+    before: Optional[Placement] = None
+    new: Optional[str] = None
+    fingerprint: Optional[str] = None  # of the files published
+
+
+@dataclass
+class StepRecord:
+    """One step as it went; times are ISO 8601 in UTC."""
+
+    name: str
+    started: str
+    ended: Optional[str] = None
+    outcome: Outcome = Outcome.RUNNING
+
+
+@dataclass
+class Change:
+    """One change to a table, noted before (``intent``) and after (``done``) it was made."""
+
+    what: str
+    intent: str
+    done: Optional[str] = None
+
+
+@dataclass
+class Staged:
+    """What the stage step left, once its totals agreed with raw: one directory a day, or a whole old table."""
+
+    directory: str
+    partitioned: bool
+    fingerprint: str
+
+
+@dataclass
+class DayTotals:
+    """The control totals of one day at each stage; None where a stage was not reached."""
+
+    raw: Optional[RawTotals] = None
+    staging: Optional[AggregatedTotals] = None
+    final_before: Optional[AggregatedTotals] = None
+    final_after: Optional[AggregatedTotals] = None
+    impala: Optional[ImpalaTotals] = None
+
+
+_TOTALS_KINDS: dict[str, Any] = {
+    "raw": RawTotals,
+    "staging": AggregatedTotals,
+    "final_before": AggregatedTotals,
+    "final_after": AggregatedTotals,
+    "impala": ImpalaTotals,
+}
+
+
+@dataclass
+class RunRecord:
+    """
+    Everything about one run. ``tables`` maps raw, staging, final and the lookups to ``db.table``;
+    ``partitions`` is the whole list, ``days`` holds the ones to be changed.
+    """
+
+    run_id: str
+    command: str
+    started: str
+    host: str
+    user: str
+    process_id: int
+    process_started: Optional[int] = None
+    config_digest: str = ""
+    mode: str = ""
+    tables: dict[str, str] = field(default_factory=dict)
+    partitions: list[Partition] = field(default_factory=list)
+    partitions_digest: str = ""
+    partitions_source: str = ""
+    skipped_lines: list[str] = field(default_factory=list)
+    application_id: Optional[str] = None
+    jvm_process_id: Optional[int] = None
+    versions: dict[str, str] = field(default_factory=dict)
+    ended: Optional[str] = None
+    outcome: Outcome = Outcome.RUNNING
+    exit_code: Optional[int] = None
+    error: Optional[str] = None
+    settled_earlier_runs: bool = False
+    resumes: Optional[str] = None
+    continued_by: Optional[str] = None
+    rolls_back: Optional[str] = None
+    rolled_back_by: Optional[str] = None
+    flag: int = 0
+    steps: list[StepRecord] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    publication: Publication = Publication.UNTOUCHED
+    final_root: Optional[str] = None
+    days: dict[Partition, Day] = field(default_factory=dict)
+    staged: Optional[Staged] = None
+    shadow: Optional[str] = None
+    totals: dict[Partition, DayTotals] = field(default_factory=dict)
+    impala: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def totals_of(self, partition: Partition) -> DayTotals:
+        return self.totals.setdefault(partition, DayTotals())
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to do for this run: it succeeded, was taken over, or was taken back on purpose."""
+        return self.outcome is Outcome.SUCCESS or bool(self.continued_by or self.rolled_back_by)
+
+    def step_done(self, name: str) -> bool:
+        return any(step.name == name and step.outcome is Outcome.SUCCESS for step in self.steps)
+
+    def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
+        """Whether a request for these tables, mode and list may resume this run."""
+        return self.tables == dict(tables) and self.mode == mode and self.partitions_digest == partitions_digest
+
+    def to_json(self) -> str:
+        document = {"version": RECORD_VERSION, **dataclasses.asdict(self)}
+        document["totals"] = {
+            partition: {
+                stage: totals_to_json(getattr(totals, stage))
+                for stage in _TOTALS_KINDS
+                if getattr(totals, stage) is not None
+            }
+            for partition, totals in self.totals.items()
+        }
+        return json.dumps(document, indent=1, default=str) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> RunRecord:
+        """
+        The record in ``text``.
+
+        Raises StateError naming ``source`` when it is damaged or of a newer version.
+        """
+        try:
+            document = json.loads(text)
+            version = document.pop("version")
+            if version > RECORD_VERSION:
+                raise StateError(
+                    f"{source} has version {version}, this program knows {RECORD_VERSION}",
+                    hint="Use the version of the program that wrote it",
+                )
+            known = {item.name for item in dataclasses.fields(cls)}
+            values = {name: value for name, value in document.items() if name in known}
+            values["outcome"] = Outcome(values["outcome"])
+            values["publication"] = Publication(values["publication"])
+            values["partitions"] = [Partition(value) for value in values["partitions"]]
+            values["steps"] = [StepRecord(**{**step, "outcome": Outcome(step["outcome"])}) for step in values["steps"]]
+            values["changes"] = [Change(**change) for change in values["changes"]]
+            values["days"] = {Partition(key): _day(value) for key, value in values["days"].items()}
+            values["staged"] = Staged(**values["staged"]) if values["staged"] else None
+            values["totals"] = {Partition(key): _day_totals(value) for key, value in values["totals"].items()}
+            return cls(**values)
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise StateError(
+                f"the run record {source} is damaged ({exc})",
+                hint="Restore it from the copy in the run's directory beside the final table, or from a backup",
+            ) from exc
+
+
+def _day(value: dict[str, Any]) -> Day:
+    before = value["before"]
+    if before is not None:
+        own_format = before["row_format"]
+        before = Placement(before["location"], RowFormat(**own_format) if own_format else None)
+    return Day(**{**value, "before": before})
+
+
+def _day_totals(value: dict[str, Any]) -> DayTotals:
+    return DayTotals(**{stage: totals_from_mapping(_TOTALS_KINDS[stage], found) for stage, found in value.items()})

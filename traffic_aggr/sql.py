@@ -1,0 +1,136 @@
+"""
+Statements for Spark and Impala as text. Identifiers and values are quoted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from traffic_aggr.layout import RowFormat
+from traffic_aggr.partitions import Partition
+from traffic_aggr.tables import PARTITION_COLUMN, Column
+
+STATEMENT_PARTITIONS = 100
+"""Partitions named in one ALTER TABLE: many are fast in one statement, a huge one is not."""
+
+REFRESH_PARTITIONS_LIMIT = 100
+"""Above this many moved partitions one INVALIDATE METADATA replaces their REFRESHes (contract: "Impala")."""
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table in a database; ``str()`` is the unquoted ``db.table`` of logs and of Impala's statements."""
+
+    database: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.name}"
+
+    @property
+    def quoted(self) -> str:
+        return f"{identifier(self.database)}.{identifier(self.name)}"
+
+
+def identifier(name: str) -> str:
+    """``name`` as a quoted identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def literal(value: str) -> str:
+    """``value`` as a string literal of Spark SQL and of Impala."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def batches(partitions: Sequence[Partition], size: int = STATEMENT_PARTITIONS) -> Iterator[Sequence[Partition]]:
+    """``partitions`` in runs of at most ``size``, order kept."""
+    for start in range(0, len(partitions), size):
+        yield partitions[start : start + size]
+
+
+def _spec(partition: Partition) -> str:
+    return f"PARTITION ({PARTITION_COLUMN}={literal(partition)})"
+
+
+def drop_partitions(table: TableName, partitions: Iterable[Partition]) -> str:
+    """Drops the metadata of those ``partitions`` that are there."""
+    return f"ALTER TABLE {table.quoted} DROP IF EXISTS " + ", ".join(map(_spec, partitions))
+
+
+def add_partitions(table: TableName, locations: Mapping[Partition, str]) -> str:
+    """Adds each partition with its data at the location given."""
+    specs = " ".join(f"{_spec(partition)} LOCATION {literal(where)}" for partition, where in locations.items())
+    return f"ALTER TABLE {table.quoted} ADD IF NOT EXISTS {specs}"
+
+
+def set_table_location(table: TableName, location: str) -> str:
+    """Points an unpartitioned table at another directory."""
+    return f"ALTER TABLE {table.quoted} SET LOCATION {literal(location)}"
+
+
+def _properties(properties: Mapping[str, str]) -> str:
+    return ", ".join(f"{literal(key)}={literal(value)}" for key, value in sorted(properties.items()))
+
+
+def create_external_table(
+    table: TableName,
+    columns: Sequence[Column],
+    location: str,
+    *,
+    row_format: Optional[RowFormat] = None,
+    properties: Optional[Mapping[str, str]] = None,
+) -> str:
+    """
+    An external table partitioned by day: Parquet, or in the ``row_format`` of another table.
+    """
+    fields = ", ".join(f"{identifier(column.name)} {column.type}" for column in columns)
+    statement = f"CREATE EXTERNAL TABLE IF NOT EXISTS {table.quoted} ({fields})"
+    statement += f" PARTITIONED BY ({identifier(PARTITION_COLUMN)} STRING)"
+    if row_format is None:
+        statement += " STORED AS PARQUET"
+    else:
+        statement += f" ROW FORMAT SERDE {literal(row_format.serde)}"
+        if row_format.serde_properties:
+            statement += f" WITH SERDEPROPERTIES ({_properties(row_format.serde_properties)})"
+        statement += f" STORED AS INPUTFORMAT {literal(row_format.input_format)}"
+        statement += f" OUTPUTFORMAT {literal(row_format.output_format)}"
+    statement += f" LOCATION {literal(location)}"
+    if properties:
+        statement += f" TBLPROPERTIES ({_properties(properties)})"
+    return statement
+
+
+def drop_table(table: TableName) -> str:
+    """Forgets a table; the caller knows that it is external without purge, so that its files stay."""
+    return f"DROP TABLE IF EXISTS {table.quoted}"
+
+
+def refresh(table: TableName) -> str:
+    """Impala: load the table's added and dropped partitions and changed files."""
+    return f"REFRESH {table}"
+
+
+def refresh_moved(table: TableName, moved: Sequence[Partition]) -> list[str]:
+    """
+    Impala: reload the partitions whose location changed, which a table-level REFRESH may not notice.
+    """
+    if len(moved) > REFRESH_PARTITIONS_LIMIT:
+        return [invalidate(table)]
+    return [f"REFRESH {table} {_spec(partition)}" for partition in moved]
+
+
+def invalidate(table: TableName) -> str:
+    """Impala: forget and reload everything about the table."""
+    return f"INVALIDATE METADATA {table}"
+
+
+def usage_by_day(table: TableName, partitions: Iterable[Partition]) -> str:
+    """Impala: rows and data usage in KB of each day, as (partition_date, rows, data_usage_in_kb)."""
+    days = ", ".join(map(literal, partitions))
+    return (
+        f"SELECT {PARTITION_COLUMN}, COUNT(*), SUM(data_usage_in_kb) FROM {table} "
+        f"WHERE {PARTITION_COLUMN} IN ({days}) GROUP BY {PARTITION_COLUMN}"
+    )

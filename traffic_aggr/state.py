@@ -1,0 +1,89 @@
+"""
+Run records on disk: ``state.dir/runs/RUN_ID/run.json``, replaced atomically, newest found first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Optional
+
+from traffic_aggr.errors import StateError
+from traffic_aggr.files import Files
+from traffic_aggr.runrecord import Outcome, Publication, RunRecord, is_run_id
+
+
+class RecordStore:
+    """The run records under one state directory."""
+
+    def __init__(self, directory: str, files: Files) -> None:
+        self._runs = f"{directory.rstrip('/')}/runs"
+        self._files = files
+
+    def directory(self, run_id: str) -> str:
+        """Where the files of one run lie: its record and its report."""
+        return f"{self._runs}/{run_id}"
+
+    def save(self, record: RunRecord) -> None:
+        """Replaces the record on disk; it is durable when this returns. Raises StateError."""
+        path = f"{self.directory(record.run_id)}/run.json"
+        try:
+            self._files.make_directories(self.directory(record.run_id))
+            self._files.replace_bytes(path, record.to_json().encode())
+        except OSError as exc:
+            raise StateError(
+                f"cannot write the run record {path} ({exc})", hint="Mend the state directory, then run `recover`"
+            ) from exc
+
+    def load(self, run_id: str) -> RunRecord:
+        """Raises StateError when there is no such run or its record is damaged."""
+        path = f"{self.directory(run_id)}/run.json"
+        if not is_run_id(run_id):
+            raise StateError(f"{run_id!r} is no run id", hint="`history` lists the runs")
+        try:
+            text = self._files.read_bytes(path).decode()
+        except FileNotFoundError as exc:
+            raise StateError(f"there is no run {run_id} in {self._runs}", hint="`history` lists the runs") from exc
+        except (OSError, UnicodeDecodeError) as exc:
+            raise StateError(f"cannot read the run record {path} ({exc})", hint="Mend the file or its rights") from exc
+        return RunRecord.from_json(text, path)
+
+    def run_ids(self) -> list[str]:
+        """All runs, newest first."""
+        try:
+            found = self._files.list(self._runs)
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            raise StateError(f"cannot list {self._runs} ({exc})", hint="Mend its rights, then try again") from exc
+        names = (info.path.rstrip("/").rsplit("/", 1)[-1] for info in found if info.is_directory)
+        return sorted(
+            (name for name in names if is_run_id(name) and self._files.exists(f"{self._runs}/{name}/run.json")),
+            reverse=True,
+        )
+
+    def newest_first(self) -> Iterator[RunRecord]:
+        """The records, newest first, read one at a time."""
+        return map(self.load, self.run_ids())
+
+    def unsettled(self) -> list[RunRecord]:
+        """
+        Runs that died, or may have left partitions half-changed, newest first; for the holder of the lock.
+
+        A run settles all older ones before it changes anything, so the search ends at the first that did.
+        """
+        found = []
+        for record in self.newest_first():
+            if record.outcome is Outcome.RUNNING or not record.publication.settled:
+                found.append(record)
+            if record.settled_earlier_runs:
+                break
+        return found
+
+    def last_worked(self) -> Optional[RunRecord]:
+        """The newest run that began a step or changed the table; refused ones left nothing to resume."""
+        return next(
+            (each for each in self.newest_first() if each.steps or each.publication is not Publication.UNTOUCHED), None
+        )
+
+    def last(self) -> Optional[RunRecord]:
+        return next(self.newest_first(), None)

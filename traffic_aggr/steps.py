@@ -1,0 +1,359 @@
+"""
+The three steps: drop, stage, load. Each starts from any state of the table and leaves a whole one or raises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from traffic_aggr import preflight, sql, transforms
+from traffic_aggr.controls import (
+    AggregatedTotals,
+    Difference,
+    ImpalaTotals,
+    reconcile_final,
+    reconcile_impala,
+    reconcile_staging,
+    summary,
+)
+from traffic_aggr.errors import ImpalaError, ImpalaMismatchError, ReconciliationError, StepError
+from traffic_aggr.files import Files
+from traffic_aggr.hive import HiveCatalog, TableFacts
+from traffic_aggr.impala_refresh import ImpalaRefresher, SentStatement
+from traffic_aggr.layout import Placement, normal, run_directory, text_hazards
+from traffic_aggr.partitions import Partition
+from traffic_aggr.plan import Plan
+from traffic_aggr.preflight import Sources, Tables
+from traffic_aggr.publish import Publisher, fingerprint
+from traffic_aggr.runrecord import RunRecord, Staged
+from traffic_aggr.sql import TableName
+from traffic_aggr.stop import Stop
+from traffic_aggr.tables import FINAL_COLUMNS, PARTITION_COLUMN, STAGING_COLUMNS
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS)
+_COLUMNS = [column.name for column in STAGING_COLUMNS]
+
+
+@dataclass
+class Work:
+    """What the steps of one run work on and with."""
+
+    spark: SparkSession
+    catalog: HiveCatalog
+    files: Files
+    tables: Tables
+    sources: Sources
+    staging: TableFacts
+    final: TableFacts
+    created: tuple[TableName, ...]
+    plan: Plan
+    record: RunRecord
+    publisher: Publisher
+    impala: Optional[ImpalaRefresher]
+    verify_impala: bool
+    replace_delimiters: bool
+    stop: Stop
+    save: Callable[[RunRecord], None]
+
+    @property
+    def directory(self) -> str:
+        return run_directory(self.final.location, self.record.run_id)
+
+    def refresh(self, statements: Sequence[str]) -> None:
+        """Sends a batch to Impala and keeps in the record what was sent, be it answered or not."""
+        if self.impala is None or not statements:
+            return
+        self.stop.check()
+        try:
+            self._note_sent(self.impala.execute(statements))
+        except ImpalaError as exc:
+            self._note_sent(exc.sent)
+            raise
+
+    def _note_sent(self, sent: Sequence[SentStatement]) -> None:
+        self.record.impala += map(dataclasses.asdict, sent)
+        self.save(self.record)
+
+    def refresh_table(self, table: TableName) -> list[str]:
+        return [sql.invalidate(table) if table in self.created else sql.refresh(table)]
+
+
+def drop(work: Work) -> None:
+    """Takes the listed partitions out of the final table, their data kept aside; refreshes it."""
+    work.publisher.withdraw(work.record)
+    work.refresh(work.refresh_table(work.final.name))
+
+
+def stage(work: Work) -> None:
+    """
+    Aggregates raw into a directory of this run, the staging table pointing at it, and proves it against raw.
+
+    Raises ReconciliationError when a total differs.
+    """
+    plan, record = work.plan, work.record
+    directory = f"{work.directory}/staged"
+    by_day = bool(any(work.staging.partition_columns)) and work.staging.row_format.is_parquet
+    counted = Observation()
+    rows = _aggregated(work, counted)
+    if by_day:
+        _write_parquet(rows, directory, work.staging)
+        staged = _read_parquet(work.spark, directory)
+        _point_staging(work, directory)
+    else:
+        staged = _write_old_staging(work, rows, directory)
+    totals = preflight.aggregated_totals(staged, plan.restated)
+    source_rows = counted.get
+    differences: list[Difference] = []
+    for partition in plan.restated:
+        totals_of_day = record.totals_of(partition)
+        raw = totals_of_day.raw
+        assert raw is not None
+        with_sources = _with_source_rows(totals[partition], source_rows.get(_slot(partition)) or 0)
+        totals_of_day.staging = with_sources
+        differences += reconcile_staging(partition, raw, with_sources)
+    if differences:
+        raise ReconciliationError(
+            f"staging differs from raw: {summary(differences)}",
+            hint="Old data is in place; if raw changed while it was read, run again",
+        )
+    record.staged = Staged(directory, by_day, fingerprint(work.files, directory))
+    work.save(record)
+    work.refresh(work.refresh_table(work.staging.name))
+
+
+def load(work: Work) -> None:
+    """
+    Publishes what was staged, in the final table's own format, reads it back, and has Impala agree.
+
+    Raises StepError when what is read back differs from staging; ImpalaMismatchError when Impala does.
+    """
+    if not work.plan.verify_only:
+        _publish(work)
+    _prove_final(work)
+    _refresh_final(work)
+    _verify_impala(work)
+
+
+def _publish(work: Work) -> None:
+    record, plan = work.record, work.plan
+    staged = record.staged
+    assert staged is not None
+    directory = staged.directory
+    if not (staged.partitioned and work.final.row_format.is_parquet):
+        directory = f"{work.directory}/new"
+        _rewrite(work, staged, directory)
+    work.stop.check()
+    for partition in plan.restated:
+        new = f"{directory}/{partition.directory}"
+        record.days[partition].new = new
+        model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
+        work.files.copy_permissions(model, new, True)
+    if staged.partitioned:
+        _forget_staged_partitions(work)
+    work.publisher.publish(record)
+
+
+def _prove_final(work: Work) -> None:
+    differences = _read_back(work, work.catalog.table(work.final).rows(), "final", keep=True)
+    work.save(work.record)
+    if not differences:
+        return
+    what = f"the final table differs from staging: {summary(differences)}"
+    if work.plan.verify_only:
+        raise StepError(
+            what, hint=f"Another writer changed it after run {work.plan.resumes}; run with --from-step drop"
+        )
+    work.publisher.restore(work.record)
+    raise StepError(what, hint="Old data was put back; look at the log, then run again")
+
+
+def _models(work: Work, partition: Partition) -> list[str]:
+    """Directories whose permissions the new data of a partition takes, the likeliest first."""
+    day = work.record.days[partition]
+    return [day.home, day.kept, *([day.before.location] if day.before else [])]
+
+
+def _aggregated(work: Work, counted: Observation) -> DataFrame:
+    """
+    Staging's rows, with the raw rows of each day counted by ``counted`` as they pass.
+
+    Rows of one day are brought together, so that a day becomes few files. The count stands behind the
+    last shuffle, where a task that is run twice counts once.
+    """
+    repeated = any(day.raw.repeated_cdrs for day in work.plan.days.values())
+    hazards = text_hazards(work.tables.text_formats)
+    aggregated = transforms.aggregate(
+        work.sources.raw,
+        transforms.lookup_names(work.sources.organisations),
+        transforms.lookup_countries(work.sources.countries),
+        repeated_cdrids=repeated,
+        delimiters=hazards.characters if work.replace_delimiters else None,
+    )
+    together = aggregated.hint("rebalance", PARTITION_COLUMN)
+    per_day = [
+        F.sum(F.when(F.col(PARTITION_COLUMN) == partition, F.col("source_rows"))).alias(_slot(partition))
+        for partition in work.plan.restated
+    ]
+    return together.observe(counted, *per_day).select(_COLUMNS)
+
+
+def _slot(partition: Partition) -> str:
+    return f"source_rows_{partition}"
+
+
+def _with_source_rows(totals: AggregatedTotals, source_rows: int) -> AggregatedTotals:
+    values = {name: getattr(totals, name) for name in totals.__dataclass_fields__}
+    return AggregatedTotals(**{**values, "source_rows": source_rows})
+
+
+def _write_parquet(rows: DataFrame, directory: str, table: TableFacts) -> None:
+    codec = table.properties.get("parquet.compression", "snappy")
+    rows.write.mode("error").partitionBy(PARTITION_COLUMN).option("compression", codec).parquet(directory)
+
+
+def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
+    return spark.read.schema(_SCHEMA).parquet(directory)
+
+
+def _point_staging(work: Work, directory: str) -> None:
+    """Empties the staging table and points it at this run's directories; files of earlier runs stay."""
+    staging = work.catalog.table(work.staging)
+    staging.drop(staging.all_partitions())
+    staging.add({each: Placement(f"{directory}/{each.directory}") for each in work.plan.restated})
+
+
+def _write_old_staging(work: Work, rows: DataFrame, directory: str) -> DataFrame:
+    """A staging table of the old kind, ``partition_date`` an ordinary column, or of another format: as it is."""
+    table = work.catalog.table(work.staging)
+    if any(work.staging.partition_columns):
+        table.drop(table.all_partitions())
+    work.spark.sql(sql.set_table_location(work.staging.name, directory))
+    work.spark.catalog.refreshTable(work.staging.name.quoted)
+    rows.write.insertInto(work.staging.name.quoted)
+    return table.rows()
+
+
+def _rewrite(work: Work, staged: Staged, directory: str) -> None:
+    """Writes the staged rows in the final table's format to ``directory`` and proves them against staging."""
+    rows = (
+        _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
+    )
+    together = rows.select(_COLUMNS).hint("rebalance", PARTITION_COLUMN)
+    if work.final.row_format.is_parquet:
+        _write_parquet(together, directory, work.final)
+        written = _read_parquet(work.spark, directory)
+    else:
+        written = _write_shadow(work, together, directory)
+    differences = _read_back(work, written, "the new data", keep=False)
+    forget_shadow(work.spark, work.record)
+    work.save(work.record)
+    if differences:
+        raise ReconciliationError(
+            f"the new data differs from staging: {summary(differences)}", hint="Old data is in place"
+        )
+
+
+def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
+    """Writes through a table of the final one's format, which lays out rows as any writer to it would."""
+    shadow = TableName(
+        work.final.name.database, f"{work.final.name.name}__{work.record.run_id.replace('-', '_').lower()}"
+    )
+    work.record.shadow = str(shadow)
+    work.save(work.record)
+    facts = work.catalog.create_partitioned(shadow, FINAL_COLUMNS, directory, like=work.final)
+    rows.write.insertInto(shadow.quoted)
+    return work.catalog.table(facts).rows()
+
+
+def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
+    """Removes a run's shadow table from the metastore; it is external without purge, so its files stay."""
+    if record.shadow is not None:
+        spark.sql(sql.drop_table(TableName(*record.shadow.split("."))))
+        record.shadow = None
+
+
+def forget_shadow_quietly(work: Work) -> None:
+    """Like ``forget_shadow``, on the way out of a failed run: what is left, the next run removes."""
+    try:
+        forget_shadow(work.spark, work.record)
+    except Exception as exc:  # Spark may be gone, which is what failed the run
+        log.warning("the table %s is left over: %s", work.record.shadow, exc)
+
+
+def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Difference]:
+    partitions = list(work.record.days)
+    totals = preflight.aggregated_totals(rows, partitions)
+    differences: list[Difference] = []
+    for partition in partitions:
+        of_day = work.record.totals_of(partition)
+        if keep:
+            of_day.final_after = totals[partition]
+        staging = of_day.staging or AggregatedTotals()
+        differences += reconcile_final(partition, staging, totals[partition], name)
+    return differences
+
+
+def _forget_staged_partitions(work: Work) -> None:
+    """Staging must not point at directories that are about to become the final table's."""
+    staging = work.catalog.table(work.staging)
+    staging.drop(staging.all_partitions())
+
+
+def _refresh_final(work: Work) -> None:
+    record, name = work.record, work.final.name
+    moved = [
+        partition
+        for partition, day in record.days.items()
+        if day.before is not None and normal(day.before.location) != normal(day.home)
+    ]
+    statements = work.refresh_table(work.staging.name) if not work.plan.verify_only else []
+    statements += work.refresh_table(name)
+    if name not in work.created:
+        statements += sql.refresh_moved(name, moved)
+    work.refresh(statements)
+
+
+def _verify_impala(work: Work) -> None:
+    if work.impala is None or not work.verify_impala or not work.record.days:
+        return
+    found = impala_totals(work.impala, work.final.name, list(work.record.days))
+    differences: list[Difference] = []
+    for partition in work.record.days:
+        of_day = work.record.totals_of(partition)
+        of_day.impala = found[partition]
+        assert of_day.final_after is not None
+        differences += reconcile_impala(partition, of_day.final_after, found[partition])
+    work.save(work.record)
+    if differences:
+        raise ImpalaMismatchError(
+            f"Impala does not see what was loaded: {summary(differences)}",
+            hint="The new data is in place; run again: it only refreshes and verifies",
+        )
+
+
+def impala_totals(
+    impala: ImpalaRefresher, table: TableName, partitions: Sequence[Partition]
+) -> Mapping[Partition, ImpalaTotals]:
+    """Impala's own rows and bytes of each day; zero for a day that its answer lacks."""
+    found: dict[str, ImpalaTotals] = {}
+    for batch in sql.batches(partitions, 1000):
+        for day, rows, kilobytes in impala.query(sql.usage_by_day(table, batch)):
+            found[day] = ImpalaTotals(rows=int(rows), bytes=int((kilobytes or 0) * 1024))
+    return {partition: found.get(partition, ImpalaTotals()) for partition in partitions}
+
+
+def staged_matches(files: Files, record: RunRecord, raw: Mapping[Partition, object]) -> bool:
+    """Whether what ``record`` staged is still there, the same files, made from the same raw totals."""
+    if record.staged is None or not files.is_directory(record.staged.directory):
+        return False
+    same_raw = all(partition in record.totals and record.totals[partition].raw == now for partition, now in raw.items())
+    return same_raw and fingerprint(files, record.staged.directory) == record.staged.fingerprint

@@ -1,0 +1,73 @@
+"""
+Stopping on SIGINT and SIGTERM: noticed at once, acted upon between two changes.
+
+A signal never breaks into a metastore change. It cancels running Spark jobs and ends waits; the run then
+finds out at its next checkpoint, puts the old data back and exits with 128 + the signal's number.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Callable, Optional
+
+from traffic_aggr.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CANCEL_EVERY_S = 0.5
+
+
+class Stop:
+    """
+    The wish to stop. ``cancel`` cancels what is running, such as Spark jobs; it is called from another
+    thread, again and again until a checkpoint has noticed, since a job may start just after it.
+    """
+
+    def __init__(self) -> None:
+        self.cancel: Callable[[], None] = lambda: None
+        self._wished = threading.Event()
+        self._noticed = threading.Event()
+        self._signum: Optional[int] = None
+
+    @property
+    def wished(self) -> bool:
+        return self._wished.is_set()
+
+    def check(self) -> None:
+        """Raises Interrupted, once, when a signal has come."""
+        if self._wished.is_set() and not self._noticed.is_set():
+            self._noticed.set()
+            assert self._signum is not None
+            raise Interrupted(self._signum)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits; a signal that has not been noticed yet ends the wait with Interrupted."""
+        if self._noticed.is_set():
+            threading.Event().wait(seconds)
+        else:
+            self._wished.wait(seconds)
+            self.check()
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Handles the signals inside the block, in the main thread."""
+        before = {signum: signal.signal(signum, self._received) for signum in _SIGNALS}
+        try:
+            yield self
+        finally:
+            self._noticed.set()
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _received(self, signum: int, frame: Optional[FrameType]) -> None:
+        if not self._wished.is_set():
+            self._signum = signum
+            self._wished.set()
+            threading.Thread(target=self._keep_cancelling, daemon=True).start()
+
+    def _keep_cancelling(self) -> None:
+        while not self._noticed.wait(_CANCEL_EVERY_S):
+            self.cancel()

@@ -1,0 +1,219 @@
+"""
+The column contract of raw, staging, final and the two lookups (domain.md, "Tables"), and what may stand in for it.
+
+Tables that are only read (raw, lookups) may have further columns in any order, and narrower types. Staging and final
+are written by position, so their columns are taken literally.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional, Union
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name in lower case, its type as Spark and Hive DDL spell it, and a comment for the table."""
+
+    name: str
+    type: str
+    comment: str = ""
+
+
+FoundColumns = Union[Mapping[str, str], Iterable[tuple[str, str]]]
+"""Columns as a table has them, in order: ``DataFrame.dtypes``, or the same as a mapping."""
+
+PARTITION_COLUMN = "partition_date"
+"""Day of the partition, ``yyyy-MM-dd``; partitions raw and final, and ends staging."""
+
+PARTITION = Column(PARTITION_COLUMN, "STRING", "day of the partition, yyyy-MM-dd")
+
+COSTS = tuple(f"whole_sale_cost_{number}" for number in range(1, 6))
+
+TRIMMED = (
+    "customernumber",
+    "businessunit",
+    "businessunittag",
+    "departmentname",
+    "costcentername",
+    "traffictype",
+    "calltype",
+    "mcc",
+    "mnc",
+    "tadigcode",
+    "apn",
+    "technologytype",
+    "sim",
+    "sim_type",
+    "msisdn",
+    "vin",
+    "commercialofferdescription",
+)
+"""Columns that come from raw by the same name, without the blanks around them."""
+
+RAW_COLUMNS = (
+    Column("cdrid", "BIGINT", "charged CDR; may repeat"),
+    Column("tcl_secs_id", "INT", "customer's organisation number"),
+    Column("companyname", "STRING", "customer's name where org_details has none"),
+    Column("country", "STRING", "country where country_lookup has none"),
+    *(Column(name, "STRING") for name in TRIMMED),
+    Column("calldate", "TIMESTAMP", "moment of the call"),
+    Column("bytes", "BIGINT", "data usage in bytes"),
+    Column("retailduration", "BIGINT", "voice usage in seconds"),
+    *(Column(name, "DECIMAL(18,6)") for name in COSTS),
+    PARTITION,
+)
+"""Columns of raw that the job reads; a production table has over a hundred."""
+
+FINAL_COLUMNS = (
+    Column("customernumber", "STRING", "customer number"),
+    Column("tcl_secs_id", "INT", "customer's organisation number"),
+    Column("customername", "STRING", "organisation's name, else the company name in raw"),
+    Column("businessunit", "STRING", "business unit"),
+    Column("businessunittag", "STRING", "tag of the business unit"),
+    Column("departmentname", "STRING", "department"),
+    Column("costcentername", "STRING", "cost centre"),
+    Column("traffictype", "STRING", "MO or MT"),
+    Column("calltype", "STRING", "Data, Voice or SMS, as found"),
+    Column("mcc", "STRING", "mobile country code"),
+    Column("mnc", "STRING", "mobile network code"),
+    Column("country", "STRING", "country of the mcc, else the country in raw"),
+    Column("tadigcode", "STRING", "TADIG code of the network"),
+    Column("apn", "STRING", "access point name"),
+    Column("technologytype", "STRING", "radio technology"),
+    Column("sim", "STRING", "SIM"),
+    Column("sim_type", "STRING", "kind of SIM"),
+    Column("msisdn", "STRING", "subscriber number"),
+    Column("vin", "STRING", "vehicle identification number"),
+    Column("commercialofferdescription", "STRING", "commercial offer"),
+    Column("calldate", "STRING", "day of the calls in UTC, yyyy-MM-dd"),
+    Column("data_usage_in_kb", "DECIMAL(28,10)", "data, bytes / 1024, exact"),
+    Column("data_usage_in_mb", "DECIMAL(28,4)", "data, bytes / 1048576, half-up"),
+    Column("voice_usage_in_secs", "BIGINT", "voice, seconds"),
+    Column("voice_usage_in_mins", "DECIMAL(28,4)", "voice, seconds / 60, half-up"),
+    Column("sms_usage", "BIGINT", "number of SMS"),
+    *(Column(name, "DECIMAL(28,6)", "sum, exact") for name in COSTS),
+    Column("noofcdrids", "BIGINT", "number of distinct cdrid"),
+)
+"""Columns of final in their order, without the partition column, which follows them."""
+
+STAGING_COLUMNS = (*FINAL_COLUMNS, PARTITION)
+"""Columns of staging in their order: ``partition_date`` last, be it an ordinary column or the partition column."""
+
+MEASURES = (
+    "data_usage_in_kb",
+    "data_usage_in_mb",
+    "voice_usage_in_secs",
+    "voice_usage_in_mins",
+    "sms_usage",
+    *COSTS,
+    "noofcdrids",
+)
+
+GRAIN = tuple(column.name for column in FINAL_COLUMNS if column.name not in MEASURES)
+"""Columns whose distinct combinations are the rows of one ``partition_date``."""
+
+GRAIN_TEXT = tuple(name for name in GRAIN if name not in ("tcl_secs_id", "calldate"))
+"""The grain's columns that hold free text, as somebody typed it into a source system."""
+
+ORG_DETAILS_COLUMNS = (
+    Column("orgno", "BIGINT", "organisation number"),
+    Column("orgname", "STRING", "organisation's name"),
+)
+"""Columns of org_details that the job reads; ``orgno`` is the key."""
+
+COUNTRY_LOOKUP_COLUMNS = (
+    Column("mcc", "STRING", "mobile country code"),
+    Column("country", "STRING", "country"),
+)
+"""Columns of country_lookup that the job reads; ``mcc`` is the key, compared without blanks around it."""
+
+_INTEGER_DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
+_STRING = re.compile(r"string|varchar\(\d+\)|char\(\d+\)")
+_DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
+_SPACES = re.compile(r"\s+")
+
+
+def check_columns(table: str, found: FoundColumns, required: Sequence[Column]) -> list[str]:
+    """
+    Problems of a table that is only read: a missing column, or a type that does not hold the contract's values.
+
+    Order and further columns do not matter. Types that widen without loss are accepted (INT for BIGINT, VARCHAR for
+    STRING, DECIMAL(12,2) for DECIMAL(18,6), TIMESTAMP_NTZ for TIMESTAMP). An empty list means that the table will do.
+    """
+    types = {name.lower(): type_ for name, type_ in dict(found).items()}
+    problems = []
+    for column in required:
+        if column.name not in types:
+            problems.append(f"{table} has no column {column.name} ({column.type})")
+        else:
+            refusal = _refusal(types[column.name], column.type)
+            if refusal:
+                problems.append(f"{table}.{column.name} is {types[column.name]}, not {column.type}: {refusal}")
+    return problems
+
+
+def check_layout(table: str, found: FoundColumns, required: Sequence[Column] = STAGING_COLUMNS) -> list[str]:
+    """
+    Problems of a table that is written, by position: names in another order, columns missing or too many, other types.
+
+    ``found`` includes the partition column, last, as ``DataFrame.dtypes`` of a partitioned table does.
+    """
+    columns = [(name.lower(), type_) for name, type_ in dict(found).items()]
+    names = [name for name, _ in columns]
+    wanted = [column.name for column in required]
+    missing = [
+        f"{table} has no column {column.name} ({column.type})" for column in required if column.name not in names
+    ]
+    extra = [f"{table} has a column {name} that the job does not write" for name in names if name not in wanted]
+    if missing or extra:
+        return missing + extra
+    if names != wanted:
+        position = next(index for index, pair in enumerate(zip(names, wanted)) if pair[0] != pair[1])
+        return [f"{table} has {names[position]} as column {position + 1}, where {wanted[position]} belongs"]
+    return [
+        f"{table}.{column.name} is {type_}, not {column.type}"
+        for column, (_, type_) in zip(required, columns)
+        if not _is_written_as(type_, column.type)
+    ]
+
+
+def _is_written_as(found: str, wanted: str) -> bool:
+    found, wanted = _normalised(found), _normalised(wanted)
+    return found == wanted or (wanted == "string" and found.startswith("varchar("))
+
+
+def _refusal(found: str, wanted: str) -> str:
+    """
+    Why values of type ``found`` cannot be taken as ``wanted``; empty where they can.
+    """
+    found, wanted = _normalised(found), _normalised(wanted)
+    if found == wanted or (wanted == "string" and _STRING.fullmatch(found)):
+        return ""
+    if wanted == "timestamp":
+        return "" if found == "timestamp_ntz" else "days are taken from a moment in time"
+    room, digits = _digits(wanted), _digits(found)
+    if room and found in ("float", "double"):
+        return "sums must be exact"
+    if room and digits and digits[0] <= room[0] and digits[1] <= room[1]:
+        return ""
+    return "values could be lost or changed"
+
+
+def _digits(type_: str) -> Optional[tuple[int, int]]:
+    """
+    Digits before and after the decimal point that a number type holds; None for other types.
+    """
+    if type_ in _INTEGER_DIGITS:
+        return _INTEGER_DIGITS[type_], 0
+    decimal = _DECIMAL.fullmatch(type_)
+    if decimal is None:
+        return None
+    precision, scale = int(decimal[1]), int(decimal[2])
+    return precision - scale, scale
+
+
+def _normalised(type_: str) -> str:
+    return _SPACES.sub("", type_.lower())

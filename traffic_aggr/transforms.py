@@ -1,0 +1,283 @@
+"""
+The aggregation of raw traffic and the sums that prove it, as DataFrame -> DataFrame; nothing here runs a query.
+
+The rules are those of domain.md ("Tables"). Usage is summed as BIGINT and costs as DECIMAL, never as floating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+from typing import Optional
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import types as T  # noqa: N812
+
+from traffic_aggr.tables import COSTS, FINAL_COLUMNS, GRAIN, GRAIN_TEXT, PARTITION_COLUMN, RAW_COLUMNS, TRIMMED
+
+_KB_PER_BYTE = Decimal("0.0009765625")
+_BYTES_PER_MB = 1048576
+_SECONDS_PER_MINUTE = 60
+_SECONDS_PER_DAY = 86400
+
+
+def is_data(calltype: Column) -> Column:
+    """Whether ``calltype`` is Data, without regard to case or blanks around it; NULL for NULL."""
+    return F.lower(F.trim(calltype)) == "data"
+
+
+def is_voice(calltype: Column) -> Column:
+    """Whether ``calltype`` is Voice, without regard to case or blanks around it; NULL for NULL."""
+    return F.lower(F.trim(calltype)) == "voice"
+
+
+def is_sms(calltype: Column) -> Column:
+    """Whether ``calltype`` is SMS, without regard to case or blanks around it; NULL for NULL."""
+    return F.lower(F.trim(calltype)) == "sms"
+
+
+def is_classified(calltype: Column) -> Column:
+    """Whether ``calltype`` is one that the final table counts usage of; false for NULL."""
+    return F.coalesce(F.lower(F.trim(calltype)).isin("data", "voice", "sms"), F.lit(False))
+
+
+def select_days(raw: DataFrame, partitions: Sequence[str]) -> DataFrame:
+    """
+    The rows of ``partitions``, with the columns of ``RAW_COLUMNS`` and no others.
+    """
+    # Compared as strings, so that the metastore prunes the partitions.
+    wanted = F.col(PARTITION_COLUMN).isin([str(partition) for partition in partitions])
+    return raw.where(wanted).select(*(column.name for column in RAW_COLUMNS))
+
+
+def lookup_names(org_details: DataFrame) -> DataFrame:
+    """
+    Names of organisations: ``orgno, orgname`` without NULL keys and NULL names, which match nothing.
+    """
+    return org_details.select(_key(org_details, "orgno"), "orgname").dropna()
+
+
+def lookup_countries(country_lookup: DataFrame) -> DataFrame:
+    """
+    Names of countries: ``mcc`` (trimmed), ``country`` without NULL keys and NULL names, which match nothing.
+    """
+    return country_lookup.select(_key(country_lookup, "mcc"), "country").dropna()
+
+
+def duplicate_keys(lookup: DataFrame, key: str) -> DataFrame:
+    """
+    Keys that stand in more than one row of ``lookup``, whatever the name beside them: the trimmed key and ``rows``.
+
+    NULL keys match nothing and are left out.
+    """
+    keys = lookup.select(_key(lookup, key)).dropna()
+    return keys.groupBy(key).agg(F.count(F.lit(1)).alias("rows")).where("rows > 1").orderBy(key)
+
+
+def describe(
+    raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
+) -> DataFrame:
+    """
+    Each raw row with the grain as it will be stored: ``GRAIN``, ``partition_date``, ``cdrid``, and the row's usage
+    ``bytes, voice_secs, sms`` and costs, 0 where NULL or of another call type.
+
+    ``organisations`` and ``countries`` come from ``lookup_names`` and ``lookup_countries`` and have unique keys.
+    Each character of ``delimiters`` in a text of the grain becomes a space, before blanks are trimmed from the columns
+    that are trimmed. Lookups are matched, and call types told apart, by what raw holds before that.
+    """
+    names = organisations.select(F.col("orgno").alias("_orgno"), F.col("orgname").alias("_orgname"))
+    named_countries = countries.select(F.col("mcc").alias("_mcc"), F.col("country").alias("_country"))
+    matched = raw.join(F.broadcast(names), F.col("tcl_secs_id") == F.col("_orgno"), how="left").join(
+        F.broadcast(named_countries), F.trim("mcc") == F.col("_mcc"), how="left"
+    )
+    grain = {
+        **{name: F.trim(_without(F.col(name), delimiters)) for name in TRIMMED},
+        "customername": _without(F.coalesce("_orgname", "companyname"), delimiters),
+        "country": _without(F.coalesce("_country", "country"), delimiters),
+        "tcl_secs_id": F.col("tcl_secs_id"),
+        "calldate": _utc_day(raw),
+    }
+    return matched.select(
+        *(grain[name].alias(name) for name in GRAIN), PARTITION_COLUMN, "cdrid", *_usage(), *_costs("decimal(18,6)")
+    )
+
+
+def aggregate(
+    raw: DataFrame,
+    organisations: DataFrame,
+    countries: DataFrame,
+    *,
+    repeated_cdrids: bool,
+    delimiters: Optional[str] = None,
+) -> DataFrame:
+    """
+    The rows of the final table: ``FINAL_COLUMNS``, ``partition_date``, and ``source_rows``, the number of raw rows in
+    each, which is for the control totals and not stored.
+
+    ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated_cdrids=False``
+    asserts that no cdrid stands twice in one day of ``raw``, where counting is the same as counting distinct ones
+    and far cheaper.
+    """
+    cdrs = F.count_distinct("cdrid") if repeated_cdrids else F.count("cdrid")
+    groups = (
+        describe(raw, organisations, countries, delimiters)
+        .groupBy(*GRAIN, PARTITION_COLUMN)
+        .agg(
+            *(F.sum(name).alias(name) for name in ("bytes", "voice_secs", "sms", *COSTS)),
+            cdrs.alias("cdrs"),
+            F.count(F.lit(1)).alias("source_rows"),
+        )
+    )
+    measures = {
+        "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
+        "data_usage_in_mb": _rounded_quotient("bytes", _BYTES_PER_MB),
+        "voice_usage_in_secs": F.col("voice_secs"),
+        "voice_usage_in_mins": _rounded_quotient("voice_secs", _SECONDS_PER_MINUTE),
+        "sms_usage": F.col("sms"),
+        "noofcdrids": F.col("cdrs"),
+    }
+    final = (
+        measures.get(column.name, F.col(column.name)).cast(column.type).alias(column.name) for column in FINAL_COLUMNS
+    )
+    return groups.select(*final, PARTITION_COLUMN, "source_rows")
+
+
+def raw_totals(raw: DataFrame) -> DataFrame:
+    """
+    Control totals of raw itself, a row per ``partition_date``: ``rows, cdrs`` (rows with a cdrid), ``bytes, voice_secs,
+    sms, whole_sale_cost_1..5, unclassified``. Sums are DECIMAL(38,·) and cannot wrap.
+    """
+    usage = raw.select(
+        PARTITION_COLUMN,
+        "cdrid",
+        *_usage(),
+        *_costs("decimal(28,6)"),
+        (~is_classified(F.col("calltype"))).alias("other"),
+    )
+    return usage.groupBy(PARTITION_COLUMN).agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count("cdrid").alias("cdrs"),
+        *(_total(name).alias(name) for name in ("bytes", "voice_secs", "sms")),
+        *(F.sum(name).alias(name) for name in COSTS),
+        F.count(F.when(F.col("other"), 1)).alias("unclassified"),
+    )
+
+
+def raw_distinct_cdrs(raw: DataFrame) -> DataFrame:
+    """
+    A row per ``partition_date``: ``distinct_cdrs``, and ``repeated_cdrs``, the cdrids in more than one of its rows.
+
+    Shuffles the cdrids only. NULL is no cdrid.
+    """
+    occurrences = raw.groupBy(PARTITION_COLUMN, "cdrid").agg(F.count("cdrid").alias("occurrences"))
+    return occurrences.groupBy(PARTITION_COLUMN).agg(
+        F.count("cdrid").alias("distinct_cdrs"),
+        F.count(F.when(F.col("occurrences") > 1, 1)).alias("repeated_cdrs"),
+    )
+
+
+def staged_totals(staged: DataFrame) -> DataFrame:
+    """
+    Control totals of staging, of its shadow or of final, a row per ``partition_date``: ``rows, cdrs`` (a cdrid in two
+    groups counts twice), ``bytes, voice_secs, sms, whole_sale_cost_1..5``; 0 where all values are NULL.
+    """
+    sums = {
+        "cdrs": _total("noofcdrids"),
+        "bytes": (F.sum("data_usage_in_kb") * 1024).cast("decimal(38,0)"),
+        "voice_secs": _total("voice_usage_in_secs"),
+        "sms": _total("sms_usage"),
+        **{name: F.sum(F.col(name).cast("decimal(28,6)")) for name in COSTS},
+    }
+    return staged.groupBy(PARTITION_COLUMN).agg(
+        F.count(F.lit(1)).alias("rows"),
+        *(F.coalesce(total, F.lit(0)).alias(name) for name, total in sums.items()),
+    )
+
+
+def stored_text(
+    raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
+) -> DataFrame:
+    """
+    The texts of the grain (``GRAIN_TEXT``) of each raw row as they will be stored; parameters as for ``describe``.
+    """
+    return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
+
+
+def values_with(texts: DataFrame, characters: str, null_marker: Optional[str]) -> DataFrame:
+    """
+    How many values of ``texts`` would be misread from a delimited text table: one row with a struct for each column of
+    ``texts`` (all strings), of ``rows``, the number of values that hold one of ``characters`` or equal ``null_marker``,
+    and ``example``, one of those values (NULL where there is none).
+    """
+    return texts.agg(*(_misread(name, characters, null_marker).alias(name) for name in texts.columns))
+
+
+def _misread(name: str, characters: str, null_marker: Optional[str]) -> Column:
+    value = F.col(name)
+    dangers = [value.contains(character) for character in characters]
+    if null_marker is not None:
+        dangers.append(value == null_marker)
+    found = F.when(reduce(or_, dangers, F.lit(False)), value)
+    return F.struct(F.count(found).alias("rows"), F.max(found).alias("example"))
+
+
+def _key(lookup: DataFrame, key: str) -> Column:
+    column = F.col(key)
+    return (F.trim(column) if isinstance(_type(lookup, key), T.StringType) else column).alias(key)
+
+
+def _type(frame: DataFrame, column: str) -> T.DataType:
+    return frame.select(column).schema[0].dataType
+
+
+def _without(text: Column, delimiters: Optional[str]) -> Column:
+    return F.translate(text, delimiters, " " * len(delimiters)) if delimiters else text
+
+
+def _utc_day(raw: DataFrame) -> Column:
+    """
+    The day of ``calldate`` in UTC as text, whatever the session's time zone.
+    """
+    if isinstance(_type(raw, "calldate"), T.TimestampNTZType):
+        return F.col("calldate").cast("date").cast("string")
+    days = F.floor(F.unix_seconds("calldate") / _SECONDS_PER_DAY)
+    return F.date_from_unix_date(days.cast("int")).cast("string")
+
+
+def _usage() -> list[Column]:
+    """
+    One raw row's usage as BIGINT: ``bytes`` of data, ``voice_secs``, ``sms``.
+    """
+    calltype = F.col("calltype")
+    usage = {
+        "bytes": F.when(is_data(calltype), F.col("bytes")),
+        "voice_secs": F.when(is_voice(calltype), F.col("retailduration")),
+        "sms": F.when(is_sms(calltype), F.lit(1)),
+    }
+    return [F.coalesce(amount.cast("bigint"), F.lit(0)).alias(name) for name, amount in usage.items()]
+
+
+def _costs(type_: str) -> list[Column]:
+    # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
+    return [F.coalesce(F.col(name).cast(type_), F.lit(0).cast(type_)).alias(name) for name in COSTS]
+
+
+def _total(name: str) -> Column:
+    """
+    Sum of a BIGINT column as DECIMAL(38,0).
+    """
+    return F.sum(F.col(name).cast("decimal(28,0)"))
+
+
+def _rounded_quotient(total: str, divisor: int) -> Column:
+    """
+    ``total / divisor`` to four decimals, half-up (away from zero), of a BIGINT column.
+
+    Decimal division would round twice, so the remainder is turned into ten thousandths among integers.
+    """
+    half = f"IF({total} < 0, -{divisor}, {divisor})"
+    fraction = f"({total} % {divisor} * 20000 + {half}) DIV {2 * divisor}"
+    return F.expr(f"CAST({total} DIV {divisor} AS DECIMAL(19,0)) + CAST({fraction} AS DECIMAL(5,0)) * 0.0001BD")
