@@ -139,14 +139,14 @@ class LocalFiles(Files):
     """Files of this host; paths are plain, ``file:/x`` or ``file:///x``."""
 
     def exists(self, p: str) -> bool:
-        return os.path.lexists(_local(p))
+        return os.path.lexists(local_path(p))
 
     def is_directory(self, p: str) -> bool:
-        return os.path.isdir(_local(p))
+        return os.path.isdir(local_path(p))
 
     def list(self, p: str) -> builtins.list[FileInfo]:
         found = []
-        with os.scandir(_local(p)) as entries:
+        with os.scandir(local_path(p)) as entries:
             for entry in entries:
                 # A file that went away meanwhile must not look as if the directory were missing.
                 with contextlib.suppress(FileNotFoundError):
@@ -155,7 +155,7 @@ class LocalFiles(Files):
         return sorted(found, key=lambda info: info.path)
 
     def rename(self, src: str, dst: str) -> None:
-        source, target = _local(src), _local(dst)
+        source, target = local_path(src), local_path(dst)
         os.lstat(source)
         if os.path.lexists(target):
             raise _os_error(errno.EEXIST, dst)
@@ -163,38 +163,38 @@ class LocalFiles(Files):
         _make_directories(parent, os.stat(_nearest_existing(parent)))
         os.rename(source, target)
         for directory in {parent, os.path.dirname(source)}:
-            _sync_directory(directory)
+            sync_directory(directory)
 
     def make_directories(self, p: str, like: Optional[str] = None) -> None:
-        _make_directories(_local(p), None if like is None else os.stat(_local(like)))
+        _make_directories(local_path(p), None if like is None else os.stat(local_path(like)))
 
     def read_bytes(self, p: str) -> bytes:
-        with open(_local(p), "rb") as source:
+        with open(local_path(p), "rb") as source:
             return source.read()
 
     def replace_bytes(self, p: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-        write_atomic(_local(p), data, mode)
+        write_atomic(local_path(p), data, mode)
 
     def create_exclusive(self, p: str, data: bytes) -> None:
-        path = _local(p)
+        path = local_path(p)
         with _temporary_beside(path, data, PRIVATE_FILE) as temporary:
             # Unlike a rename, a link never replaces what is there.
             os.link(temporary, path)
 
     def delete_tree(self, p: str) -> None:
-        path = _local(p)
+        path = local_path(p)
         with contextlib.suppress(FileNotFoundError):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
-            _sync_directory(os.path.dirname(path))
+            sync_directory(os.path.dirname(path))
 
     def free_bytes(self, p: str) -> int:
-        return shutil.disk_usage(_nearest_existing(_local(p))).free
+        return shutil.disk_usage(_nearest_existing(local_path(p))).free
 
     def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
-        model, top = os.stat(_local(src)), _local(dst)
+        model, top = os.stat(local_path(src)), local_path(dst)
         _take_permissions(top, model)
         if recursive and os.path.isdir(top):
             for parent, directories, files in os.walk(top, onerror=_fail):
@@ -202,8 +202,8 @@ class LocalFiles(Files):
                     _take_permissions(os.path.join(parent, name), model)
 
 
-def _local(p: str) -> str:
-    """The absolute path without scheme and trailing slash."""
+def local_path(p: str) -> str:
+    """The absolute path without ``file:`` and trailing slash. Raises ValueError for a path of another file system."""
     scheme = _scheme(p)
     if scheme not in ("", "file"):
         raise ValueError(f"{p} is not on the local file system")
@@ -247,7 +247,7 @@ def _make_directories(path: str, model: Optional[os.stat_result] = None) -> None
             raise
         if model is not None:
             _take_permissions(level, model)
-        _sync_directory(os.path.dirname(level))
+        sync_directory(os.path.dirname(level))
 
 
 def _take_permissions(path: str, model: os.stat_result) -> None:
@@ -262,7 +262,8 @@ def _take_permissions(path: str, model: os.stat_result) -> None:
     os.chmod(path, mode)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Makes what was created, renamed or removed in a local directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -287,7 +288,7 @@ def _temporary_beside(path: str, data: bytes, mode: int) -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-    _sync_directory(directory)
+    sync_directory(directory)
 
 
 # ---- Hadoop

@@ -1,5 +1,6 @@
 """
-Run records on disk: ``state.dir/runs/RUN_ID/run.json``, replaced atomically, newest found first.
+Run records on disk: ``state.dir/runs/RUN_ID/run.json``, replaced atomically, newest found first; and their
+copies beside the final table, which survive the loss of the state directory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Optional
 
 from traffic_aggr.errors import StateError
 from traffic_aggr.files import Files
+from traffic_aggr.layout import RUN_ROOT, run_directory
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, is_run_id
 
 
@@ -33,6 +35,13 @@ class RecordStore:
             raise StateError(
                 f"cannot write the run record {path} ({exc})", hint="Mend the state directory, then run `recover`"
             ) from exc
+
+    def write_report(self, run_id: str, html: str) -> None:
+        """Puts the report beside the record. Raises OSError."""
+        self._files.replace_bytes(self.report_path(run_id), html.encode())
+
+    def report_path(self, run_id: str) -> str:
+        return f"{self.directory(run_id)}/report.html"
 
     def load(self, run_id: str) -> RunRecord:
         """Raises StateError when there is no such run or its record is damaged."""
@@ -87,3 +96,43 @@ class RecordStore:
 
     def last(self) -> Optional[RunRecord]:
         return next(self.newest_first(), None)
+
+
+def _copy_path(table_root: str, run_id: str) -> str:
+    return f"{run_directory(table_root, run_id)}/recovery.json"
+
+
+def copy_beside_table(record: RunRecord, files: Files) -> None:
+    """Writes the record into the run's directory beside the final table; durable when this returns."""
+    if record.final_root is None:
+        return
+    path = _copy_path(record.final_root, record.run_id)
+    try:
+        files.make_directories(run_directory(record.final_root, record.run_id), record.final_root)
+        files.replace_bytes(path, record.to_json().encode())
+    except OSError as exc:
+        raise StateError(f"cannot write {path} ({exc})", hint="Mend the table's directory, then run `recover`") from exc
+
+
+def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:
+    """
+    Takes over, from their copies beside the table, runs of a lost or another state directory.
+
+    An unsettled run that the store lacks is one to settle. One that the store has as unsettled, and the copy
+    as settled, was settled from elsewhere: the copy is written before any change that the record announces.
+    """
+    try:
+        found = files.list(f"{table_root}/{RUN_ROOT}")
+    except FileNotFoundError:
+        return
+    known = set(store.run_ids())
+    for info in found:
+        run_id = info.path.rstrip("/").rsplit("/", 1)[-1]
+        path = _copy_path(table_root, run_id)
+        if not is_run_id(run_id) or not files.exists(path):
+            continue
+        if run_id in known and store.load(run_id).publication.settled:
+            continue
+        copy = RunRecord.from_json(files.read_bytes(path).decode(), path)
+        if copy.publication.settled == (run_id in known):
+            store.save(copy)

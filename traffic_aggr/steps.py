@@ -74,17 +74,29 @@ class Work:
             return
         self.stop.check()
         try:
-            self._note_sent(self.impala.execute(statements))
-        except ImpalaError as exc:
-            self._note_sent(exc.sent)
-            raise
-
-    def _note_sent(self, sent: Sequence[SentStatement]) -> None:
-        self.record.impala += map(dataclasses.asdict, sent)
-        self.save(self.record)
+            send(self.impala, self.record, statements)
+        finally:
+            self.save(self.record)
 
     def refresh_table(self, table: TableName) -> list[str]:
         return [sql.invalidate(table) if table in self.created else sql.refresh(table)]
+
+
+def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) -> None:
+    """Sends a batch to Impala; ``record`` keeps what was sent, be it answered or not."""
+    sent: Sequence[SentStatement] = ()
+    try:
+        sent = impala.execute(statements)
+    except ImpalaError as exc:
+        sent = exc.sent
+        raise
+    finally:
+        record.impala += map(dataclasses.asdict, sent)
+
+
+def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) -> list[str]:
+    """Impala: what reloads the table after partitions came, went, or point elsewhere."""
+    return [sql.refresh(table), *sql.refresh_moved(table, partitions)]
 
 
 def drop(work: Work) -> None:
@@ -198,12 +210,17 @@ def _aggregated(work: Work, counted: Observation) -> DataFrame:
         repeated_cdrids=repeated,
         delimiters=hazards.characters if work.replace_delimiters else None,
     )
-    together = aggregated.hint("rebalance", PARTITION_COLUMN)
+    together = _by_day(aggregated)
     per_day = [
         F.sum(F.when(F.col(PARTITION_COLUMN) == partition, F.col("source_rows"))).alias(_slot(partition))
         for partition in work.plan.restated
     ]
     return together.observe(counted, *per_day).select(_COLUMNS)
+
+
+def _by_day(rows: DataFrame) -> DataFrame:
+    """Brings the rows of a day together, in files of a good size; PySpark's ``hint`` cannot name the column."""
+    return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({PARTITION_COLUMN}) */ * FROM {{rows}}", rows=rows)
 
 
 def _slot(partition: Partition) -> str:
@@ -247,7 +264,7 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
     rows = (
         _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
     )
-    together = rows.select(_COLUMNS).hint("rebalance", PARTITION_COLUMN)
+    together = _by_day(rows.select(_COLUMNS))
     if work.final.row_format.is_parquet:
         _write_parquet(together, directory, work.final)
         written = _read_parquet(work.spark, directory)

@@ -43,6 +43,10 @@ class Stop:
             assert self._signum is not None
             raise Interrupted(self._signum)
 
+    def reason(self) -> Optional[Interrupted]:
+        """The signal that came, as the error to report; None without one."""
+        return Interrupted(self._signum) if self._signum is not None else None
+
     def sleep(self, seconds: float) -> None:
         """Waits; a signal that has not been noticed yet ends the wait with Interrupted."""
         if self._noticed.is_set():

@@ -6,15 +6,15 @@ The rules are those of domain.md ("Tables"). Usage is summed as BIGINT and costs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from functools import reduce
 from operator import or_
 from typing import Optional
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from traffic_aggr.tables import COSTS, FINAL_COLUMNS, GRAIN, GRAIN_TEXT, PARTITION_COLUMN, RAW_COLUMNS, TRIMMED
 
@@ -206,20 +206,18 @@ def stored_text(
     return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
 
 
-def values_with(texts: DataFrame, characters: str, null_marker: Optional[str]) -> DataFrame:
+def values_with(texts: DataFrame, characters: str, null_markers: Collection[str]) -> DataFrame:
     """
     How many values of ``texts`` would be misread from a delimited text table: one row with a struct for each column of
-    ``texts`` (all strings), of ``rows``, the number of values that hold one of ``characters`` or equal ``null_marker``,
-    and ``example``, one of those values (NULL where there is none).
+    ``texts`` (all strings), of ``rows``, the number of values that hold one of ``characters`` or equal one of
+    ``null_markers``, and ``example``, one of those values (NULL where there is none).
     """
-    return texts.agg(*(_misread(name, characters, null_marker).alias(name) for name in texts.columns))
+    return texts.agg(*(_misread(name, characters, null_markers).alias(name) for name in texts.columns))
 
 
-def _misread(name: str, characters: str, null_marker: Optional[str]) -> Column:
+def _misread(name: str, characters: str, null_markers: Collection[str]) -> Column:
     value = F.col(name)
-    dangers = [value.contains(character) for character in characters]
-    if null_marker is not None:
-        dangers.append(value == null_marker)
+    dangers = [*(value.contains(character) for character in characters), *(value == marker for marker in null_markers)]
     found = F.when(reduce(or_, dangers, F.lit(False)), value)
     return F.struct(F.count(found).alias("rows"), F.max(found).alias("example"))
 

@@ -1,0 +1,48 @@
+"""
+A coordinator that speaks HiveServer2's protocol and believes, like Impala, what its last REFRESH saw.
+
+It knows tables, partitions and files only as of the last REFRESH or INVALIDATE METADATA, reads the data files itself,
+and can be told to fail in the ways in which networks and servers fail.
+
+    catalog.py    what the metastore knows, and who can be asked for it
+    cache.py      what the coordinator knows: the effect of REFRESH and INVALIDATE METADATA
+    datafiles.py  rows and sums of Parquet files and of delimited text
+    statements.py the few statements it understands
+    service.py    sessions and operations: the HiveServer2 calls
+    faults.py     what shall go wrong, and when
+    server.py     sockets, TLS, SASL, and the faults on the wire
+"""
+
+from __future__ import annotations
+
+from devtools.impala_double.catalog import Catalog, InMemoryCatalog, TableInfo
+from devtools.impala_double.faults import (
+    DRIP,
+    DROP,
+    HANG,
+    HANG_UP,
+    LOSE_ANSWER,
+    Answer,
+    EndIn,
+    Fault,
+    Refuse,
+)
+from devtools.impala_double.server import ImpalaDouble
+from devtools.impala_double.service import Received
+
+__all__ = [
+    "DRIP",
+    "DROP",
+    "HANG",
+    "HANG_UP",
+    "LOSE_ANSWER",
+    "Answer",
+    "Catalog",
+    "EndIn",
+    "Fault",
+    "ImpalaDouble",
+    "InMemoryCatalog",
+    "Received",
+    "Refuse",
+    "TableInfo",
+]

@@ -1,0 +1,173 @@
+"""
+What the coordinator knows: tables, partitions and files as of the last REFRESH or INVALIDATE METADATA of each.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Optional
+
+from devtools.impala_double.catalog import Catalog, TableInfo
+
+UNPARTITIONED = ""
+"""Name of the one partition of a table that has no partition columns."""
+
+
+class AnalysisError(Exception):
+    """The statement is refused; the message is worded like Impala's."""
+
+
+class QueryError(Exception):
+    """The statement failed while it ran; the message is worded like Impala's."""
+
+
+@dataclass(frozen=True)
+class CachedPartition:
+    """A partition's directory and its files (path -> size in bytes) when they were last listed."""
+
+    location: str
+    files: dict[str, int]
+
+    @classmethod
+    def of(cls, location: str) -> CachedPartition:
+        """List ``location`` now: its visible files that are not empty; a missing directory has none."""
+        try:
+            entries = list(os.scandir(location))
+        except FileNotFoundError:
+            entries = []
+        visible = (entry for entry in entries if not entry.name.startswith((".", "_")) and entry.is_file())
+        sizes = {entry.path: entry.stat().st_size for entry in visible}
+        return cls(location, {path: size for path, size in sorted(sizes.items()) if size})
+
+    def checked_files(self) -> list[str]:
+        """
+        The cached files, each still as it was listed.
+
+        Raises QueryError for one that is gone or has another size.
+        """
+        for path, size in self.files.items():
+            try:
+                now = os.stat(path).st_size
+            except FileNotFoundError:
+                raise QueryError(
+                    f"Disk I/O error on 127.0.0.1:27000: Failed to open HDFS file file:{path} "
+                    "Error(2): No such file or directory Root cause: FileNotFoundException: "
+                    f"File file:{path} does not exist"
+                ) from None
+            if now != size:
+                raise QueryError(
+                    f"File 'file:{path}' has an invalid file length: {now}, cached: {size}. The metadata may be stale."
+                    " Try running 'REFRESH' to reload the file metadata."
+                )
+        return list(self.files)
+
+
+@dataclass
+class CachedTable:
+    """A loaded table; ``partitions`` maps the partition column's value to what is known of that partition."""
+
+    info: TableInfo
+    partitions: dict[str, CachedPartition] = field(default_factory=dict)
+
+
+class CoordinatorCache:
+    """
+    The coordinator's view of a ``catalog``.
+
+    It learns the names of the tables when it starts, loads a table at its first use, and then asks the catalog again
+    only as far as REFRESH and INVALIDATE METADATA tell it to. Callers serialise their calls.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._tables: dict[tuple[str, str], Optional[CachedTable]] = dict.fromkeys(catalog.tables())
+
+    def names(self, database: str) -> list[str]:
+        """The known tables of ``database``."""
+        return sorted(name for owner, name in self._tables if owner == database)
+
+    def table(self, database: str, name: str) -> CachedTable:
+        """
+        The table as cached, loaded now where this is its first use.
+
+        Raises AnalysisError for a table that this coordinator has not heard of.
+        """
+        if (database, name) not in self._tables:
+            raise AnalysisError(f"AnalysisException: Could not resolve table reference: '{database}.{name}'")
+        return self._tables[database, name] or self._load(database, name)
+
+    def refresh(self, database: str, name: str) -> None:
+        """
+        Notice added and dropped partitions, and changed files in the locations known: a partition that is cached keeps
+        its location. An unpartitioned table takes its present location.
+        """
+        self._known(database, name)
+        cached = self._tables[database, name]
+        if cached is None:
+            self._load(database, name)
+            return
+        info = self._info(database, name)
+        if info.partition_columns:
+            now = self._catalog.partitions(database, name)
+            known = {value: cached.partitions[value].location for value in now if value in cached.partitions}
+            locations = {**now, **known}
+        else:
+            locations = {UNPARTITIONED: info.location}
+        self._tables[database, name] = _listed(info, locations)
+
+    def refresh_partition(self, database: str, name: str, column: str, value: str) -> None:
+        """
+        Reload one partition with its present location. One that the metastore lacks is forgotten, silently.
+        """
+        self._known(database, name)
+        cached = self._tables[database, name] or self._load(database, name)
+        if cached.info.partition_columns != (column,):
+            raise AnalysisError(
+                f"AnalysisException: Partition spec ({column}='{value}') does not fit the partition columns of "
+                f"table: {database}.{name}"
+            )
+        location = self._catalog.partitions(database, name).get(value)
+        if location is None:
+            cached.partitions.pop(value, None)
+        else:
+            cached.partitions[value] = CachedPartition.of(location)
+
+    def invalidate(self, database: str, name: str) -> None:
+        """Forget what is known of the table; the next use loads it. Also hears of a table new in the metastore."""
+        was_known = (database, name) in self._tables
+        if self._catalog.table(database, name) is not None:
+            self._tables[database, name] = None
+        elif was_known:
+            del self._tables[database, name]
+        else:
+            raise AnalysisError(f"TableNotFoundException: Table not found: {database}.{name}")
+
+    def invalidate_all(self) -> None:
+        """Forget everything, and learn the names of all tables again."""
+        self._tables = dict.fromkeys(self._catalog.tables())
+
+    def _known(self, database: str, name: str) -> None:
+        if (database, name) not in self._tables:
+            raise AnalysisError(f"AnalysisException: Table does not exist: {database}.{name}")
+
+    def _info(self, database: str, name: str) -> TableInfo:
+        info = self._catalog.table(database, name)
+        if info is None:
+            raise AnalysisError(
+                f"TableLoadingException: Table {database}.{name} no longer exists in the Hive MetaStore. "
+                f"Run 'invalidate metadata {database}.{name}' to reload its metadata."
+            )
+        return info
+
+    def _load(self, database: str, name: str) -> CachedTable:
+        info = self._info(database, name)
+        partitioned = bool(info.partition_columns)
+        locations = self._catalog.partitions(database, name) if partitioned else {UNPARTITIONED: info.location}
+        table = _listed(info, locations)
+        self._tables[database, name] = table
+        return table
+
+
+def _listed(info: TableInfo, locations: dict[str, str]) -> CachedTable:
+    return CachedTable(info, {value: CachedPartition.of(location) for value, location in locations.items()})

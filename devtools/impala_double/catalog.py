@@ -1,0 +1,91 @@
+"""
+What the metastore knows: tables, and where their partitions are. The coordinator asks it only when a REFRESH makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional, Protocol
+from urllib.parse import unquote, urlparse
+
+PARQUET = "parquet"
+TEXT = "text"
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """
+    A table as the metastore describes it.
+
+    ``columns`` are (name, type) without the partition columns, in the table's order; ``format`` is ``parquet`` or
+    ``text``; ``location`` is a local path; ``serde`` holds the serde's properties (``field.delim``, ...).
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    format: str
+    location: str
+    partition_columns: tuple[str, ...] = ()
+    serde: Mapping[str, str] = field(default_factory=dict)
+
+
+class Catalog(Protocol):
+    """The metastore as of now; each call asks it anew."""
+
+    def tables(self) -> set[tuple[str, str]]:
+        """Each table as (database, name), in lower case."""
+
+    def table(self, database: str, name: str) -> Optional[TableInfo]:
+        """The table, or None where there is none."""
+
+    def partitions(self, database: str, name: str) -> dict[str, str]:
+        """Value of the partition column -> local path; empty for an unpartitioned table."""
+
+
+class InMemoryCatalog:
+    """A metastore that a test fills by hand: change ``infos`` and ``locations`` as a metastore would be changed."""
+
+    def __init__(self) -> None:
+        self.infos: dict[tuple[str, str], TableInfo] = {}
+        self.locations: dict[tuple[str, str], dict[str, str]] = {}
+
+    def create(self, database: str, name: str, info: TableInfo) -> dict[str, str]:
+        """Add or replace a table; returns its partitions (value -> local path), empty, to be filled."""
+        self.infos[database, name] = info
+        return self.locations.setdefault((database, name), {})
+
+    def drop(self, database: str, name: str) -> None:
+        """Forget a table and its partitions."""
+        del self.infos[database, name]
+        self.locations.pop((database, name), None)
+
+    def tables(self) -> set[tuple[str, str]]:
+        return set(self.infos)
+
+    def table(self, database: str, name: str) -> Optional[TableInfo]:
+        return self.infos.get((database, name))
+
+    def partitions(self, database: str, name: str) -> dict[str, str]:
+        return dict(self.locations.get((database, name), {}))
+
+
+def local_path(uri: str, *, quoted: bool) -> str:
+    """
+    The path of a ``file:`` URI or of a bare path; ``quoted``: percent escapes are to be undone (Java's URI, not Path).
+
+    Raises ValueError for any other file system: the double reads files itself.
+    """
+    if uri.startswith("/"):
+        return uri
+    parsed = urlparse(uri)
+    if parsed.scheme != "file":
+        raise ValueError(f"the double reads local files only, not {uri}")
+    path = uri[len("file:") :]
+    if path.startswith("//"):
+        path = "/" + path[2:].partition("/")[2]
+    return unquote(path) if quoted else path
+
+
+def data_format(input_format: str) -> str:
+    """``parquet`` or ``text`` from the name of the input format class."""
+    return PARQUET if "parquet" in input_format.lower() else TEXT

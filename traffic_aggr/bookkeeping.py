@@ -1,0 +1,209 @@
+"""
+What a run tells the outside: its record and report, the shared status file, the service desk, and who holds the lock.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import shlex
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Optional
+
+from traffic_aggr.config import Config
+from traffic_aggr.errors import Interrupted, TrafficAggrError
+from traffic_aggr.lock import FileLock, Holder, process_start_time
+from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
+from traffic_aggr.plan import Step
+from traffic_aggr.report import render_report
+from traffic_aggr.runner import data_state
+from traffic_aggr.runrecord import Outcome, Publication, RunRecord, new_run_id
+from traffic_aggr.state import RecordStore
+from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Bookkeeping:
+    """
+    The records of one configuration. ``log_tail`` gives the last lines of the log, secrets removed;
+    ``now`` the time.
+    """
+
+    config: Config
+    store: RecordStore
+    status_file: StatusFile
+    notifier: Notifier
+    log_tail: Callable[[], list[str]] = list
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+
+    def new_record(self, command: str, tables: dict[str, str], run_id: Optional[str]) -> RunRecord:
+        """The record of a command that begins now, in this process; not on disk yet."""
+        return RunRecord(
+            run_id=run_id or new_run_id(self.now()),
+            command=command,
+            started=self._time(),
+            host=socket.gethostname(),
+            user=getpass.getuser(),
+            process_id=os.getpid(),
+            process_started=process_start_time(os.getpid()),
+            config_digest=self.config.digest,
+            mode=self.config.publish.mode,
+            tables=tables,
+        )
+
+    # ---- locks
+
+    @contextmanager
+    def lock(self, record: RunRecord) -> Iterator[FileLock]:
+        """Holds the run lock. Raises LockHeldError."""
+        with self.table_lock(str(self.config.state.lock_file), record) as lock:
+            yield lock
+
+    @contextmanager
+    def table_lock(self, path: str, record: RunRecord) -> Iterator[FileLock]:
+        """Holds the lock file at ``path`` in the name of the record's process. Raises LockHeldError."""
+        holder = Holder(
+            run_id=record.run_id,
+            command=record.command,
+            host=record.host,
+            user=record.user,
+            pid=record.process_id,
+            pid_started=record.process_started,
+            jvm_pid=None,
+            jvm_started=None,
+            application_id=None,
+            since=record.started,
+        )
+        with FileLock(path, holder) as lock:
+            yield lock
+
+    # ---- the course of a run
+
+    def save(self, record: RunRecord) -> None:
+        self.store.save(record)
+
+    def begin(self, record: RunRecord) -> None:
+        """Shows the run as running."""
+        self.save(record)
+        self.status_file.update(job_status=RUNNING, ran_time=self._ran_time(), process_id=os.getpid())
+
+    def mark(self, step: Step) -> None:
+        """Shows the step in progress; a run that dies is resumed from it."""
+        self.status_file.update(flag=int(step), process_name=STEP_NAMES[step])
+
+    def succeed(self, record: RunRecord) -> None:
+        """Closes the record and the status file; the desk hears of it only if it has a ticket."""
+        record.outcome, record.exit_code, record.ended, record.flag = Outcome.SUCCESS, 0, self._time(), 0
+        self.save(record)
+        self._write_report(record)
+        ticket_open = self.status_file.ticket_created()
+        self.status_file.update(flag=0, job_status=SUCCESS, ran_time=self._ran_time(), ticket_created=False)
+        if ticket_open:
+            self.notifier.send(
+                recovery_alert(
+                    job=self.config.job.name,
+                    script_name=self.config.job.script_name,
+                    run_id=record.run_id,
+                    failure_run_id=self._last_failure(record),
+                    host=record.host,
+                    partitions=list(record.days),
+                    data_state=data_state(record),
+                )
+            )
+
+    def fail(self, record: RunRecord, error: TrafficAggrError) -> None:
+        """
+        Closes the record, sets Failure, and opens one ticket an incident. A failure to tell is logged and
+        does not hide ``error``, which is told where the data is.
+        """
+        error.message = f"{error.message}; {data_state(record)}"
+        record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
+        record.outcome = _outcome(error)
+        self._attempt("write the run record", lambda: self.save(record))
+        self._attempt("write the report", lambda: self._write_report(record))
+        self._attempt(
+            "update the status file",
+            lambda: self.status_file.update(job_status=FAILURE, ran_time=self._ran_time(), process_id=os.getpid()),
+        )
+        if not isinstance(error, Interrupted):
+            self._attempt("raise the ticket", lambda: self._raise_ticket(record))
+
+    def recovered(self, settled: list[RunRecord]) -> None:
+        """Leaves the flag so that the next run starts afresh, or only refreshes and verifies what is loaded."""
+        newest = settled[0]
+        newest.flag = int(Step.LOAD) if newest.publication is Publication.PUBLISHED else 0
+        self.save(newest)
+        self.status_file.update(flag=newest.flag, job_status=FAILURE, ran_time=self._ran_time())
+
+    # ---- parts
+
+    def _raise_ticket(self, record: RunRecord) -> None:
+        if self.status_file.ticket_created():
+            log.info("a ticket for this failure is open already: no further mail")
+            return
+        sent = self.notifier.send(
+            failure_alert(
+                job=self.config.job.name,
+                script_name=self.config.job.script_name,
+                run_id=record.run_id,
+                host=record.host,
+                step=record.steps[-1].name if record.steps else "preflight",
+                error=record.error or "",
+                partitions=list(record.days) or record.partitions,
+                data_state=data_state(record),
+                day_states=day_states(record),
+                log_tail=self.log_tail(),
+                next_command=self.next_command(),
+            )
+        )
+        if sent:
+            self.status_file.update(ticket_created=True)
+
+    def next_command(self) -> str:
+        """The command that resumes the job with this configuration."""
+        program = os.environ.get("TRAFFIC_AGGR_PROGRAM", "traffic-aggr")
+        return f"{shlex.quote(program)} run --config {shlex.quote(str(self.config.path))}"
+
+    def _last_failure(self, record: RunRecord) -> Optional[str]:
+        failures = (each for each in self.store.newest_first() if each.exit_code and each.run_id != record.run_id)
+        return next((each.run_id for each in failures), None)
+
+    def _write_report(self, record: RunRecord) -> None:
+        self.store.write_report(record.run_id, render_report(record))
+
+    def _attempt(self, what: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (TrafficAggrError, OSError) as exc:
+            log.error("could not %s: %s", what, exc)
+
+    def _time(self) -> str:
+        return self.now().astimezone(timezone.utc).isoformat(timespec="milliseconds")
+
+    def _ran_time(self) -> str:
+        return f"{self.now().astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _outcome(error: TrafficAggrError) -> Outcome:
+    if isinstance(error, Interrupted):
+        return Outcome.STOPPED
+    return Outcome.REFUSED if error.exit_code in (2, 3) else Outcome.FAILED
+
+
+def day_states(record: RunRecord) -> list[str]:
+    """Each changed day with what the table holds for it now."""
+    if record.publication is Publication.PUBLISHED:
+        return [f"{partition}: new data" for partition in record.days]
+    if record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
+        return [
+            f"{partition}: {'old data' if day.before else 'no data, as before'}"
+            for partition, day in record.days.items()
+        ]
+    return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]

@@ -1,0 +1,307 @@
+"""
+The command line: one program, a command each; errors are one line on standard error, never a traceback.
+
+What needs Spark is imported by the commands that do, so that the others answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
+
+from traffic_aggr import __version__, log
+from traffic_aggr.bookkeeping import Bookkeeping
+from traffic_aggr.config import Config, is_uri, load_config
+from traffic_aggr.errors import InputError, Interrupted, PartitionListError, TrafficAggrError
+from traffic_aggr.files import LocalFiles
+from traffic_aggr.notify import Notifier
+from traffic_aggr.overview import history_lines, overview, summary
+from traffic_aggr.partitions import PartitionList, parse_partition_list, partitions_between, partitions_of_month
+from traffic_aggr.plan import Step
+from traffic_aggr.runrecord import is_run_id, new_run_id
+from traffic_aggr.secret import Redactor
+from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
+from traffic_aggr.state import RecordStore
+from traffic_aggr.statusfile import StatusFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from traffic_aggr.app import App, Ask
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_CONFIG = "conf/local.yaml"
+LOG_TAIL_LINES = 40
+
+
+def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = None) -> int:
+    """Runs one command; its exit code (contract: "Exit codes"). ``spark`` is used where a session is there already."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command(_Session(arguments, spark))
+        return code
+    except TrafficAggrError as exc:
+        _complain(exc)
+        return exc.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _complain(Interrupted(signal.SIGINT))
+        return 128 + signal.SIGINT
+    except Exception as exc:  # a bug: one line here too, its traceback in the log
+        _complain(TrafficAggrError(f"{type(exc).__name__}: {exc}", hint="The log has the details"))
+        return 1
+    finally:
+        log.shut_down()
+
+
+def _complain(error: TrafficAggrError) -> None:
+    """Says what went wrong on standard error, and in the log as soon as there is one, with the traceback."""
+    if logging.getLogger(log.PACKAGE_LOGGER).handlers:
+        logger.error("%s", error, exc_info=sys.exc_info() if error.exit_code == 1 else None)
+        return
+    for problem in getattr(error, "problems", ()) or [str(error)]:
+        print(f"traffic-aggr: {problem}", file=sys.stderr)
+
+
+class _Session:
+    """The arguments of one command, and what they lead to: the configuration, its state, and the application."""
+
+    def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
+        self.arguments = arguments
+        self.spark = spark
+        path = arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
+        self.config: Config = load_config(path, os.environ)
+
+    def store(self) -> RecordStore:
+        directory = self.config.state.dir
+        if is_uri(directory) and not directory.startswith("file:"):
+            raise InputError(
+                f"state.dir {directory} is not local, which this version needs", hint="Set a local directory"
+            )
+        return RecordStore(directory, LocalFiles())
+
+    def app(self, run_id: Optional[str] = None) -> App:
+        """The application, its log going to the log file and to standard error."""
+        config = self.config
+        secrets = {name: ref.reveal(os.environ) for name, ref in config.secret_refs() if ref.kind != "hadoop"}
+        log.configure(config.logs, run_id, secrets.values(), console=True)
+        notifier = Notifier(
+            config.notify, secrets.get("notify.smtp.password"), redact=Redactor(secrets.values()).redact
+        )
+        log_file = config.logs.dir / log.FILE_NAME
+        books = Bookkeeping(
+            config,
+            self.store(),
+            StatusFile(str(config.state.status_file)),
+            notifier,
+            log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
+        )
+        from traffic_aggr.app import App
+
+        return App(config, books, secrets, self.spark)
+
+    def ask(self) -> Ask:
+        """The list and the first step as asked for. Raises PartitionListError."""
+        from traffic_aggr.app import Ask
+
+        step = getattr(self.arguments, "from_step", None)
+        return Ask(self._partitions(), Step[step.upper()] if step else None)
+
+    def _partitions(self) -> PartitionList:
+        arguments, config = vars(self.arguments), self.config.partitions
+        if arguments.get("dates"):
+            found = partitions_between(arguments["dates"])
+        elif arguments.get("month"):
+            found = partitions_of_month(arguments["month"])
+        else:
+            found = _read_list(arguments.get("partitions") or config.file)
+        if not found.partitions and config.empty_list == "fail":
+            raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
+        if len(found.partitions) > config.max_per_run:
+            raise PartitionListError(
+                f"{found.source} names {len(found.partitions)} days, more than {config.max_per_run}",
+                hint="Split it, or raise partitions.max_per_run",
+            )
+        return found
+
+
+def _read_list(path: str) -> PartitionList:
+    if is_uri(path) and not path.startswith("file:"):
+        raise PartitionListError(f"{path} is not local, which this version needs", hint="Copy it to this host first")
+    try:
+        with open(path.removeprefix("file://") if path.startswith("file:") else path, "rb") as stream:
+            return parse_partition_list(stream, path)
+    except OSError as exc:
+        raise PartitionListError(
+            f"the partition list {path} cannot be read: {exc.strerror}", hint="Check partitions.file, or --partitions"
+        ) from exc
+
+
+# ---- commands
+
+
+def _run(session: _Session) -> int:
+    if session.arguments.dry_run:
+        return _plan(session)
+    run_id = session.arguments.run_id or new_run_id(datetime.now(timezone.utc))
+    app = session.app(run_id)
+    record = app.run(session.ask, run_id)
+    for line in result_lines(
+        record, session.store().report_path(record.run_id), session.config.logs.dir / log.FILE_NAME
+    ):
+        print(line)
+    return 0
+
+
+def _plan(session: _Session) -> int:
+    plan = session.app().plan(session.ask())
+    statements = plan_statements(plan, session.config.tables, impala=session.config.impala.enabled)
+    if session.arguments.json:
+        _print_json(plan_json(plan, statements))
+    else:
+        print("\n".join(plan_lines(plan, statements)))
+    return 0
+
+
+def _recover(session: _Session) -> int:
+    from traffic_aggr.runner import data_state
+
+    settled = session.app().recover()
+    for record in settled:
+        print(f"run {record.run_id}: {data_state(record)}")
+    if not settled:
+        print("nothing to recover: no run was interrupted")
+    return 0
+
+
+def _rollback(session: _Session) -> int:
+    record = session.app().rollback(session.arguments.run)
+    print(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
+    return 0
+
+
+def _check(session: _Session) -> int:
+    return session.app().check(session.ask, print)
+
+
+def _sample_data(session: _Session) -> int:
+    arguments = session.arguments
+    made = session.app().sample_data(
+        Path(arguments.out), arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format
+    )
+    print(f"sample data in {arguments.out}: {made}")
+    return 0
+
+
+def _status(session: _Session) -> int:
+    found = overview(session.config, session.store())
+    if session.arguments.json:
+        _print_json(found.to_json())
+    else:
+        print("\n".join(found.lines()))
+    return 0
+
+
+def _history(session: _Session) -> int:
+    store = session.store()
+    runs = [summary(store.load(run_id)) for run_id in store.run_ids()[: session.arguments.number]]
+    if session.arguments.json:
+        _print_json(runs)
+    else:
+        print("\n".join(history_lines(runs)))
+    return 0
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, default=str))
+
+
+# ---- arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad arguments are one line as well."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"traffic-aggr: {message}. See `{self.prog} --help`\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="traffic-aggr",
+        description="Restates days of a shared warehouse table, safely.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 a guard refused, 75 another run holds the lock, "
+        "130/143 stopped by a signal.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    run = _command(commands, "run", _run, "restate the listed days")
+    _add_list(run)
+    run.add_argument("--dry-run", action="store_true", help="say what would be done, like `plan`")
+    run.add_argument("--run-id", type=_run_id, help="use this id for the run (set by the launcher)")
+    plan = _command(commands, "plan", _plan, "say what `run` would do now; changes nothing")
+    _add_list(plan)
+    for command in (run, plan):
+        command.add_argument("--json", action="store_true", help="the plan as JSON")
+    rollback = _command(commands, "rollback", _rollback, "put back the partitions as they were before a run")
+    rollback.add_argument("run", metavar="RUN_ID", type=_run_id)
+    _command(commands, "recover", _recover, "take an interrupted run forward or back until every day is whole")
+    _command(commands, "check", _check, "validate the config, then probe everything that a run needs")
+    status = _command(commands, "status", _status, "what is going on, and what the next `run` will do")
+    history = _command(commands, "history", _history, "past runs, newest first")
+    for command in (status, history):
+        command.add_argument("--json", action="store_true", help="as JSON")
+    history.add_argument("-n", "--number", type=_positive, default=20, help="how many (default 20)")
+    sample = _command(commands, "sample-data", _sample_data, "make sample tables, and an old final table to correct")
+    sample.add_argument("--out", required=True, help="empty directory for the files")
+    sample.add_argument("--days", type=_positive, default=30, help="days of raw (default 30)")
+    sample.add_argument("--rows-per-day", type=_positive, default=2000, help="raw rows a day (default 2000)")
+    sample.add_argument("--seed", type=int, default=1, help="the same seed makes the same data (default 1)")
+    sample.add_argument(
+        "--final-format",
+        choices=("parquet", "text"),
+        default="parquet",
+        help="of the old final table (default parquet)",
+    )
+    return parser
+
+
+def _command(commands: Any, name: str, function: Callable[[_Session], int], what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"configuration (default $TRAFFIC_AGGR_CONFIG, else {DEFAULT_CONFIG})"
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--partitions", metavar="FILE", help="a partition list, one day a line")
+    which.add_argument("--dates", metavar="A..B", help="days, both included: 2021-04-01..2021-04-30")
+    which.add_argument("--month", metavar="YYYY-MM", help="all days of a month")
+    parser.add_argument("--from-step", choices=[step.label for step in Step], help="start at this step")
+
+
+def _run_id(text: str) -> str:
+    if not is_run_id(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no run id such as 20210501T020200Z-1a2b3c; see `history`")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)

@@ -1,0 +1,36 @@
+"""Commands of the site, run after a successful load."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+LIMIT_S = 3600
+"""A hook that runs longer is ended: the run has succeeded and must not hang on housekeeping."""
+
+
+def run_after_load(commands: Sequence[Sequence[str]], run_id: str) -> None:
+    """Runs each command without a shell, ``TRAFFIC_AGGR_RUN_ID`` in its environment; failures are warnings."""
+    for command in commands:
+        log.info("hook: %s", " ".join(command))
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=LIMIT_S,
+                check=False,
+                env={**os.environ, "TRAFFIC_AGGR_RUN_ID": run_id},
+            )
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            log.warning("hook %s failed: %s; the load stands", command[0], exc)
+            continue
+        for line in done.stdout.decode(errors="replace").splitlines()[-20:]:
+            log.info("hook %s: %s", command[0], line)
+        if done.returncode:
+            log.warning("hook %s failed with exit code %d; the load stands", command[0], done.returncode)

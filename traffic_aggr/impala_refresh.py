@@ -1,0 +1,211 @@
+"""
+Impala brought up to date, by batches of REFRESH and INVALIDATE METADATA, and asked what it sees (contract: "Impala").
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Callable, Optional, cast
+
+from traffic_aggr.config import HostPort, ImpalaConfig
+from traffic_aggr.errors import ImpalaError, ImpalaRejectedError
+from traffic_aggr.impala_route import ImpalaRoute
+from traffic_aggr.impala_session import ImpalaSession, NoAnswerError, RejectedError, Row, check_mechanism, tls_context
+from traffic_aggr.text import shown
+
+log = logging.getLogger(__name__)
+
+CLOSE_LIMIT_S = 5.0
+"""Longest wait for the end of an operation or session whose outcome is known already."""
+
+PROBE_LIMIT_S = 20.0
+"""Longest wait for a host when each is tried once for itself."""
+
+STATEMENT_CHARACTERS = 160
+
+_REFRESH = re.compile(r"\s*REFRESH\s+(\S+)", re.IGNORECASE)
+_UNKNOWN_TABLE = re.compile(r"(table|database) does not exist|could not resolve (table reference|path)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SentStatement:
+    """
+    A statement as the run record keeps it.
+
+    ``host`` is the last one tried, ``started`` the first attempt (UTC, ISO 8601), ``seconds`` the time from then to the
+    outcome, waits included. ``outcome`` is ``ok``, ``rejected: …`` or ``failed: …``.
+    """
+
+    sql: str
+    host: str
+    attempts: int
+    started: str
+    seconds: float
+    query_options: dict[str, str]
+    outcome: str
+
+
+class ImpalaRefresher:
+    """
+    Sends statements to the coordinators of ``config.hosts``.
+
+    Attempts and deadline are counted for each statement of a batch by itself; neither a change of host nor the
+    INVALIDATE METADATA that takes the place of a REFRESH starts the count again. ``sleep`` waits between attempts,
+    ``clock`` (seconds) measures the deadline, ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a
+    second while an answer is awaited; what it raises ends the wait.
+
+    Raises ConfigError when TLS is on without any authority to verify by, or Kerberos is on and not installed.
+    """
+
+    def __init__(
+        self,
+        config: ImpalaConfig,
+        password: Optional[str],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._config = config
+        self._password = password
+        self._sleep = sleep
+        self._clock = clock
+        self._random = random
+        self._checkpoint = checkpoint
+        check_mechanism(config.auth.mechanism)
+        self._tls = tls_context(config.tls) if config.tls.enabled else None
+        self._coordinator: Optional[HostPort] = None
+
+    def execute(self, statements: Sequence[str]) -> list[SentStatement]:
+        """
+        Send a batch of idempotent statements over one connection, in order, and return what was sent.
+
+        After a lost connection the batch goes on, on the next host, with the statement that was not answered. A REFRESH
+        of a table that Impala does not know is replaced by one INVALIDATE METADATA of it. With ``sync_ddl`` the last
+        statement returns when every coordinator knows of all of them.
+
+        Raises ImpalaRejectedError (also for a certificate that cannot be verified and for failed authentication) and
+        ImpalaUnavailableError. Their ``sent`` holds the statements so far, the failed one last.
+        """
+        sent: list[SentStatement] = []
+        if not statements:
+            return sent
+        with self._route(self._hosts()) as route:
+            for statement in statements[:-1]:
+                self._send(route, statement, {}, sent)
+            self._send(route, statements[-1], {"SYNC_DDL": "true"} if self._config.sync_ddl else {}, sent)
+        self._coordinator = route.host
+        return sent
+
+    def query(self, sql: str) -> list[Row]:
+        """
+        The rows of a query, decimals as Decimal.
+
+        Asked of the coordinator that executed the last batch, since another may not know of it yet; of any in turn when
+        ``sync_ddl`` makes sure that all do. Raises as ``execute`` does.
+        """
+        pinned = self._coordinator is not None and not self._config.sync_ddl
+        with self._route(self._hosts()[: 1 if pinned else None]) as route:
+            return self._send(route, sql, {}, [])
+
+    def probe(self) -> None:
+        """Open and close a session on any host. Raises as ``execute`` does."""
+        with self._route(self._hosts()) as route:
+            route.answered("opening a session", lambda: route.session().open(self._config.timeout_s))
+
+    def probe_each(self) -> list[tuple[HostPort, Optional[str]]]:
+        """Open and close a session on each host, one try each: what is wrong with it, or None."""
+        return [(host, self._probe_once(host)) for host in self._config.hosts]
+
+    def _probe_once(self, host: HostPort) -> Optional[str]:
+        try:
+            with self._route([host]) as route:
+                route.session().open(min(PROBE_LIMIT_S, self._config.timeout_s))
+        except (NoAnswerError, RejectedError) as exc:
+            return str(exc)
+        return None
+
+    def _hosts(self) -> list[HostPort]:
+        """All hosts in turn, beginning with the one that executed the last batch."""
+        hosts = list(self._config.hosts)
+        first = hosts.index(self._coordinator) if self._coordinator is not None else 0
+        return hosts[first:] + hosts[:first]
+
+    @contextmanager
+    def _route(self, hosts: Sequence[HostPort]) -> Iterator[ImpalaRoute]:
+        route = ImpalaRoute(
+            hosts,
+            lambda host: ImpalaSession(self._config, self._password, self._tls, host, self._checkpoint),
+            close_limit_s=min(CLOSE_LIMIT_S, self._config.timeout_s),
+            retry=self._config.retry,
+            sleep=self._sleep,
+            clock=self._clock,
+            random=self._random,
+        )
+        try:
+            yield route
+        except ImpalaError:
+            route.close()
+            raise
+        except BaseException:  # a signal: leave without waiting for anyone
+            route.abandon()
+            raise
+        route.close()
+
+    def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
+        """Send one statement of a batch until it is answered, and add to ``sent`` what became of it."""
+        sending = _Sending(sql, dict(options), self._clock)
+
+        def execute() -> list[Row]:
+            sending.attempts += 1
+            return route.session().execute(sending.sql, sending.options, self._config.timeout_s)
+
+        def attempt() -> list[Row]:
+            nonlocal sending
+            try:
+                return execute()
+            except RejectedError as exc:
+                table = _REFRESH.match(sending.sql)
+                if table is None or not _UNKNOWN_TABLE.search(str(exc)):
+                    raise
+                sent.append(sending.ended(route.host, f"rejected: {exc}"))
+                log.warning(
+                    "%s does not know %s; sending INVALIDATE METADATA in place of REFRESH", route.host, table[1]
+                )
+                sending = _Sending(f"INVALIDATE METADATA {table[1]}", sending.options, self._clock)
+                return execute()
+
+        try:
+            rows = route.answered(shown(sql, STATEMENT_CHARACTERS), attempt)
+        except ImpalaError as exc:
+            outcome = "rejected" if isinstance(exc, ImpalaRejectedError) else "failed"
+            sent.append(sending.ended(route.host, f"{outcome}: {exc.__cause__}"))
+            cast(Any, exc).sent = tuple(sent)
+            raise
+        sent.append(sending.ended(route.host, "ok"))
+        route.close_operation()
+        return rows
+
+
+class _Sending:
+    """A statement on its way, from its first attempt on."""
+
+    def __init__(self, sql: str, options: dict[str, str], clock: Callable[[], float]) -> None:
+        self.sql = sql
+        self.options = options
+        self.attempts = 0
+        self._clock = clock
+        self._began = clock()
+        self._started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+    def ended(self, host: HostPort, outcome: str) -> SentStatement:
+        seconds = round(self._clock() - self._began, 3)
+        return SentStatement(self.sql, str(host), self.attempts, self._started, seconds, self.options, outcome)

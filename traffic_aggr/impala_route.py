@@ -1,0 +1,139 @@
+"""
+The coordinators tried in turn, with exponential backoff, until one answers (contract: "Impala").
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from typing import Callable, Optional, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from traffic_aggr.config import HostPort, RetryConfig
+from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
+from traffic_aggr.impala_session import ImpalaSession, NoAnswerError, RejectedError, UntrustedError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class ImpalaRoute:
+    """
+    The one session of a batch: on one of ``hosts`` until that fails to answer, then a new one on the next.
+
+    ``connect`` makes a session that opens itself when used. Nothing is sent by making a route.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[HostPort],
+        connect: Callable[[HostPort], ImpalaSession],
+        *,
+        close_limit_s: float,
+        retry: RetryConfig,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._hosts = hosts
+        self._turns = 0
+        self._tried: dict[HostPort, None] = {}
+        self._connect = connect
+        self._close_limit_s = close_limit_s
+        self._retry = retry
+        self._sleep = sleep
+        self._clock = clock
+        self._random = random
+        self._session: Optional[ImpalaSession] = None
+
+    @property
+    def host(self) -> HostPort:
+        """The host whose turn it is: the last one tried."""
+        return self._hosts[self._turns % len(self._hosts)]
+
+    def session(self) -> ImpalaSession:
+        """The session on the present host, made anew where the last one was lost."""
+        if self._session is None:
+            self._session = self._connect(self.host)
+            self._tried[self.host] = None
+        return self._session
+
+    def answered(self, what: str, attempt: Callable[[], T]) -> T:
+        """
+        ``attempt`` until it is answered, each time on the next host; ``what`` names it in messages.
+
+        Raises ImpalaRejectedError for an answer that says no, at once; ImpalaUnavailableError when ``attempts`` are
+        used up or the next would start after ``deadline_s``.
+        """
+        began = self._clock()
+
+        @functools.cache
+        def pause(attempt_number: int) -> float:
+            longest: float = min(self._retry.max_wait_s, self._retry.initial_wait_s * 2.0 ** (attempt_number - 1))
+            return longest * (1 + self._random()) / 2
+
+        def give_up(state: RetryCallState) -> bool:
+            late = self._clock() - began + pause(state.attempt_number) > self._retry.deadline_s
+            return late or state.attempt_number >= self._retry.attempts
+
+        def turn(state: RetryCallState) -> None:
+            reason = state.outcome.exception() if state.outcome else None
+            failed = self.host
+            self._turn()
+            wait = f"trying {self.host} in {pause(state.attempt_number):.1f} s"
+            attempts = f"attempt {state.attempt_number + 1} of {self._retry.attempts}"
+            log.warning("%s: no answer from %s: %s; %s, %s", what, failed, reason, wait, attempts)
+
+        retrying = Retrying(
+            sleep=self._sleep,
+            stop=give_up,
+            wait=lambda state: pause(state.attempt_number),
+            retry=retry_if_exception_type(NoAnswerError),
+            before_sleep=turn,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except UntrustedError as exc:
+            raise ImpalaRejectedError(
+                f"{what} was not sent to {self.host}: {exc}",
+                hint="Check impala.tls.ca_cert, and that impala.hosts has the name that the certificate has",
+            ) from exc
+        except RejectedError as exc:
+            raise ImpalaRejectedError(
+                f"Impala ({self.host}) refused {what}: {exc}",
+                hint="Mend what it names and run again; the run resumes where it stopped",
+            ) from exc
+        except NoAnswerError as exc:
+            attempts, hosts = retrying.statistics["attempt_number"], ", ".join(map(str, self._tried))
+            raise ImpalaUnavailableError(
+                f"Impala did not answer {what}: {attempts} attempts on {hosts}, the last one: {exc}",
+                hint="The command check shows which of impala.hosts answer; run again once one does, the run resumes",
+            ) from exc
+
+    def close_operation(self) -> None:
+        """The statement has finished: what goes wrong now costs the session, not the statement."""
+        try:
+            self.session().close_operation(self._close_limit_s)
+        except (NoAnswerError, RejectedError) as exc:
+            log.info("%s did not close a finished statement (%s); the next gets a new session", self.host, exc)
+            self.abandon()
+
+    def close(self) -> None:
+        """End the session, if there is one."""
+        if self._session is not None:
+            self._session.close(self._close_limit_s)
+            self._session = None
+
+    def abandon(self) -> None:
+        """Leave the session, if there is one, without a word."""
+        if self._session is not None:
+            self._session.abandon()
+            self._session = None
+
+    def _turn(self) -> None:
+        self.abandon()
+        self._turns += 1

@@ -1,0 +1,141 @@
+"""
+What is going on, and what happened: the commands that read state only and need no Spark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Optional
+
+from traffic_aggr.config import Config
+from traffic_aggr.errors import StatusFlagError
+from traffic_aggr.lock import Holder, is_held, read_holder
+from traffic_aggr.plan import Step
+from traffic_aggr.runner import data_state
+from traffic_aggr.runrecord import Outcome, Publication, RunRecord
+from traffic_aggr.state import RecordStore
+from traffic_aggr.statusfile import Status, StatusFile
+from traffic_aggr.units import duration
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The state of one job: the status file, the lock's holder, the last run, and what the next ``run`` will do."""
+
+    status: Optional[Status]
+    status_error: Optional[str]
+    holder: Optional[Holder]
+    last: Optional[RunRecord]
+    next_run: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "status": asdict(self.status) if self.status else None,
+            "status_error": self.status_error,
+            "lock_holder": asdict(self.holder) if self.holder else None,
+            "last_run": summary(self.last) if self.last else None,
+            "next_run": self.next_run,
+        }
+
+    def lines(self) -> Iterable[str]:
+        """The same in sentences."""
+        if self.status_error:
+            yield f"Status file: {self.status_error}"
+        elif self.status:
+            step = Step(self.status.flag).label if self.status.flag else "idle"
+            yield f"Step: {step} (flag {self.status.flag}); job status: {self.status.job_status or 'none yet'}" + (
+                f" since {self.status.ran_time}" if self.status.ran_time else ""
+            )
+        if self.holder:
+            yield (
+                f"Lock: held by {self.holder.command} {self.holder.run_id} (process {self.holder.pid} on "
+                f"{self.holder.host}, since {self.holder.since})"
+            )
+        else:
+            yield "Lock: free"
+        if self.last:
+            last = self.last
+            ended = f", ended {last.ended}" if last.ended else ""
+            yield f"Last run: {last.command} {last.run_id}, {last.outcome.value}{ended}; {data_state(last)}"
+            if last.error:
+                yield f"  {last.error}"
+        else:
+            yield "Last run: none"
+        yield f"Next run: {self.next_run}"
+
+
+def overview(config: Config, store: RecordStore) -> Overview:
+    """Reads the state; changes nothing, takes no lock."""
+    status, error = None, None
+    try:
+        status = StatusFile(str(config.state.status_file)).read()
+    except StatusFlagError as exc:
+        error = str(exc)
+    lock_file = str(config.state.lock_file)
+    holder = read_holder(lock_file) if is_held(lock_file) else None
+    last = store.last()
+    return Overview(status, error, holder, last, _next_run(status, holder, store))
+
+
+def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordStore) -> str:
+    if status is None:
+        return "stops until the flag in the status file is 0, 1, 2 or 3"
+    if holder is not None:
+        return f"exits 75 as long as process {holder.pid} runs"
+    last = store.last_worked()
+    if last is None or last.finished:
+        start = Step(status.flag or Step.DROP)
+        return f"starts afresh at {Step.STAGE.label if start is Step.LOAD else start.label}"
+    first = ""
+    if not last.publication.settled:
+        way = "forward" if last.publication is Publication.PUBLISHING else "back"
+        first = f"first takes run {last.run_id} {way} until its {len(last.days)} days are whole, then "
+    if status.flag == 0:
+        return f"{first}starts afresh at {Step.DROP.label}"
+    if last.publication is Publication.PUBLISHED and status.flag == Step.LOAD:
+        return f"only refreshes and verifies what run {last.run_id} has loaded, if the list is the same"
+    return (
+        f"{first}resumes run {last.run_id} at {Step(status.flag).label}, if the list is the same, or else starts afresh"
+    )
+
+
+def summary(record: RunRecord) -> dict[str, Any]:
+    """One run as a line of ``history``: id, command, times, partitions, rows, outcome."""
+    return {
+        "run_id": record.run_id,
+        "command": record.command,
+        "started": record.started,
+        "ended": record.ended,
+        "seconds": _seconds(record),
+        "partitions": len(record.days) or len(record.partitions),
+        "rows": sum(totals.final_after.rows for totals in record.totals.values() if totals.final_after),
+        "outcome": record.outcome.value,
+        "exit_code": record.exit_code,
+        "error": record.error,
+        "resumes": record.resumes,
+        "rolled_back_by": record.rolled_back_by,
+    }
+
+
+def _seconds(record: RunRecord) -> Optional[float]:
+    if record.ended is None:
+        return None
+    return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+
+
+def history_lines(summaries: Iterable[dict[str, Any]]) -> Iterable[str]:
+    """The runs as a table."""
+    yield f"{'RUN':24}{'COMMAND':10}{'STARTED':21}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
+    for run in summaries:
+        took = duration(run["seconds"]) if run["seconds"] is not None else ""
+        outcome = run["outcome"]
+        if run["rolled_back_by"]:
+            outcome += f", rolled back by {run['rolled_back_by']}"
+        elif outcome != Outcome.SUCCESS.value and run["error"]:
+            outcome += f": {run['error']}"
+        yield (
+            f"{run['run_id']:24}{run['command']:10}{run['started'][:19]:21}{took:>12}{run['partitions']:>6}"
+            f"{run['rows']:>14,}  {outcome}"
+        )

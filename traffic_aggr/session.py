@@ -1,0 +1,197 @@
+"""
+The Spark session of the application. Only ``app`` and tests make one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Optional, Protocol
+
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from traffic_aggr.errors import InputError, TrafficAggrError
+from traffic_aggr.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
+
+log = logging.getLogger(__name__)
+
+# What the results depend on. These win over spark.conf, spark.submit and the site's spark-defaults.conf.
+CORRECTNESS: Mapping[str, str] = {
+    "spark.sql.catalogImplementation": "hive",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.storeAssignmentPolicy": "ANSI",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.hadoop.hive.exec.dynamic.partition": "true",
+    "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
+}
+
+# Local mode needs no network: neither a resolvable host name nor ports that other hosts could reach.
+LOCAL_DEFAULTS: Mapping[str, str] = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+}
+
+_MASTER = "spark.master"
+
+
+class SparkSettings(Protocol):
+    """
+    The ``spark`` section of the configuration.
+    """
+
+    @property
+    def master(self) -> str: ...
+    @property
+    def deploy_mode(self) -> str: ...
+    @property
+    def conf(self) -> Mapping[str, str]: ...
+    @property
+    def submit(self) -> Sequence[str]: ...
+
+
+def start_session(config: SparkSettings, app_name: str, *, log_dir: Path) -> SparkSession:
+    """
+    Starts Spark and returns its session, with Hive's catalog and the settings in ``CORRECTNESS``.
+
+    Under a plain ``spark-submit`` its JVM, master and log are used as they are; otherwise a JVM is started beneath
+    this process, which writes to ``log_dir/spark.log``. SIGINT keeps the handler it had. Raises InputError, one line,
+    when Spark cannot start.
+    """
+    if given_gateway():
+        gateway = launch_gateway()  # type: ignore[no-untyped-call]
+    elif config.deploy_mode == "cluster":
+        raise InputError(
+            "spark.deploy_mode: cluster is not available in this version",
+            hint="Set spark.deploy_mode: client; spark.master: yarn works with it",
+        )
+    else:
+        gateway = start_jvm({_MASTER: config.master, **config.conf}, config.submit, log_dir)
+    SparkContext._ensure_initialized(gateway=gateway)
+    try:
+        return _session(_spark_conf(config, app_name, gateway))
+    except BaseException as exc:  # whatever it is, a signal's exception too: the JVM must not outlive the attempt
+        explained = explain_start_failure(exc) or _start_failure(exc, log_dir)
+        _end(gateway)
+        if explained is None:
+            raise
+        raise explained from exc
+
+
+def stop_session(spark: SparkSession) -> None:
+    """
+    Stops Spark and, where this process started its JVM, waits until that is gone. Raises nothing when it died before.
+    """
+    gateway = spark.sparkContext._gateway
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            spark.stop()
+    except (Py4JError, OSError) as exc:
+        log.warning("Spark did not answer when it was stopped: %s", exc)
+    _end(gateway)
+
+
+def jvm_process_id(spark: SparkSession) -> int:
+    """
+    The process id of the driver's JVM, on this host.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    name: str = jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getName()
+    return int(name.partition("@")[0])
+
+
+def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
+    """
+    The one line behind a failure of the session's start or of the first statement on the catalog; None if not known.
+
+    The embedded metastore is opened by the first statement only, so ask about that one's error too.
+    """
+    told = "\n".join(_accounts(exc))
+    if "XSDB6" in told:
+        where = re.search(r"may have already booted the database (.+?)\.?$", told, re.MULTILINE)
+        return InputError(
+            f"the embedded metastore {where.group(1) + ' ' if where else ''}is in use by another process",
+            hint="Wait until that has ended, or use a metastore server: spark.conf, spark.hadoop.hive.metastore.uris",
+        )
+    if "Could not connect to meta store" in told:
+        return InputError(
+            "the Hive metastore does not answer",
+            hint="Check that it runs, and spark.hadoop.hive.metastore.uris in spark.conf or hive-site.xml",
+        )
+    if "Could not parse Master URL" in told:
+        return InputError("spark.master is not one that Spark knows", hint="Use local[*], yarn or spark://HOST:PORT")
+    return None
+
+
+def _start_failure(exc: BaseException, log_dir: Path) -> Optional[TrafficAggrError]:
+    if not isinstance(exc, Py4JJavaError):
+        return None
+    reason: str = exc.java_exception.getMessage() or exc.java_exception.toString()
+    if "Cannot call methods on a stopped SparkContext" in reason:
+        # What remains to see when a standalone master has not answered for a minute.
+        return InputError("Spark's master does not answer", hint="Check that it runs, and spark.master")
+    return InputError(f"Spark did not start: {reason.splitlines()[0].rstrip('.')}", hint=f"See {log_dir / SPARK_LOG}")
+
+
+def _accounts(exc: Optional[BaseException]) -> Iterator[str]:
+    """
+    What an error and those that led to it say, Java's stack traces with their causes included.
+    """
+    while exc is not None:
+        # PySpark 3.5 and 4 name it differently; neither shows it in str().
+        yield str(getattr(exc, "stackTrace", "") or getattr(exc, "_stackTrace", ""))
+        with suppress(Py4JError, OSError):  # Java's errors ask their JVM for the text, which may be gone
+            yield str(exc)
+        exc = exc.__cause__ or exc.__context__
+
+
+def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf:
+    """
+    The settings of the JVM (spark-defaults.conf, spark-submit's arguments), ours over them, weakest first.
+    """
+    conf = SparkConf(_jvm=gateway.jvm).setAppName(app_name)
+    conf.setIfMissing(_MASTER, config.master)
+    if re.match(r"local(\[.*)?$", conf.get(_MASTER, "")):
+        for key, value in LOCAL_DEFAULTS.items():
+            conf.setIfMissing(key, value)
+    for key, value in config.conf.items():
+        if key != _MASTER:
+            conf.set(key, value)
+    for key, value in CORRECTNESS.items():
+        if config.conf.get(key, value) != value:
+            log.warning("spark.conf: %s is %s here, since results depend on it", key, value)
+        conf.set(key, value)
+    return conf
+
+
+def _session(conf: SparkConf) -> SparkSession:
+    # SparkContext installs a SIGINT handler of its own; the application's must win.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return SparkSession.builder.config(conf=conf).getOrCreate()
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _end(gateway: Any) -> None:
+    if gateway.proc is None:
+        return
+    stop_jvm(gateway)
+    # Names of a JVM that is gone: the next session in this process, if any, starts its own.
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+    SparkSession._instantiatedSession = None

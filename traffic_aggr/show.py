@@ -1,0 +1,109 @@
+"""Plans and results as text and JSON for people and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from traffic_aggr import sql
+from traffic_aggr.config import TablesConfig
+from traffic_aggr.controls import totals_to_json
+from traffic_aggr.partitions import Partition
+from traffic_aggr.plan import Plan, Step
+from traffic_aggr.runrecord import RunRecord
+from traffic_aggr.sql import TableName
+from traffic_aggr.units import data_volume, percent_change
+
+
+def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[str]:
+    """The statements that change the final table and refresh Impala, in order."""
+    final, staging = TableName(tables.database, tables.final), TableName(tables.database, tables.staging)
+    statements = []
+    drops = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.changed)]
+    for step in plan.steps:
+        if step is Step.DROP:
+            statements += drops
+        elif step is Step.LOAD and not plan.verify_only:
+            statements += [] if Step.DROP in plan.steps else drops
+            homes = {each: each.directory for each in plan.restated}
+            statements += [
+                sql.add_partitions(final, {each: homes[each] for each in batch}) for batch in sql.batches(plan.restated)
+            ]
+        if impala:
+            statements.append(sql.refresh(staging if step is Step.STAGE else final))
+    return statements
+
+
+def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:
+    """The plan as a document: steps in order, days with what is there and what will happen, guards that refuse."""
+    return {
+        "mode": plan.mode,
+        "steps": [step.label for step in plan.steps],
+        "resumes": plan.resumes,
+        "creates": list(plan.creates),
+        "refusals": [asdict(refusal) for refusal in plan.refusals],
+        "notes": list(plan.notes),
+        "statements": list(statements),
+        "days": {
+            partition: {
+                "action": _action(plan, partition),
+                "location": day.location,
+                "raw": totals_to_json(day.raw),
+                "final_before": totals_to_json(day.old) if day.old else None,
+            }
+            for partition, day in plan.days.items()
+        },
+    }
+
+
+def plan_lines(plan: Plan, statements: Sequence[str]) -> Iterable[str]:
+    """The plan for people: a line a day, then steps, statements and guards."""
+    yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{'RAW DATA':>12}{'OLD ROWS':>12}{'OLD DATA':>12}{'CHANGE':>10}"
+    for partition, day in plan.days.items():
+        old = day.old
+        yield (
+            f"{partition:12}{_action(plan, partition):10}{day.raw.rows:>14,}{data_volume(day.raw.bytes):>12}"
+            f"{f'{old.rows:,}' if old else 'none':>12}{data_volume(old.bytes) if old else '':>12}"
+            f"{percent_change(old.bytes, day.raw.bytes) if old else '':>10}"
+        )
+    yield ""
+    if plan.resumes:
+        yield f"Resumes run {plan.resumes}."
+    for note in plan.notes:
+        yield f"Note: {note}."
+    for name in plan.creates:
+        yield f"Creates {name}."
+    yield f"Steps: {' -> '.join(step.label for step in plan.steps)} ({plan.mode})"
+    for statement in statements:
+        yield f"  {statement}"
+    for refusal in plan.refusals:
+        yield f"Would be refused ({refusal.guard}): {refusal.message}. {refusal.hint}."
+    if not plan.refusals:
+        yield f"Nothing was changed. `run` will restate {len(plan.changed)} days."
+
+
+def _action(plan: Plan, partition: Partition) -> str:
+    if plan.verify_only:
+        return "verify"
+    if partition in plan.restated:
+        return "restate"
+    return "clear" if partition in plan.cleared else "keep" if partition in plan.kept else "refuse"
+
+
+def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
+    """What a finished run did: a line a day, what agrees with what, and where to read on."""
+    for partition in record.days:
+        totals = record.totals_of(partition)
+        before, after = totals.final_before, totals.final_after
+        new = data_volume(after.bytes) if after else "none"
+        if before is None:
+            yield f"{partition}  none -> {new}"
+        elif after is not None:
+            yield f"{partition}  {data_volume(before.bytes)} -> {new}  {percent_change(before.bytes, after.bytes)}"
+    seen = all(record.totals_of(partition).impala for partition in record.days)
+    stages = "raw = staging = final = Impala" if seen else "raw = staging = final (Impala not asked)"
+    yield f"{stages} on all {len(record.days)} days"
+    yield f"report: {report}"
+    yield f"log: {log_file}"
