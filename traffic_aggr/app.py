@@ -20,7 +20,7 @@ from traffic_aggr.check import Finding, exit_code, probe, probe_impala, probe_li
 from traffic_aggr.config import Config
 from traffic_aggr.controls import reconcile_final, summary
 from traffic_aggr.errors import GuardError, StateError, StepError, TrafficAggrError
-from traffic_aggr.files import Files, HadoopFiles, LocalFiles, files_for, local_path
+from traffic_aggr.files import Files, HadoopFiles, LocalFiles, files_for
 from traffic_aggr.hive import HiveCatalog, TableFacts
 from traffic_aggr.hooks import run_after_load
 from traffic_aggr.impala_refresh import ImpalaRefresher
@@ -427,7 +427,7 @@ class App:
             yield lock.assert_held
             return
         warehouse.files.make_directories(hidden, warehouse.final_root if warehouse.tables.final else None)
-        with self._books.table_lock(f"{local_path(hidden)}/lock", record) as table_lock:
+        with self._books.table_lock(f"{hidden}/lock", record) as table_lock:
 
             def still_locked() -> None:
                 lock.assert_held()

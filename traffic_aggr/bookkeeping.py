@@ -21,7 +21,6 @@ from traffic_aggr.lock import FileLock, Holder, process_start_time
 from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
 from traffic_aggr.plan import Step
 from traffic_aggr.report import render_report
-from traffic_aggr.runner import data_state
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, new_run_id
 from traffic_aggr.state import RecordStore
 from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
@@ -69,18 +68,7 @@ class Bookkeeping:
     @contextmanager
     def table_lock(self, path: str, record: RunRecord) -> Iterator[FileLock]:
         """Holds the lock file at ``path`` in the name of the record's process. Raises LockHeldError."""
-        holder = Holder(
-            run_id=record.run_id,
-            command=record.command,
-            host=record.host,
-            user=record.user,
-            pid=record.process_id,
-            pid_started=record.process_started,
-            jvm_pid=None,
-            jvm_started=None,
-            application_id=None,
-            since=record.started,
-        )
+        holder = Holder.this_process(record.run_id, record.command, record.started)
         with FileLock(path, holder) as lock:
             yield lock
 
@@ -114,7 +102,7 @@ class Bookkeeping:
                     failure_run_id=self._last_failure(record),
                     host=record.host,
                     partitions=list(record.days),
-                    data_state=data_state(record),
+                    data_state=record.data_state,
                 )
             )
 
@@ -123,7 +111,7 @@ class Bookkeeping:
         Closes the record, sets Failure, and opens one ticket an incident. A failure to tell is logged and
         does not hide ``error``, which is told where the data is.
         """
-        error.message = f"{error.message}; {data_state(record)}"
+        error.message = f"{error.message}; {record.data_state}"
         record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
         record.outcome = _outcome(error)
         self._attempt("write the run record", lambda: self.save(record))
@@ -157,7 +145,7 @@ class Bookkeeping:
                 step=record.steps[-1].name if record.steps else "preflight",
                 error=record.error or "",
                 partitions=list(record.days) or record.partitions,
-                data_state=data_state(record),
+                data_state=record.data_state,
                 day_states=day_states(record),
                 log_tail=self.log_tail(),
                 next_command=self.next_command(),

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 from traffic_aggr import __version__, log
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config, is_uri, load_config
-from traffic_aggr.errors import InputError, Interrupted, PartitionListError, TrafficAggrError
+from traffic_aggr.errors import InputError, Interrupted, PartitionListError, StateError, TrafficAggrError
 from traffic_aggr.files import LocalFiles
-from traffic_aggr.notify import Notifier
+from traffic_aggr.notify import Notifier, unsent
 from traffic_aggr.overview import history_lines, overview, summary
 from traffic_aggr.partitions import PartitionList, parse_partition_list, partitions_between, partitions_of_month
 from traffic_aggr.plan import Step
+from traffic_aggr.report import render_report
 from traffic_aggr.runrecord import is_run_id, new_run_id
 from traffic_aggr.secret import Redactor
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
@@ -92,20 +93,27 @@ class _Session:
             )
         return RecordStore(directory, LocalFiles())
 
+    def secrets(self) -> dict[str, str]:
+        """The configured secrets by key. Raises ConfigError."""
+        return {key: ref.reveal(os.environ) for key, ref in self.config.secret_refs()}
+
+    def notifier(self) -> Notifier:
+        """The way to the service desk."""
+        secrets = self.secrets()
+        redact = Redactor(secrets.values()).redact
+        return Notifier(self.config.notify, secrets.get("notify.smtp.password"), redact=redact)
+
     def app(self, run_id: Optional[str] = None) -> App:
         """The application, its log going to the log file and to standard error."""
         config = self.config
-        secrets = {name: ref.reveal(os.environ) for name, ref in config.secret_refs() if ref.kind != "hadoop"}
+        secrets = self.secrets()
         log.configure(config.logs, run_id, secrets.values(), console=True)
-        notifier = Notifier(
-            config.notify, secrets.get("notify.smtp.password"), redact=Redactor(secrets.values()).redact
-        )
         log_file = config.logs.dir / log.FILE_NAME
         books = Bookkeeping(
             config,
             self.store(),
             StatusFile(str(config.state.status_file)),
-            notifier,
+            self.notifier(),
             log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
         )
         from traffic_aggr.app import App
@@ -176,11 +184,9 @@ def _plan(session: _Session) -> int:
 
 
 def _recover(session: _Session) -> int:
-    from traffic_aggr.runner import data_state
-
     settled = session.app().recover()
     for record in settled:
-        print(f"run {record.run_id}: {data_state(record)}")
+        print(f"run {record.run_id}: {record.data_state}")
     if not settled:
         print("nothing to recover: no run was interrupted")
     return 0
@@ -224,6 +230,31 @@ def _history(session: _Session) -> int:
     return 0
 
 
+def _report(session: _Session) -> int:
+    store = session.store()
+    run_ids = store.run_ids()
+    if not run_ids and session.arguments.run is None:
+        raise StateError("there is no run yet", hint="`run` makes the first")
+    record = store.load(session.arguments.run or run_ids[0])
+    if not store.has_report(record.run_id):
+        store.write_report(record.run_id, render_report(record))
+    print(store.report_path(record.run_id))
+    return 0
+
+
+def _alerts(session: _Session) -> int:
+    config = session.config.notify
+    if session.arguments.resend:
+        sent, left = session.notifier().resend()
+        print(f"{sent} alerts were mailed, {left} are left")
+        return 1 if left else 0
+    waiting = unsent(str(config.alert_file))
+    for alert in waiting:
+        print(f"{alert.created}  {alert.kind:9}{alert.run_id}  {alert.subject}")
+    print(f"{len(waiting)} alerts wait in {config.alert_file}" + ("; `alerts --resend` mails them" if waiting else ""))
+    return 0
+
+
 def _print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, default=str))
 
@@ -259,6 +290,10 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("run", metavar="RUN_ID", type=_run_id)
     _command(commands, "recover", _recover, "take an interrupted run forward or back until every day is whole")
     _command(commands, "check", _check, "validate the config, then probe everything that a run needs")
+    report = _command(commands, "report", _report, "path of a run's report, made again if it is missing")
+    report.add_argument("run", metavar="RUN_ID", nargs="?", type=_run_id, help="default: the newest run")
+    alerts = _command(commands, "alerts", _alerts, "alerts that could not be mailed")
+    alerts.add_argument("--resend", action="store_true", help="try to mail them now")
     status = _command(commands, "status", _status, "what is going on, and what the next `run` will do")
     history = _command(commands, "history", _history, "past runs, newest first")
     for command in (status, history):

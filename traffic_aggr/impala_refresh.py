@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Callable, Optional, cast
+from typing import Callable, Optional
 
 from traffic_aggr.config import HostPort, ImpalaConfig
 from traffic_aggr.errors import ImpalaError, ImpalaRejectedError
@@ -188,7 +188,7 @@ class ImpalaRefresher:
         except ImpalaError as exc:
             outcome = "rejected" if isinstance(exc, ImpalaRejectedError) else "failed"
             sent.append(sending.ended(route.host, f"{outcome}: {exc.__cause__}"))
-            cast(Any, exc).sent = tuple(sent)
+            exc.sent = tuple(sent)
             raise
         sent.append(sending.ended(route.host, "ok"))
         route.close_operation()

@@ -194,8 +194,9 @@ class ImpalaSession:
             raise NoAnswerError(f"no session: {_one_line(exc)}") from exc
 
     def _connect(self) -> socket.socket:
-        address, timeout_s = (self.host.host, self.host.port), self._config.timeout_s
-        connected = self._keep(socket.create_connection(address, timeout=timeout_s))
+        address = self.host.host, self.host.port
+        connected = self._keep(socket.create_connection(address, timeout=self._config.timeout_s))
+        connected.settimeout(None)  # from here on the limit is kept from outside, by shutting the socket
         if self._tls is None:
             return connected
         encrypted = self._tls.wrap_socket(connected, server_hostname=self.host.host, do_handshake_on_connect=False)

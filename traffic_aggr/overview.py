@@ -13,7 +13,6 @@ from traffic_aggr.config import Config
 from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.lock import Holder, is_held, read_holder
 from traffic_aggr.plan import Step
-from traffic_aggr.runner import data_state
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
 from traffic_aggr.statusfile import Status, StatusFile
@@ -58,7 +57,7 @@ class Overview:
         if self.last:
             last = self.last
             ended = f", ended {last.ended}" if last.ended else ""
-            yield f"Last run: {last.command} {last.run_id}, {last.outcome.value}{ended}; {data_state(last)}"
+            yield f"Last run: {last.command} {last.run_id}, {last.outcome.value}{ended}; {last.data_state}"
             if last.error:
                 yield f"  {last.error}"
         else:

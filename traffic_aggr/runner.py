@@ -110,17 +110,5 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
     return settled
 
 
-def data_state(record: RunRecord) -> str:
-    """Whether the data is safe, in a sentence for messages and mails."""
-    days = f"{len(record.days)} partitions" if len(record.days) != 1 else "the partition"
-    if record.publication is Publication.UNTOUCHED:
-        return "nothing was touched, old data is in place"
-    if record.publication is Publication.RESTORED:
-        return f"old data is back in place for {days}"
-    if record.publication is Publication.PUBLISHED:
-        return f"new data is in place for {days}"
-    return f"{days} may be missing from the table, their data is kept: run `recover`"
-
-
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -189,6 +189,18 @@ class RunRecord:
     def step_done(self, name: str) -> bool:
         return any(step.name == name and step.outcome is Outcome.SUCCESS for step in self.steps)
 
+    @property
+    def data_state(self) -> str:
+        """Whether the data is safe, in a sentence for messages and mails."""
+        days = f"{len(self.days)} partitions" if len(self.days) != 1 else "the partition"
+        if self.publication is Publication.UNTOUCHED:
+            return "nothing was touched, old data is in place"
+        if self.publication is Publication.RESTORED:
+            return f"old data is back in place for {days}"
+        if self.publication is Publication.PUBLISHED:
+            return f"new data is in place for {days}"
+        return f"{days} may be missing from the table, their data is kept: run `recover`"
+
     def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
         """Whether a request for these tables, mode and list may resume this run."""
         return self.tables == dict(tables) and self.mode == mode and self.partitions_digest == partitions_digest

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from traffic_aggr import sql, tables
@@ -18,7 +18,7 @@ from traffic_aggr.errors import InputError
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.layout import TEXT_SERDE, RowFormat, normal
 from traffic_aggr.partitions import Partition
-from traffic_aggr.sample_rows import CUSTOMERS, cdrs, countries, organisations
+from traffic_aggr.sample_rows import BIGGEST_CUSTOMER, cdrs, countries, organisations
 from traffic_aggr.sql import TableName
 from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names
 from traffic_aggr.units import data_volume
@@ -33,3 +33,159 @@ _TEXT = RowFormat(
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     {"field.delim": ";", "serialization.format": ";"},
 )
+
+
+@dataclass(frozen=True)
+class SampleData:
+    """
+    What was made: raw ``rows`` of ``days`` listed days, ``bytes`` on disk of everything, and where the list lies.
+    """
+
+    rows: int
+    days: int
+    bytes: int
+    partition_list: Path
+
+    def __str__(self) -> str:
+        volume = data_volume(self.bytes)
+        return f"{self.rows} raw rows of {self.days} days, {volume}; partition list {self.partition_list}"
+
+
+def generate(
+    spark: SparkSession,
+    config: TablesConfig,
+    out: Path,
+    *,
+    days: int,
+    rows_per_day: int,
+    seed: int,
+    first_day: str = FIRST_DAY,
+    final_format: str = "parquet",
+) -> SampleData:
+    """
+    Write sample data under ``out`` and register it as the tables that ``config`` names, all of them external.
+
+    ``out`` gets ``raw``, ``org_details`` (comma-delimited text), ``country_lookup``, ``partitions.txt`` and ``final``
+    (``parquet``, or ``text``: ``;``-delimited, purged when dropped, as in production). Final is right for a day before
+    and one after the list, which a run must leave alone; of the listed days some lack groups, some have a customer's
+    usage twice, and the last of several is missing. The same seed makes the same rows.
+
+    Raises InputError when ``out`` holds anything, or when one of these tables is there with its files elsewhere.
+    """
+    out = out.resolve()
+    day_zero = Partition(first_day).day - datetime.timedelta(days=1)
+    listed = [Partition((day_zero + datetime.timedelta(days=number)).isoformat()) for number in range(1, days + 1)]
+    _refuse_used_directory(out)
+    names = _free_names(HiveCatalog(spark), config, out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names.values():
+        spark.sql(sql.drop_table(name))
+    spark.sql(f"CREATE DATABASE IF NOT EXISTS {sql.identifier(config.database)}")
+
+    def rows(first: int, count: int) -> DataFrame:
+        return cdrs(spark, day_zero=day_zero, first=first, days=count, rows_per_day=rows_per_day, seed=seed)
+
+    partition_list = _write_list(out / PARTITION_LIST, listed)
+    _make_lookups(spark, names, out)
+    raw = _make_raw(spark, names["raw"], rows(1, days), out, listed)
+    neighbours = rows(0, 1).unionByName(rows(days + 1, 1))
+    customers = lookup_names(spark.table(names["org_details"].quoted))
+    places = lookup_countries(spark.table(names["country_lookup"].quoted))
+    damaged = _damaged(aggregate(raw, customers, places, repeated_cdrids=True), listed)
+    whole = aggregate(neighbours, customers, places, repeated_cdrids=True)
+    _make_final(spark, names["final"], damaged.unionByName(whole), out, final_format)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    return SampleData(rows=days * rows_per_day, days=days, bytes=size, partition_list=partition_list)
+
+
+def _refuse_used_directory(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is not an empty directory", hint="Give --out a new directory, or empty this one")
+
+
+def _free_names(catalog: HiveCatalog, config: TablesConfig, out: Path) -> dict[str, TableName]:
+    """
+    The tables to make, by their key in the configuration; those that are there must be left from earlier sample data.
+    """
+    keys = ("raw", "org_details", "country_lookup", "final")
+    names = {key: TableName(config.database, getattr(config, key)) for key in keys}
+    for name in names.values():
+        facts = catalog.facts(name)
+        if facts is not None and not f"{facts.location}/".startswith(f"{normal(str(out))}/"):
+            raise InputError(
+                f"the table {name} is there already, with its data in {facts.location or 'another table'}",
+                hint="Sample data replaces no table: name another database in tables.database, or drop the table",
+            )
+    return names
+
+
+def _write_list(path: Path, listed: Sequence[Partition]) -> Path:
+    """
+    The list as upstream jobs leave it, with a comment, a line of a log, and a day that is named twice.
+    """
+    lines = [
+        "# days to restate",
+        "21/05/01 02:00:01 WARN util.NativeCodeLoader: Unable to load native-hadoop library",
+        *listed,
+        listed[0],
+    ]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def _make_lookups(spark: SparkSession, names: dict[str, TableName], out: Path) -> None:
+    directory = out / "org_details"
+    directory.mkdir()
+    lines = (",".join(_NULL if value is None else str(value) for value in row) for row in organisations())
+    (directory / "org_details.csv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {names['org_details'].quoted} (orgno BIGINT, orgname STRING, org_abbr STRING) "
+        f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION {sql.literal(directory.as_uri())}"
+    )
+    directory = out / "country_lookup"
+    columns = "mcc STRING, country STRING, cntry_code STRING"
+    spark.createDataFrame(countries(), columns).coalesce(1).write.parquet(directory.as_uri())
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {names['country_lookup'].quoted} ({columns}) "
+        f"STORED AS PARQUET LOCATION {sql.literal(directory.as_uri())}"
+    )
+
+
+def _make_raw(
+    spark: SparkSession, name: TableName, rows: DataFrame, out: Path, listed: Sequence[Partition]
+) -> DataFrame:
+    location = (out / "raw").as_uri()
+    rows.write.partitionBy(tables.PARTITION_COLUMN).parquet(location)
+    columns = [tables.Column(column, type_) for column, type_ in rows.dtypes if column != tables.PARTITION_COLUMN]
+    spark.sql(sql.create_external_table(name, columns, location))
+    for some in sql.batches(listed):
+        spark.sql(sql.add_partitions(name, {day: f"{location}/{day.directory}" for day in some}))
+    return spark.table(name.quoted)
+
+
+def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: Path, final_format: str) -> None:
+    text = final_format == "text"
+    statement = sql.create_external_table(
+        name,
+        tables.FINAL_COLUMNS,
+        (out / "final").as_uri(),
+        row_format=_TEXT if text else None,
+        properties={"external.table.purge": "true"} if text else None,
+    )
+    spark.sql(statement)
+    columns = [column.name for column in tables.STAGING_COLUMNS]
+    rows.select(columns).repartition(tables.PARTITION_COLUMN).write.insertInto(name.quoted)
+
+
+def _damaged(right: DataFrame, listed: Sequence[Partition]) -> DataFrame:
+    """
+    What the old job might have left: every fourth day lacks 7 % of its groups, every fifth counts a customer twice,
+    and the last one of several is not there at all.
+    """
+    day = F.col(tables.PARTITION_COLUMN)
+    loses = day.isin(*listed[::4]) & (F.pmod(F.xxhash64(*tables.GRAIN), F.lit(100)) < 7)
+    doubles = day.isin(*listed[1::5]) & (F.col("customernumber") == BIGGEST_CUSTOMER)
+    present = right.where(~day.isin(listed[-1])) if len(listed) > 1 else right
+    usage = {name: F.when(doubles, F.col(name) * 2).otherwise(F.col(name)) for name in tables.MEASURES}
+    types = {column.name: column.type for column in tables.FINAL_COLUMNS}
+    return present.where(~loses).withColumns({name: value.cast(types[name]) for name, value in usage.items()})

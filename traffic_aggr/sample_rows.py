@@ -1,8 +1,8 @@
 """
 Made-up charged CDRs and lookups, with the awkward values that domain.md speaks of.
 
-Every value is a hash of the seed and of what it belongs to (a row, a group, a SIM), so that the same seed makes the same
-rows whatever the number of cores, and no Python runs for a row.
+Every value is a hash of the seed and of what it belongs to (a row, a group, a SIM), so that the same seed makes the
+same rows whatever the number of cores, and no Python runs for a row.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pyspark.sql import functions as F
 from traffic_aggr.tables import COSTS, PARTITION_COLUMN
 from traffic_aggr.transforms import is_data, is_sms, is_voice
 
-CUSTOMERS = 200
 FILES_PER_DAY = 3
+BIGGEST_CUSTOMER = "CN000000"
+_CUSTOMERS = 200
 _GROUPS_PERCENT = 16
 _FIRST_ORGANISATION = 100_000
 _WITHOUT_ORGANISATION = 37
@@ -59,6 +60,8 @@ _CALL_TYPES = (
     None,
 )
 
+_APNS = ("iot.example", "move.example", "m2m.example", None)
+
 OrganisationRow = tuple[Optional[int], Optional[str], str]
 CountryRow = tuple[Optional[str], Optional[str], Optional[str]]
 
@@ -69,10 +72,10 @@ def organisations() -> list[OrganisationRow]:
     """
     rows: list[OrganisationRow] = [
         (_FIRST_ORGANISATION + number, f"Customer {number:03d} Ltd", f"C{number:03d}")
-        for number in range(CUSTOMERS)
+        for number in range(_CUSTOMERS)
         if number % _WITHOUT_ORGANISATION != _WITHOUT_ORGANISATION - 1
     ]
-    return [*rows, (_FIRST_ORGANISATION + CUSTOMERS, None, "NONAME"), (None, "Unnumbered Ltd", "NOKEY")]
+    return [*rows, (_FIRST_ORGANISATION + _CUSTOMERS, None, "NONAME"), (None, "Unnumbered Ltd", "NOKEY")]
 
 
 def countries() -> list[CountryRow]:
@@ -104,8 +107,11 @@ class _Draw:
         return _element(values, self.number(name, len(values), *keys))
 
     def skewed(self, name: str, below: int, draws: int, *keys: Column) -> Column:
-        """A BIGINT from 0 to ``below`` - 1, low ones likelier the more ``draws`` there are."""
-        return F.least(*(self.number(f"{name} {draw}", below, *keys) for draw in range(draws)))
+        """A BIGINT from 0 to ``below`` - 1, low ones likelier: each draw is bounded by the one before it."""
+        number = F.lit(below - 1).cast("bigint")
+        for draw in range(draws):
+            number = self.number(f"{name} {draw}", number + 1, *keys)
+        return number
 
 
 def cdrs(
@@ -169,7 +175,7 @@ def _with_sim(rows: DataFrame, draw: _Draw) -> DataFrame:
     return rows.select(
         "*",
         sim.alias("sim_number"),
-        draw.skewed("customer", CUSTOMERS, 4, sim).alias("customer"),
+        draw.skewed("customer", _CUSTOMERS, 3, sim).alias("customer"),
         draw.skewed("network", len(_COUNTRIES), 2, sim).alias("network"),
     )
 
@@ -178,7 +184,11 @@ def _columns(rows: DataFrame, draw: _Draw) -> DataFrame:
     row, group, sim, customer, network = map(F.col, ("id", "group", "sim_number", "customer", "network"))
     calltype = draw.choice("calltype", _CALL_TYPES, group)
     size = F.pow(F.lit(2), 12 + draw.number("size", 13, row)).cast("bigint")
-    usage = F.shiftright((size + draw.number("bytes", size, row)) * F.col("share"), 7)
+    data = F.shiftright((size + draw.number("bytes", size, row)) * F.col("share"), 7)
+    call = F.shiftright(draw.number("call", 1800, row) * F.col("share"), 7) + 1
+    # Usage of another kind, which the aggregation must not count.
+    volume = F.when(is_data(calltype), data).otherwise(draw.number("other bytes", 400, row))
+    seconds = F.when(is_voice(calltype), call).otherwise(draw.number("session", 7200, row))
     mcc = _element([mcc for mcc, *_ in _COUNTRIES], network)
     imsi = F.concat(mcc, _padded(sim, 12))
     columns = {
@@ -216,19 +226,11 @@ def _columns(rows: DataFrame, draw: _Draw) -> DataFrame:
         "sgsnaddress": F.concat(F.lit("192.0.2."), draw.number("sgsn", 254, row).cast("string")),
         "servicecenter": draw.choice("servicecenter", ["A", "B", None], row),
         "technologytype": draw.choice("technologytype", ["2G", "3G", "4G", "4G", "5G", "NB-IoT"], group),
-        "apn": _sometimes_blank(draw.choice("apn", ["iot.example", "move.example", "m2m.example", None], group), draw, row),
+        "apn": _sometimes_blank(draw.choice("apn", _APNS, group), draw, row),
         "commercialofferdescription": draw.choice("offer", ["Global 1 GB", "Europe 500 MB", "Pay as you go", ""], sim),
-        "bytes": _sometimes_null(
-            F.when(is_data(calltype), usage).otherwise(draw.number("other bytes", 400, row)), "no bytes", draw
-        ),
-        "retailduration": _sometimes_null(
-            F.when(is_voice(calltype), 1 + F.shiftright(draw.number("call", 1800, row) * F.col("share"), 7)).otherwise(
-                draw.number("session", 7200, row)
-            ),
-            "no duration",
-            draw,
-        ),
-        "actualusage": F.when(is_sms(calltype), F.lit(1)).otherwise(draw.number("actualusage", 10**6, row)).cast("bigint"),
+        "bytes": _sometimes_null(volume, "no bytes", draw),
+        "retailduration": _sometimes_null(seconds, "no duration", draw),
+        "actualusage": F.coalesce(F.when(is_sms(calltype), F.lit(1)), volume).cast("bigint"),
         "roundedusage": F.shiftleft(draw.number("roundedusage", 1024, row), 10),
         **{name: _cost(name, draw) for name in COSTS},
         "currency": draw.choice("currency", ["USD", "EUR"], customer),

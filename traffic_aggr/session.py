@@ -70,6 +70,7 @@ def start_session(config: SparkSettings, app_name: str, *, log_dir: Path) -> Spa
     this process, which writes to ``log_dir/spark.log``. SIGINT keeps the handler it had. Raises InputError, one line,
     when Spark cannot start.
     """
+    logging.getLogger().addFilter(_py4j_at_root)
     if given_gateway():
         gateway = launch_gateway()  # type: ignore[no-untyped-call]
     elif config.deploy_mode == "cluster":
@@ -134,6 +135,17 @@ def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
     if "Could not parse Master URL" in told:
         return InputError("spark.master is not one that Spark knows", hint="Use local[*], yarn or spark://HOST:PORT")
     return None
+
+
+def _py4j_at_root(record: logging.LogRecord) -> bool:
+    """
+    py4j reports a lost JVM to the root logger, whose messages come to standard error, traceback and all. This filter
+    hands them to py4j's own logger.
+    """
+    if "py4j" not in Path(record.pathname).parts:
+        return True
+    logging.getLogger("py4j").handle(record)
+    return False
 
 
 def _start_failure(exc: BaseException, log_dir: Path) -> Optional[TrafficAggrError]:

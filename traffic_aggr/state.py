@@ -40,6 +40,9 @@ class RecordStore:
         """Puts the report beside the record. Raises OSError."""
         self._files.replace_bytes(self.report_path(run_id), html.encode())
 
+    def has_report(self, run_id: str) -> bool:
+        return self._files.exists(self.report_path(run_id))
+
     def report_path(self, run_id: str) -> str:
         return f"{self.directory(run_id)}/report.html"
 

