@@ -1,17 +1,16 @@
 """
-Stand-ins for the metastore and the file system that publishing works on, a process that dies in the middle of that,
-and a run record to begin with.
+Stand-ins for what publishing works on: a metastore in memory, and a table of a few days on real files. And a run record
+to begin with.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Callable, Optional, cast
+from pathlib import Path
+from typing import Any, Callable, Optional
 
-from traffic_aggr.errors import LockHeldError
-from traffic_aggr.files import FileInfo, Files
+from traffic_aggr.files import LocalFiles
 from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher
@@ -26,10 +25,6 @@ def run_record(run_id: str = RUN_ID, **values: Any) -> RunRecord:
     return RunRecord(run_id=run_id, **{**least, "process_id": 4711, **values})
 
 
-class Died(BaseException):
-    """The process is gone (kill -9, power loss): no code of ours may do anything about it."""
-
-
 class Broken(Exception):
     """A call to the metastore, to the file system or to the state directory failed; the process lives on."""
 
@@ -42,7 +37,7 @@ class MemoryTable:
     """
 
     def __init__(
-        self, placements: dict[Partition, Placement], effect: Callable[[Callable[[], object]], None] = lambda do: do()
+        self, placements: dict[Partition, Placement], effect: Callable[[Callable[[], object]], object] = lambda do: do()
     ) -> None:
         self.placements = placements
         self._effect = effect
@@ -60,172 +55,59 @@ class MemoryTable:
             self._effect(lambda day=each, found=found: self.placements.setdefault(day, found))  # type: ignore[misc]
 
 
-class MemoryFiles:
-    """
-    As much of ``Files`` as publishing uses, over ``content`` (path to bytes). A directory is there as long as it holds
-    a file.
-    """
-
-    walk_files = Files.walk_files
-
-    def __init__(
-        self, content: dict[str, bytes], effect: Callable[[Callable[[], object]], None] = lambda do: do()
-    ) -> None:
-        self.content = content
-        self._effect = effect
-
-    def exists(self, p: str) -> bool:
-        p = normal(p)
-        return p in self.content or self.is_directory(p)
-
-    def is_directory(self, p: str) -> bool:
-        inside = f"{normal(p)}/"
-        return any(path.startswith(inside) for path in self.content)
-
-    def list(self, p: str) -> list[FileInfo]:
-        inside = f"{normal(p)}/"
-        names = {path[len(inside) :].partition("/")[0] for path in self.content if path.startswith(inside)}
-        if not names:
-            raise FileNotFoundError(p)
-        return [
-            FileInfo(f"{p}/{name}", len(self.content.get(inside + name, b"")), inside + name not in self.content, 0)
-            for name in sorted(names)
-        ]
-
-    def rename(self, src: str, dst: str) -> None:
-        if not self.exists(src):
-            raise FileNotFoundError(src)
-        if self.exists(dst):
-            raise FileExistsError(dst)
-        self._effect(lambda: self._rename(normal(src), normal(dst)))
-
-    def _rename(self, src: str, dst: str) -> None:
-        for path in list(self.content):
-            if path == src or path.startswith(f"{src}/"):
-                self.content[dst + path[len(src) :]] = self.content.pop(path)
+FIRST, SECOND, UNLISTED = Partition("2021-04-01"), Partition("2021-04-02"), Partition("2021-03-31")
 
 
-@dataclasses.dataclass
-class World:
-    """What survives the death of a process: files, the metastore, and the run record as it was saved last."""
+class TableOfDays:
+    """A table under a real directory, whose days hold one file each, and a publisher for it."""
 
-    content: dict[str, bytes]
-    placements: dict[Partition, Placement]
-    saved: bytes = b""
-    saved_state: str = ""
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.table = MemoryTable({})
+        self.publisher = Publisher(self.table, LocalFiles(), lambda record: None, lambda: None)
+        self.have(UNLISTED, "unlisted")
 
-    def save(self, record: RunRecord) -> None:
-        # Of hundreds of records saved few are read: those go through JSON, which takes thirty times as long.
-        self.saved = pickle.dumps(record)
-        self.saved_state = f"{record.publication} {record.days}"
+    def home(self, day: Partition) -> Path:
+        return self.root / day.directory
 
-    def record(self) -> RunRecord:
-        """As the next process reads it."""
-        written: RunRecord = pickle.loads(self.saved)
-        return RunRecord.from_json(written.to_json(), "run.json")
+    def aside(self, day: Partition, what: str) -> Path:
+        """The ``old`` or ``staged`` directory of the day in the run's own."""
+        return self.root / ".traffic_aggr" / RUN_ID / what / day.directory
 
-    def copy(self) -> World:
-        return dataclasses.replace(self, content=dict(self.content), placements=dict(self.placements))
+    def have(self, day: Partition, text: Optional[str], at: Optional[Path] = None) -> None:
+        """The table has a partition for the day, with a file that holds ``text``, or else no directory."""
+        where = at or self.home(day)
+        if text is not None:
+            write(where, text)
+        self.table.add({day: Placement(f"file:{where}")})
 
-    @property
-    def key(self) -> str:
-        """Equal for worlds from which everything goes on in the same way."""
-        table = sorted((day, placement.location) for day, placement in self.placements.items())
-        return f"{sorted(self.content.items())} {table} {self.saved_state}"
+    def record(self, days: Sequence[Partition] = (FIRST, SECOND)) -> RunRecord:
+        """The record of a run that is about to change the days."""
+        return run_record(
+            days={
+                day: Day(
+                    home=f"file:{self.home(day)}",
+                    kept=f"file:{self.aside(day, 'old')}",
+                    before=self.table.placements.get(day),
+                )
+                for day in days
+            }
+        )
 
+    def stage(self, record: RunRecord, *days: Partition) -> None:
+        """New data for the days, as the load step enters it into the record."""
+        for day in days:
+            write(self.aside(day, "staged"), f"new {day}")
+            record.days[day].new = f"file:{self.aside(day, 'staged')}"
 
-class Process:
-    """
-    One process at work on a world. Every elementary change that outlives it, be it of a partition, a rename or a save
-    of the record, goes through ``effect``.
-
-    It dies when ``dies_after`` of them are made: that is after the last one, and before the next. In place of the one
-    with the number ``fails_at`` comes an error, or, with ``loses_answer``, after it. The lock is lost after
-    ``keeps_lock_for`` checks. ``survivors`` holds each world that a death at some point would have left.
-    """
-
-    def __init__(
-        self,
-        world: World,
-        *,
-        dies_after: Optional[int] = None,
-        fails_at: Optional[int] = None,
-        loses_answer: bool = False,
-        keeps_lock_for: Optional[int] = None,
-    ) -> None:
-        self.world = world
-        self.effects = 0
-        self.lock_checks = 0
-        self.survivors: dict[str, World] = {world.key: world.copy()}
-        self._dies_after = dies_after
-        self._fails_at = fails_at
-        self._loses_answer = loses_answer
-        self._keeps_lock_for = keeps_lock_for
-        table, files = MemoryTable(world.placements, self.effect), MemoryFiles(world.content, self.effect)
-        self.publisher = Publisher(table, cast(Files, files), self.save, self.still_locked)
-
-    def effect(self, change: Callable[[], object]) -> None:
-        if self.effects == self._dies_after:
-            raise Died
-        number, self.effects = self.effects, self.effects + 1
-        if number == self._fails_at and not self._loses_answer:
-            raise Broken
-        change()
-        key = self.world.key
-        if key not in self.survivors:
-            self.survivors[key] = self.world.copy()
-        if number == self._fails_at:
-            raise Broken
-
-    def save(self, record: RunRecord) -> None:
-        self.effect(lambda: self.world.save(record))
-
-    def still_locked(self) -> None:
-        if self.lock_checks == self._keeps_lock_for:
-            raise LockHeldError("another run holds the lock")
-        self.lock_checks += 1
+    def read(self, day: Partition) -> Optional[str]:
+        """What a reader of the table finds."""
+        where = self.table.placements.get(day)
+        if where is None:
+            return None
+        return "".join(path.read_text() for path in sorted(Path(where.location[len("file:") :]).glob("[!._]*")))
 
 
-ROOT = "file:/warehouse/final"
-KEPT = f"{ROOT}/.traffic_aggr/{RUN_ID}/old"
-NEW = f"{ROOT}/.traffic_aggr/{RUN_ID}/staged"
-PLAIN, ELSEWHERE, ELSEWHERE_AND_HOME, ABSENT, ORPHANED, EMPTIED, CLEARED, CLEARED_ELSEWHERE, UNLISTED, UNLISTED_TOO = (
-    Partition(f"2021-04-{number:02}") for number in range(1, 11)
-)
-LISTED = (PLAIN, ELSEWHERE, ELSEWHERE_AND_HOME, ABSENT, ORPHANED, EMPTIED, CLEARED, CLEARED_ELSEWHERE)
-
-
-def home(partition: Partition) -> str:
-    return f"{ROOT}/{partition.directory}"
-
-
-def old_world() -> World:
-    """
-    A table with a day of every kind, and new data for those that get some.
-
-    ABSENT has neither partition nor directory, ORPHANED only a directory, EMPTIED only a partition; ELSEWHERE lies in
-    another directory, as ELSEWHERE_AND_HOME does, whose standard directory holds something all the same.
-    """
-    elsewhere = (ELSEWHERE, ELSEWHERE_AND_HOME, CLEARED_ELSEWHERE, UNLISTED_TOO)
-    locations = {each: home(each) for each in (PLAIN, EMPTIED, CLEARED, UNLISTED)}
-    locations.update({each: f"file:/elsewhere/{each}" for each in elsewhere})
-    content = {f"{where}/part-0": f"old {day}".encode() for day, where in locations.items() if day != EMPTIED}
-    content.update({f"{home(day)}/stray": f"stray {day}".encode() for day in (ELSEWHERE_AND_HOME, ORPHANED)})
-    content.update({f"{NEW}/{day.directory}/part-0": f"new {day}".encode() for day in new_directories()})
-    world = World(content, {day: Placement(where) for day, where in locations.items()})
-    days = {day: Day(home(day), f"{KEPT}/{day.directory}", world.placements.get(day)) for day in LISTED}
-    world.save(run_record(days=days))
-    return world
-
-
-def new_directories() -> dict[Partition, str]:
-    """The new directory of each day that gets rows."""
-    return {day: f"{NEW}/{day.directory}" for day in LISTED if day not in (CLEARED, CLEARED_ELSEWHERE)}
-
-
-def data_of(world: World, partition: Partition) -> Optional[list[bytes]]:
-    """What a reader of the table finds for a day; None where there is no such partition."""
-    where = world.placements.get(partition)
-    if where is None:
-        return None
-    return [data for path, data in sorted(world.content.items()) if path.startswith(f"{where.location}/")]
+def write(directory: Path, text: str) -> None:
+    directory.mkdir(parents=True)
+    (directory / "part-0").write_text(text)

@@ -460,7 +460,9 @@ class App:
     def _impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
         if not self._config.impala.enabled:
             return None
-        return ImpalaRefresher(self._config.impala, self._secrets.get("impala.auth.password"), sleep=stop.sleep)
+        return ImpalaRefresher(
+            self._config.impala, self._secrets.get("impala.auth.password"), sleep=stop.sleep, checkpoint=stop.check
+        )
 
     def _refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
         """Has Impala reload the final table after its old data was put back."""

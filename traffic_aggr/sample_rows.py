@@ -8,6 +8,7 @@ same rows whatever the number of cores, and no Python runs for a row.
 from __future__ import annotations
 
 import datetime
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -96,7 +97,9 @@ class _Draw:
     def number(self, name: str, below: Union[int, Column], *keys: Column) -> Column:
         """A BIGINT from 0 to ``below`` - 1."""
         limit = below if isinstance(below, Column) else F.lit(below)
-        return F.pmod(F.xxhash64(F.lit(self.seed), F.lit(name), *keys), limit)
+        # One number for seed and name: hashing the text anew for each row would cost more than all the rest.
+        stream = zlib.crc32(f"{self.seed} {name}".encode())
+        return F.pmod(F.xxhash64(F.lit(stream), *keys), limit)
 
     def one_in(self, name: str, count: int, *keys: Column) -> Column:
         """True once in ``count``."""

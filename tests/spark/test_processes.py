@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,12 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     made = Installation(tmp_path_factory.mktemp("installation"))
     out = str(made.home / "sample")
     code, _, err = made.run("sample-data", "--out", out, "--days", "3", "--rows-per-day", "300")
     assert code == 0, err
-    yield made
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,205 @@
+"""
+The world that a process which publishes leaves behind when it dies, and such processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Callable, Optional, cast
+
+from fakes import RUN_ID, Broken, MemoryTable, run_record
+
+from traffic_aggr.errors import LockHeldError
+from traffic_aggr.files import FileInfo, Files
+from traffic_aggr.layout import Placement, normal
+from traffic_aggr.partitions import Partition
+from traffic_aggr.publish import Publisher
+from traffic_aggr.runrecord import Day, RunRecord
+
+
+class Died(BaseException):
+    """The process is gone (kill -9, power loss): no code of ours may do anything about it."""
+
+
+class MemoryFiles:
+    """
+    As much of ``Files`` as publishing uses, over ``content`` (path to bytes). A directory is there as long as it holds
+    a file.
+    """
+
+    walk_files = Files.walk_files
+
+    def __init__(
+        self, content: dict[str, bytes], effect: Callable[[Callable[[], object]], object] = lambda do: do()
+    ) -> None:
+        self.content = content
+        self._effect = effect
+
+    def exists(self, p: str) -> bool:
+        p = normal(p)
+        return p in self.content or self.is_directory(p)
+
+    def is_directory(self, p: str) -> bool:
+        inside = f"{normal(p)}/"
+        return any(path.startswith(inside) for path in self.content)
+
+    def list(self, p: str) -> list[FileInfo]:
+        inside = f"{normal(p)}/"
+        names = {path[len(inside) :].partition("/")[0] for path in self.content if path.startswith(inside)}
+        if not names:
+            raise FileNotFoundError(p)
+        return [
+            FileInfo(f"{p}/{name}", len(self.content.get(inside + name, b"")), inside + name not in self.content, 0)
+            for name in sorted(names)
+        ]
+
+    def rename(self, src: str, dst: str) -> None:
+        if not self.exists(src):
+            raise FileNotFoundError(src)
+        if self.exists(dst):
+            raise FileExistsError(dst)
+        self._effect(lambda: self._rename(normal(src), normal(dst)))
+
+    def _rename(self, src: str, dst: str) -> None:
+        for path in list(self.content):
+            if path == src or path.startswith(f"{src}/"):
+                self.content[dst + path[len(src) :]] = self.content.pop(path)
+
+
+@dataclasses.dataclass
+class World:
+    """What survives the death of a process: files, the metastore, and the run record as it was saved last."""
+
+    content: dict[str, bytes]
+    placements: dict[Partition, Placement]
+    saved: bytes = b""
+    saved_state: str = ""
+
+    def save(self, record: RunRecord) -> None:
+        # Of hundreds of records saved few are read: those go through JSON, which takes thirty times as long.
+        self.saved = pickle.dumps(record)
+        self.saved_state = f"{record.publication} {record.days}"
+
+    def record(self) -> RunRecord:
+        """As the next process reads it."""
+        written: RunRecord = pickle.loads(self.saved)
+        return RunRecord.from_json(written.to_json(), "run.json")
+
+    def copy(self) -> World:
+        return dataclasses.replace(self, content=dict(self.content), placements=dict(self.placements))
+
+    @property
+    def key(self) -> str:
+        """Equal for worlds from which everything goes on in the same way."""
+        table = sorted((day, placement.location) for day, placement in self.placements.items())
+        return f"{sorted(self.content.items())} {table} {self.saved_state}"
+
+
+class Process:
+    """
+    One process at work on a world. Every elementary change that outlives it, be it of a partition, a rename or a save
+    of the record, goes through ``effect``.
+
+    It dies when ``dies_after`` of them are made: that is after the last one, and before the next. In place of the one
+    with the number ``fails_at`` comes an error, or, with ``loses_answer``, after it. The lock is lost after
+    ``keeps_lock_for`` checks. ``survivors`` holds each world that a death at some point would have left, ``unchecked``
+    counts the renames and statements that no check of the lock came right before.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        dies_after: Optional[int] = None,
+        fails_at: Optional[int] = None,
+        loses_answer: bool = False,
+        keeps_lock_for: Optional[int] = None,
+    ) -> None:
+        self.world = world
+        self.effects = 0
+        self.lock_checks = 0
+        self.unchecked = 0
+        self._checked_at = -1
+        self.survivors: dict[str, World] = {world.key: world.copy()}
+        self._dies_after = dies_after
+        self._fails_at = fails_at
+        self._loses_answer = loses_answer
+        self._keeps_lock_for = keeps_lock_for
+        table, files = MemoryTable(world.placements, self._change_table), MemoryFiles(world.content, self._move)
+        self.publisher = Publisher(table, cast(Files, files), self.save, self.still_locked)
+
+    def effect(self, change: Callable[[], object]) -> None:
+        if self.effects == self._dies_after:
+            raise Died
+        number, self.effects = self.effects, self.effects + 1
+        if number == self._fails_at and not self._loses_answer:
+            raise Broken
+        change()
+        key = self.world.key
+        if key not in self.survivors:
+            self.survivors[key] = self.world.copy()
+        if number == self._fails_at:
+            raise Broken
+
+    def save(self, record: RunRecord) -> None:
+        self.effect(lambda: self.world.save(record))
+
+    def still_locked(self) -> None:
+        if self.lock_checks == self._keeps_lock_for:
+            raise LockHeldError("another run holds the lock")
+        self.lock_checks += 1
+        self._checked_at = self.effects
+
+    def _move(self, change: Callable[[], object]) -> None:
+        self.unchecked += self._checked_at != self.effects
+        self.effect(change)
+
+    def _change_table(self, change: Callable[[], object]) -> None:
+        self._move(change)
+        self._checked_at = self.effects  # a check holds for all partitions of the statement
+
+
+ROOT = "file:/warehouse/final"
+KEPT = f"{ROOT}/.traffic_aggr/{RUN_ID}/old"
+NEW = f"{ROOT}/.traffic_aggr/{RUN_ID}/staged"
+PLAIN, ELSEWHERE, ELSEWHERE_AND_HOME, ABSENT, ORPHANED, EMPTIED, CLEARED, CLEARED_ELSEWHERE, UNLISTED, UNLISTED_TOO = (
+    Partition(f"2021-04-{number:02}") for number in range(1, 11)
+)
+LISTED = (PLAIN, ELSEWHERE, ELSEWHERE_AND_HOME, ABSENT, ORPHANED, EMPTIED, CLEARED, CLEARED_ELSEWHERE)
+
+
+def home(partition: Partition) -> str:
+    return f"{ROOT}/{partition.directory}"
+
+
+def old_world() -> World:
+    """
+    A table with a day of every kind, and new data for those that get some.
+
+    ABSENT has neither partition nor directory, ORPHANED only a directory, EMPTIED only a partition; ELSEWHERE lies in
+    another directory, as ELSEWHERE_AND_HOME does, whose standard directory holds something all the same.
+    """
+    elsewhere = (ELSEWHERE, ELSEWHERE_AND_HOME, CLEARED_ELSEWHERE, UNLISTED_TOO)
+    locations = {each: home(each) for each in (PLAIN, EMPTIED, CLEARED, UNLISTED)}
+    locations.update({each: f"file:/elsewhere/{each}" for each in elsewhere})
+    content = {f"{where}/part-0": f"old {day}".encode() for day, where in locations.items() if day != EMPTIED}
+    content.update({f"{home(day)}/stray": f"stray {day}".encode() for day in (ELSEWHERE_AND_HOME, ORPHANED)})
+    content.update({f"{NEW}/{day.directory}/part-0": f"new {day}".encode() for day in new_directories()})
+    world = World(content, {day: Placement(where) for day, where in locations.items()})
+    days = {day: Day(home(day), f"{KEPT}/{day.directory}", world.placements.get(day)) for day in LISTED}
+    world.save(run_record(days=days))
+    return world
+
+
+def new_directories() -> dict[Partition, str]:
+    """The new directory of each day that gets rows."""
+    return {day: f"{NEW}/{day.directory}" for day in LISTED if day not in (CLEARED, CLEARED_ELSEWHERE)}
+
+
+def data_of(world: World, partition: Partition) -> Optional[list[bytes]]:
+    """What a reader of the table finds for a day; None where there is no such partition."""
+    where = world.placements.get(partition)
+    if where is None:
+        return None
+    return [data for path, data in sorted(world.content.items()) if path.startswith(f"{where.location}/")]
