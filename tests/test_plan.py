@@ -9,7 +9,7 @@ from typing import Any, Optional
 import pytest
 from fakes import RUN_ID, run_record
 
-from traffic_aggr.controls import AggregatedTotals, RawTotals
+from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
 from traffic_aggr.partitions import Partition, PartitionList
 from traffic_aggr.plan import Found, FoundDay, Plan, Refusal, Request, Step, build_plan
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord
@@ -37,7 +37,7 @@ def found(days: Optional[dict[Partition, FoundDay]] = None, **values: Any) -> Fo
 def last_run(
     done: str, flag: int, publication: Publication = Publication.RESTORED, *days: Partition, **values: Any
 ) -> RunRecord:
-    """An unfinished run, settled: the steps in ``done`` succeeded, the one of ``flag`` did not if it is not among them."""
+    """An unfinished run, settled: the steps in ``done`` succeeded, and the one of ``flag`` failed unless among them."""
     steps = [StepRecord(name, "t", "t", Outcome.SUCCESS) for name in done.split()]
     if flag and Step(flag).label not in done.split():
         steps.append(StepRecord(Step(flag).label, "t", "t", Outcome.FAILED))
@@ -206,7 +206,7 @@ def test_a_listed_day_without_raw_rows(
 
 def test_the_refusal_names_the_first_empty_days_and_counts_the_rest() -> None:
     days = tuple(Partition(f"2021-04-{number:02}") for number in range(1, 9))
-    plan = build_plan(request(*days), found({day: EMPTY_DAY for day in days}), None)
+    plan = build_plan(request(*days), found(dict.fromkeys(days, EMPTY_DAY)), None)
     assert "2021-04-05 and 3 more" in plan.refusals[0].message
     assert "2021-04-06" not in plan.refusals[0].message
 
@@ -227,7 +227,10 @@ def test_the_refusal_names_the_first_empty_days_and_counts_the_rest() -> None:
 def test_a_change_of_usage_above_the_limit_is_refused(
     limit: Optional[float], old: int, new: int, refused: bool, usage: str
 ) -> None:
-    day = FoundDay(RawTotals(rows=1, **{usage: new}), AggregatedTotals(rows=1, **{usage: old}))
+    day = FoundDay(
+        totals_from_mapping(RawTotals, {"rows": 1, usage: new}),
+        totals_from_mapping(AggregatedTotals, {"rows": 1, usage: old}),
+    )
     plan = build_plan(request(FIRST, max_change_pct=limit), found({FIRST: day}), None)
     assert [refusal.guard for refusal in plan.refusals] == (["max_change_pct"] if refused else [])
     assert all(f"{FIRST} {usage}" in refusal.message for refusal in plan.refusals)

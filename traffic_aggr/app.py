@@ -189,6 +189,9 @@ class App:
             self._log_plan(plan)
             stop.check()
             _refuse(plan)
+            if not record.days:
+                log.info("nothing to restate")
+                return
             impala = self._impala(stop)
             if impala is not None:
                 impala.probe()
@@ -240,7 +243,7 @@ class App:
                     sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
                 ),
             ),
-            staged_matches=last is not None and steps.staged_matches(files, last, raw),
+            staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
             creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
             notes=tuple(notes),
         )

@@ -4,6 +4,7 @@ The errors of the program. Each class knows its exit code (contract: "Exit codes
 TrafficAggrError                1    something failed
 ├── StateError                  1    a state file cannot be read or written
 ├── StepError                   1    drop, stage or load failed
+│   └── UnprovenError           1    what was published reads back as something else: it is taken back
 ├── ImpalaError                 1    Impala could not be brought up to date
 │   ├── ImpalaRejectedError     1    it answered, and refuses the statement: not retried
 │   ├── ImpalaUnavailableError  1    it did not answer in the attempts and time allowed
@@ -49,6 +50,10 @@ class StateError(TrafficAggrError):
 
 class StepError(TrafficAggrError):
     """A step of the run failed."""
+
+
+class UnprovenError(StepError):
+    """The final table, read back, is not what was staged; the old data has to be put back."""
 
 
 class ImpalaError(TrafficAggrError):

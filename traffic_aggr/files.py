@@ -94,6 +94,10 @@ class Files(Protocol):
         """Bytes of data (replicas accounted for, quotas not) for which the file system of ``p`` has space left."""
         ...
 
+    def make_durable(self, p: str) -> None:
+        """Returns when a directory and all below it, as others have written it, would survive a power cut."""
+        ...
+
     def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
         """
         Gives ``dst`` the mode, group and (on HDFS) ACL of ``src``, and with ``recursive`` all that lies below it.
@@ -193,6 +197,14 @@ class LocalFiles(Files):
     def free_bytes(self, p: str) -> int:
         return shutil.disk_usage(_nearest_existing(local_path(p))).free
 
+    def make_durable(self, p: str) -> None:
+        for info in self.list(p):
+            if info.is_directory:
+                self.make_durable(info.path)
+            else:
+                _sync(local_path(info.path))
+        sync_directory(local_path(p))
+
     def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
         model, top = os.stat(local_path(src)), local_path(dst)
         _take_permissions(top, model)
@@ -264,7 +276,11 @@ def _take_permissions(path: str, model: os.stat_result) -> None:
 
 def sync_directory(path: str) -> None:
     """Makes what was created, renamed or removed in a local directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def _sync(path: str, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -381,6 +397,9 @@ class HadoopFiles(Files):
             path, system = self._locate(p)
             remaining = system.getStatus(self._nearest_existing(system, path)).getRemaining()
             return int(remaining) // max(1, int(system.getDefaultReplication(path)))
+
+    def make_durable(self, p: str) -> None:
+        """Nothing to do: a file that was closed is on as many datanodes as its replication asks for."""
 
     def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
         with _java_errors_translated(src):

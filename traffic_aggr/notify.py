@@ -201,7 +201,6 @@ class Notifier:
     def _mail(self, alert: Alert) -> bool:
         smtp = self._config.smtp
         if smtp.host is None:
-            log.warning("no mail server is configured: the alert of run %s is not mailed", alert.run_id)
             return False
         message = self._message(alert)
         attempts = Retrying(
@@ -283,7 +282,7 @@ class Notifier:
         except OSError as exc:
             log.error("the alert of run %s cannot be written to %s either: %s", alert.run_id, path, exc)
         else:
-            log.error("the alert of run %s is in %s; `alerts --resend` mails it", alert.run_id, path)
+            log.warning("the alert of run %s is not mailed but in %s; `alerts --resend` mails it", alert.run_id, path)
 
 
 def _is_transient(error: BaseException) -> bool:

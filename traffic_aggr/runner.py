@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from traffic_aggr import steps
-from traffic_aggr.errors import ImpalaError, TrafficAggrError
+from traffic_aggr.errors import TrafficAggrError, UnprovenError
 from traffic_aggr.plan import Step
 from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord
@@ -77,7 +77,7 @@ def _rows(work: Work, step: Step) -> str:
 def _put_back(work: Work, reason: BaseException) -> None:
     record = work.record
     steps.forget_shadow_quietly(work)
-    if record.publication.settled:
+    if record.publication.settled and not isinstance(reason, UnprovenError):
         return
     log.warning("putting the old data of %d partitions back (%s)", len(record.days), reason)
     try:
@@ -88,7 +88,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     log.info("the old data of %d partitions is back", len(record.days))
     try:
         work.refresh(work.refresh_table(work.final.name))
-    except (ImpalaError, TrafficAggrError) as exc:
+    except TrafficAggrError as exc:
         log.warning("Impala could not be told that the old data is back: %s", exc)
 
 

@@ -23,7 +23,7 @@ from traffic_aggr.controls import (
     reconcile_staging,
     summary,
 )
-from traffic_aggr.errors import ImpalaError, ImpalaMismatchError, ReconciliationError, StepError
+from traffic_aggr.errors import ImpalaError, ImpalaMismatchError, ReconciliationError, StepError, UnprovenError
 from traffic_aggr.files import Files
 from traffic_aggr.hive import HiveCatalog, TableFacts
 from traffic_aggr.impala_refresh import ImpalaRefresher, SentStatement
@@ -169,6 +169,7 @@ def _publish(work: Work) -> None:
         record.days[partition].new = new
         model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
         work.files.copy_permissions(model, new, True)
+        work.files.make_durable(new)
     if staged.partitioned:
         _forget_staged_partitions(work)
     work.publisher.publish(record)
@@ -184,8 +185,7 @@ def _prove_final(work: Work) -> None:
         raise StepError(
             what, hint=f"Another writer changed it after run {work.plan.resumes}; run with --from-step drop"
         )
-    work.publisher.restore(work.record)
-    raise StepError(what, hint="Old data was put back; look at the log, then run again")
+    raise UnprovenError(what, hint="Look at the log, then run again")
 
 
 def _models(work: Work, partition: Partition) -> list[str]:
@@ -215,7 +215,7 @@ def _aggregated(work: Work, counted: Observation) -> DataFrame:
         F.sum(F.when(F.col(PARTITION_COLUMN) == partition, F.col("source_rows"))).alias(_slot(partition))
         for partition in work.plan.restated
     ]
-    return together.observe(counted, *per_day).select(_COLUMNS)
+    return together.observe(counted, F.sum("source_rows").alias("source_rows"), *per_day).select(_COLUMNS)
 
 
 def _by_day(rows: DataFrame) -> DataFrame:
@@ -368,9 +368,13 @@ def impala_totals(
     return {partition: found.get(partition, ImpalaTotals()) for partition in partitions}
 
 
-def staged_matches(files: Files, record: RunRecord, raw: Mapping[Partition, object]) -> bool:
+def staged_matches(
+    files: Files, staging: Optional[TableFacts], record: RunRecord, raw: Mapping[Partition, object]
+) -> bool:
     """Whether what ``record`` staged is still there, the same files, made from the same raw totals."""
     if record.staged is None or not files.is_directory(record.staged.directory):
+        return False
+    if not record.staged.partitioned and (staging is None or staging.location != normal(record.staged.directory)):
         return False
     same_raw = all(partition in record.totals and record.totals[partition].raw == now for partition, now in raw.items())
     return same_raw and fingerprint(files, record.staged.directory) == record.staged.fingerprint

@@ -172,7 +172,7 @@ def test_a_second_run_exits_75_at_once_and_names_the_holder(installation: Instal
     code, _, err = installation.run("run")
 
     assert code == 75
-    assert re.search(rf"process {first.pid}\b", err), err
+    assert re.search(rf"pid {first.pid}\b", err), err
     assert first.poll() is None, "the second run was told while the first was at work"
     first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 0

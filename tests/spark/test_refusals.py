@@ -191,6 +191,29 @@ def test_a_listed_day_without_raw_rows_is_cleared_where_the_config_says_so_and_c
     assert job.content(UNLISTED) == before
 
 
+@pytest.mark.parametrize("kind", ["parquet", "text"])
+def test_a_list_of_days_without_raw_rows_alone_can_be_cleared(job: Job, kind: str) -> None:
+    job.create_final(kind)
+    job.settings["partitions"] = {"empty_source": "clear"}
+
+    result = job("run", "--dates", UNLISTED[1])
+
+    assert result.code == 0, result.err
+    assert UNLISTED[1] not in job.partitions()
+    assert UNLISTED[0] in job.partitions()
+
+
+def test_a_list_that_leaves_nothing_to_restate_is_done(job: Job) -> None:
+    job.create_final()
+    job.settings["partitions"] = {"empty_source": "keep"}
+
+    result = job("run", "--dates", UNLISTED[1])
+
+    assert result.code == 0, result.err
+    assert "nothing to restate" in result.err
+    assert job.record()["changes"] == []
+
+
 def test_a_text_value_with_a_delimiter_is_no_harm_to_a_parquet_table(job: Job) -> None:
     job.create_final()
     job.spark.sql(f"DROP TABLE {job.database}.org_details")

@@ -8,6 +8,8 @@ import pytest
 
 from devtools.impala_double import DROP, HANG, LOSE_ANSWER, ImpalaDouble, Refuse
 from tests.spark.warehouse import LISTED, Job
+from traffic_aggr.publish import Publisher
+from traffic_aggr.runrecord import RunRecord
 
 
 def statements_of(job: Job) -> list[str]:
@@ -130,6 +132,30 @@ def test_impala_that_sees_something_else_than_was_loaded_fails_the_run(job: Job,
     assert failed.code == 1
     assert f"Impala does not see what was loaded: {LISTED[0]} rows" in failed.err
     assert "new data is in place" in failed.err
+
+
+def test_new_data_that_reads_back_as_something_else_is_taken_back(
+    job: Job, impala: ImpalaDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = job.create_final()
+    job.use_impala(impala)
+    before = job.content(LISTED)
+    publish = Publisher.publish
+
+    def publish_and_meet_another_writer(self: Publisher, record: RunRecord) -> None:
+        publish(self, record)
+        first, second = (directory / f"partition_date={day}" for day in LISTED[:2])
+        shutil.copy(next(first.glob("*.parquet")), second / "part-foreign.parquet")
+
+    monkeypatch.setattr(Publisher, "publish", publish_and_meet_another_writer)
+
+    failed = job("run")
+
+    assert failed.code == 1
+    assert f"the final table differs from staging: {LISTED[1]} rows" in failed.err
+    assert "old data is back in place" in failed.err
+    assert job.content(LISTED) == before
+    assert job.record()["impala"][-1]["sql"] == f"REFRESH {job.final}"
 
 
 @pytest.mark.parametrize(

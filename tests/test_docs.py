@@ -1,0 +1,65 @@
+"""What the documents tell people to type exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from traffic_aggr import errors
+from traffic_aggr.cli import main
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+NOT_IN_THIS_VERSION = {"cleanup", "import-properties"}
+
+
+def commands_in(text: str) -> set[str]:
+    found = set(re.findall(r"(?:spark-submit\.sh|traffic-aggr) ([a-z][a-z-]+)", text))
+    return found | set(re.findall(r"`(run|plan|status|history|check|recover|rollback|alerts|cleanup|report)[ `]", text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_named_exists(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = document.read_text()
+    for command in sorted(commands_in(text) - NOT_IN_THIS_VERSION):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0, command
+        assert "--config" in capsys.readouterr().out
+
+
+def test_the_readme_names_a_command_at_all() -> None:
+    assert {"check", "plan", "run"} <= commands_in((ROOT / "README.md").read_text())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_named_exists(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", document.read_text(), re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_config_key_named_exists(document: Path) -> None:
+    known = yaml.safe_load((ROOT / "conf" / "local.yaml").read_text())
+    sections = "|".join(known)
+    for section, key in re.findall(rf"`({sections})\.(?!py`)([a-z_]+)", document.read_text()):
+        assert key in known[section], f"{section}.{key}"
+
+
+def test_the_exit_codes_of_the_operations_guide_are_those_of_the_errors() -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", guide, re.MULTILINE) for code in row.split(",")}
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    codes = {each.exit_code for each in classes if issubclass(each, errors.TrafficAggrError)}
+
+    assert told == {0, 130, 143} | codes
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

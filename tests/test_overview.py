@@ -1,0 +1,238 @@
+"""What `status` and `history` say, from state files of every kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+import yaml
+from fakes import run_record
+
+from traffic_aggr.config import Config, load_config
+from traffic_aggr.controls import AggregatedTotals
+from traffic_aggr.errors import StateError
+from traffic_aggr.files import LocalFiles
+from traffic_aggr.lock import FileLock, Holder
+from traffic_aggr.overview import history_lines, overview, summary
+from traffic_aggr.partitions import Partition
+from traffic_aggr.runrecord import Day, DayTotals, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.state import RecordStore
+
+FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
+DAYS = {day: Day("home", "kept") for day in (FIRST, SECOND)}
+RUN = "20210504T020200Z-0a1b2c"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return configured(tmp_path)
+
+
+def configured(home: Path, mode: str = "drop_and_load") -> Config:
+    path = home / "job.yaml"
+    settings = {
+        "partitions": {"file": "days"},
+        "publish": {"mode": mode},
+        "impala": {"enabled": False},
+        "state": {"dir": "state", "status_file": "status", "lock_file": "lock"},
+        "logs": {"dir": "logs"},
+        "notify": {"smtp": {"host": None}, "alert_file": "alerts.jsonl"},
+    }
+    path.write_text(yaml.safe_dump(settings))
+    return load_config(path, {})
+
+
+@pytest.fixture
+def store(config: Config) -> RecordStore:
+    return RecordStore(config.state.dir, LocalFiles())
+
+
+def set_flag(config: Config, flag: object) -> None:
+    config.state.status_file.write_text(f"MNAAS_Daily_ProcessStatusFlag={flag}\nMNAAS_job_status=Failure\n")
+
+
+def died(publication: Publication, flag: int = 2, **values: Any) -> RunRecord:
+    return run_record(
+        **{"days": DAYS, "steps": [StepRecord("drop", "t")], "publication": publication, "flag": flag, **values}
+    )
+
+
+def next_run(config: Config, store: RecordStore) -> str:
+    found = overview(config, store)
+    assert f"Next run: {found.next_run}" in list(found.lines())
+    return found.next_run
+
+
+def test_a_job_that_never_ran_is_idle_and_free(config: Config, store: RecordStore) -> None:
+    assert list(overview(config, store).lines()) == [
+        "Step: idle (flag 0); job status: none yet",
+        "Lock: free",
+        "Last run: none",
+        "Next run: starts afresh at drop",
+    ]
+
+
+def test_asking_changes_nothing(config: Config, store: RecordStore, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    overview(config, store)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "flag", "sentence"),
+    [
+        ("drop_and_load", 1, "starts afresh at drop"),
+        ("drop_and_load", 2, "starts afresh at stage"),
+        ("drop_and_load", 3, "starts afresh at stage"),
+        ("swap", 0, "starts afresh at stage"),
+        ("swap", 1, "starts afresh at stage"),
+    ],
+)
+def test_the_next_run_starts_where_the_flag_says(tmp_path: Path, mode: str, flag: int, sentence: str) -> None:
+    config = configured(tmp_path, mode)
+    set_flag(config, flag)
+    assert next_run(config, RecordStore(config.state.dir, LocalFiles())) == sentence
+
+
+WHOLE = "until its 2 days are whole, then"
+IF_SAME = "if the list is the same, or else starts afresh"
+
+
+@pytest.mark.parametrize(
+    ("record", "flag", "sentence"),
+    [
+        pytest.param(
+            died(Publication.WITHDRAWN), 2, f"first takes run {RUN} back {WHOLE} resumes run {RUN} at stage, {IF_SAME}",
+            id="died while days were out",
+        ),
+        pytest.param(
+            died(Publication.PUBLISHING, 3), 3,
+            f"first takes run {RUN} forward {WHOLE} resumes run {RUN} at load, {IF_SAME}", id="died while publishing",
+        ),
+        pytest.param(
+            died(Publication.WITHDRAWN), 0, f"first takes run {RUN} back {WHOLE} starts afresh at drop", id="flag to 0"
+        ),
+        pytest.param(
+            died(Publication.RESTORED, outcome=Outcome.FAILED), 2, f"resumes run {RUN} at stage, {IF_SAME}",
+            id="failed, old data back",
+        ),
+        pytest.param(
+            died(Publication.RESTORED, 0, outcome=Outcome.INTERRUPTED), 0, "starts afresh at drop", id="recovered"
+        ),
+        pytest.param(
+            died(Publication.PUBLISHED, 3, outcome=Outcome.FAILED), 3,
+            f"only refreshes and verifies what run {RUN} has loaded, if the list is the same", id="Impala failed",
+        ),
+        pytest.param(
+            died(Publication.WITHDRAWN, 1, steps=[StepRecord("drop", "t", "t", Outcome.SUCCESS)]), 1,
+            f"first takes run {RUN} back {WHOLE} resumes run {RUN} at stage, {IF_SAME}", id="died after drop",
+        ),
+        pytest.param(
+            died(Publication.PUBLISHED, 0, outcome=Outcome.SUCCESS), 0, "starts afresh at drop", id="succeeded"
+        ),
+        pytest.param(run_record(outcome=Outcome.REFUSED), 0, "starts afresh at drop", id="refused"),
+    ],
+)  # fmt: skip
+def test_the_next_run_is_said_in_a_sentence(
+    config: Config, store: RecordStore, record: RunRecord, flag: int, sentence: str
+) -> None:
+    store.save(record)
+    set_flag(config, flag)
+    assert next_run(config, store) == sentence
+
+
+def test_a_flag_that_is_none_is_said_and_what_it_must_be(config: Config, store: RecordStore) -> None:
+    set_flag(config, 7)
+    found = overview(config, store)
+    assert next_run(config, store) == "stops until the flag in the status file is 0, 1, 2 or 3"
+    assert "MNAAS_Daily_ProcessStatusFlag" in next(iter(found.lines()))
+
+
+def test_who_holds_the_lock_is_named(config: Config, store: RecordStore) -> None:
+    holder = Holder.this_process(RUN, "run", "2021-05-04T02:02:00Z")
+    with FileLock(str(config.state.lock_file), holder):
+        found = overview(config, store)
+    assert found.next_run == f"exits 75 as long as process {holder.pid} runs"
+    assert any(line.startswith(f"Lock: held by run {RUN} (process {holder.pid} on ") for line in found.lines())
+
+
+def test_the_last_run_is_shown_with_its_error_and_where_the_data_is(config: Config, store: RecordStore) -> None:
+    ended = "2021-05-04T02:12:00+00:00"
+    store.save(died(Publication.RESTORED, outcome=Outcome.FAILED, ended=ended, error="it failed. Run again"))
+    lines = list(overview(config, store).lines())
+    assert f"Last run: run {RUN}, failed, ended {ended}; old data is back in place for 2 partitions" in lines
+    assert "  it failed. Run again" in lines
+
+
+def test_unreadable_state_is_an_error_and_not_an_empty_answer(config: Config, store: RecordStore) -> None:
+    store.save(run_record())
+    Path(config.state.dir, "runs", RUN, "run.json").write_text("{")
+    with pytest.raises(StateError, match="damaged"):
+        overview(config, store)
+
+
+def test_the_json_of_an_idle_job_has_every_key(config: Config, store: RecordStore) -> None:
+    document = json.loads(json.dumps(overview(config, store).to_json()))
+    assert document == {
+        "status": {
+            "flag": 0,
+            "process_name": "",
+            "job_status": "",
+            "ran_time": "",
+            "process_id": None,
+            "ticket_created": False,
+        },
+        "status_error": None,
+        "lock_holder": None,
+        "last_run": None,
+        "next_run": "starts afresh at drop",
+    }
+
+
+def test_the_json_names_holder_last_run_and_a_wrong_flag(config: Config, store: RecordStore) -> None:
+    store.save(died(Publication.WITHDRAWN))
+    set_flag(config, "x")
+    with FileLock(str(config.state.lock_file), Holder.this_process(RUN, "run", "2021-05-04T02:02:00Z")):
+        document = json.loads(json.dumps(overview(config, store).to_json()))
+    assert (document["status"], document["lock_holder"]["run_id"]) == (None, RUN)
+    assert "'x'" in document["status_error"]
+    assert document["last_run"] == summary(store.load(RUN))
+
+
+def finished(seconds: Optional[float] = None, **values: Any) -> dict[str, Any]:
+    totals = {FIRST: DayTotals(final_after=AggregatedTotals(rows=1200)), SECOND: DayTotals()}
+    ended = None if seconds is None else f"2021-05-04T02:{2 + seconds // 60:02.0f}:{seconds % 60:06.3f}+00:00"
+    return summary(run_record(**{"ended": ended, "totals": totals, "days": DAYS, **values}))
+
+
+def test_a_run_is_summed_up_with_times_days_and_rows() -> None:
+    run = finished(185.25, outcome=Outcome.SUCCESS, exit_code=0)
+    assert (run["seconds"], run["partitions"], run["rows"]) == (185.25, 2, 1200)
+    assert (run["outcome"], run["exit_code"], run["error"]) == ("success", 0, None)
+
+
+def test_a_run_that_was_refused_counts_the_days_it_was_asked_for() -> None:
+    assert finished(1, days={}, partitions=[FIRST, SECOND])["partitions"] == 2
+
+
+@pytest.mark.parametrize(
+    ("run", "end"),
+    [
+        pytest.param(
+            finished(185.25, outcome=Outcome.SUCCESS), "3 min 05 s     2         1,200  success", id="success"
+        ),
+        pytest.param(finished(outcome=Outcome.RUNNING), "  2         1,200  running", id="running"),
+        pytest.param(finished(5, outcome=Outcome.FAILED, error="no space"), "failed: no space", id="failed"),
+        pytest.param(
+            finished(5, outcome=Outcome.SUCCESS, rolled_back_by="R"), "success, rolled back by R", id="rolled back"
+        ),
+    ],
+)
+def test_history_shows_a_run_a_line(run: dict[str, Any], end: str) -> None:
+    head, line = history_lines([run])
+    assert line.startswith(f"{RUN} run ")
+    assert line.endswith(end)
+    assert "\n" not in line
+    assert head.split() == ["RUN", "COMMAND", "STARTED", "TOOK", "DAYS", "ROWS", "OUTCOME"]

@@ -1,0 +1,182 @@
+"""Plans and results as text and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import run_record
+
+from traffic_aggr.config import TablesConfig
+from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.partitions import Partition, partitions_of_month
+from traffic_aggr.plan import FoundDay, Plan, Refusal, Step
+from traffic_aggr.runrecord import Day, DayTotals, RunRecord
+from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
+
+FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
+TABLES = TablesConfig(database="db", final="final", staging="staging")
+TERABYTE = 1024**4
+DAYS = {
+    FIRST: FoundDay(
+        RawTotals(rows=56789, bytes=2 * TERABYTE), AggregatedTotals(rows=1234, bytes=TERABYTE), "file:/elsewhere"
+    ),
+    SECOND: FoundDay(RawTotals(rows=5, bytes=TERABYTE)),
+    THIRD: FoundDay(RawTotals(), AggregatedTotals(rows=7, bytes=1024)),
+}
+
+
+def plan(*steps: Step, **values: Any) -> Plan:
+    least: dict[str, Any] = {"mode": "drop_and_load", "restated": (FIRST, SECOND), "days": DAYS}
+    return Plan(**{**least, "steps": steps or tuple(Step), **values})
+
+
+def kinds(statements: list[str]) -> list[str]:
+    """The statements without what they are about."""
+    return [" ".join(word for word in statement.split() if word.isupper()) for statement in statements]
+
+
+DROPS, ADDS, REFRESH = "ALTER TABLE DROP IF EXISTS PARTITION", "ALTER TABLE ADD IF NOT EXISTS PARTITION", "REFRESH"
+
+
+@pytest.mark.parametrize(
+    ("steps", "impala", "expected"),
+    [
+        ((Step.DROP, Step.STAGE, Step.LOAD), False, [DROPS, ADDS]),
+        ((Step.DROP, Step.STAGE, Step.LOAD), True, [DROPS, REFRESH, REFRESH, ADDS, REFRESH]),
+        ((Step.STAGE, Step.LOAD), True, [REFRESH, DROPS, ADDS, REFRESH]),
+        ((Step.LOAD,), False, [DROPS, ADDS]),
+    ],
+    ids=["all steps", "all steps and Impala", "from stage", "from load"],
+)
+def test_statements_stand_in_the_order_of_the_steps(steps: tuple[Step, ...], impala: bool, expected: list[str]) -> None:
+    found = kinds(plan_statements(plan(*steps, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala=impala))
+    assert [kind.replace(" LOCATION", "") for kind in found] == expected
+
+
+def test_impala_refreshes_staging_after_stage_and_final_after_the_others() -> None:
+    statements = plan_statements(plan(), TABLES, impala=True)
+    assert [each for each in statements if each.startswith("REFRESH")] == [
+        "REFRESH db.final",
+        "REFRESH db.staging",
+        "REFRESH db.final",
+    ]
+
+
+def test_a_run_that_only_verifies_changes_no_partition() -> None:
+    assert plan_statements(plan(Step.LOAD, verify_only=True), TABLES, impala=True) == ["REFRESH db.final"]
+
+
+def test_many_days_go_into_several_statements() -> None:
+    days = partitions_of_month("2021-01").partitions + tuple(
+        day for month in range(2, 6) for day in partitions_of_month(f"2021-{month:02}").partitions
+    )
+    found = plan_statements(plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST])), TABLES, impala=False)
+    assert [each.count("partition_date='") for each in found if "DROP" in each] == [100, len(days) - 100]
+    assert [each.count("LOCATION") for each in found if "ADD" in each] == [100, len(days) - 100]
+
+
+def test_a_cleared_day_is_dropped_and_not_added() -> None:
+    drop, add = plan_statements(plan(cleared=(THIRD,)), TABLES, impala=False)
+    assert THIRD in drop
+    assert THIRD not in add
+
+
+@pytest.mark.parametrize(
+    ("values", "actions"),
+    [
+        ({"kept": (THIRD,)}, ["restate", "restate", "keep"]),
+        ({"cleared": (THIRD,)}, ["restate", "restate", "clear"]),
+        ({}, ["restate", "restate", "refuse"]),
+        ({"verify_only": True}, ["verify", "verify", "verify"]),
+    ],
+)
+def test_the_plan_says_what_becomes_of_each_day(values: dict[str, Any], actions: list[str]) -> None:
+    found = plan(**values)
+    assert [day["action"] for day in plan_json(found, [])["days"].values()] == actions
+    lines = list(plan_lines(found, []))
+    assert [line.split()[1] for line in lines[1:4]] == actions
+
+
+def test_the_plan_is_a_document_for_scripts() -> None:
+    refusal = Refusal("empty_source", "raw has no rows", "Load it")
+    found = plan(resumes="R", creates=("db.final",), notes=("a note",), refusals=(refusal,))
+    document = json.loads(json.dumps(plan_json(found, ["A", "B"])))
+    assert {key: value for key, value in document.items() if key != "days"} == {
+        "mode": "drop_and_load",
+        "steps": ["drop", "stage", "load"],
+        "resumes": "R",
+        "creates": ["db.final"],
+        "refusals": [{"guard": "empty_source", "message": "raw has no rows", "hint": "Load it"}],
+        "notes": ["a note"],
+        "statements": ["A", "B"],
+    }
+
+
+def test_a_day_of_the_document_has_its_place_and_its_totals() -> None:
+    days = plan_json(plan(), [])["days"]
+    assert days[FIRST]["location"] == "file:/elsewhere"
+    assert (days[FIRST]["raw"]["rows"], days[FIRST]["final_before"]["rows"]) == (56789, 1234)
+    assert (days[SECOND]["location"], days[SECOND]["final_before"]) == (None, None)
+
+
+def test_a_day_is_a_line_with_old_and_new_usage() -> None:
+    _, first, second, *_ = plan_lines(plan(), [])
+    assert first.split() == [FIRST, "restate", "56,789", "2.0", "TB", "1,234", "1.0", "TB", "+100.0", "%"]
+    assert second.split() == [SECOND, "restate", "5", "1.0", "TB", "none"]
+
+
+def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -> None:
+    found = plan(resumes="R", creates=("db.final",), notes=("a note",))
+    lines = list(plan_lines(found, ["A STATEMENT"]))
+    assert lines[4:] == [
+        "",
+        "Resumes run R.",
+        "Note: a note.",
+        "Creates db.final.",
+        "Steps: drop -> stage -> load (drop_and_load)",
+        "  A STATEMENT",
+        "Nothing was changed. `run` will restate 2 days.",
+    ]
+
+
+def test_a_plan_that_would_be_refused_says_by_which_guard_and_what_to_do() -> None:
+    lines = list(plan_lines(plan(refusals=(Refusal("empty_source", "raw has no rows", "Load it"),)), []))
+    assert lines[-1] == "Would be refused (empty_source): raw has no rows. Load it."
+
+
+def done(impala: bool) -> RunRecord:
+    after = AggregatedTotals(bytes=2 * TERABYTE)
+    seen = ImpalaTotals() if impala else None
+    return run_record(
+        days={day: Day("home", "kept") for day in (FIRST, SECOND)},
+        totals={
+            FIRST: DayTotals(final_before=AggregatedTotals(bytes=TERABYTE), final_after=after, impala=seen),
+            SECOND: DayTotals(final_after=after, impala=seen),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("impala", "agreement"),
+    [
+        (True, "raw = staging = final = Impala on all 2 days"),
+        (False, "raw = staging = final (Impala not asked) on all 2 days"),
+    ],
+)
+def test_a_finished_run_says_what_changed_and_where_to_read_on(impala: bool, agreement: str) -> None:
+    assert list(result_lines(done(impala), "/state/report.html", Path("/log/job.log"))) == [
+        "2021-04-01  1.0 TB -> 2.0 TB  +100.0 %",
+        "2021-04-02  none -> 2.0 TB",
+        agreement,
+        "report: /state/report.html",
+        "log: /log/job.log",
+    ]
+
+
+def test_a_cleared_day_is_shown_as_empty_afterwards() -> None:
+    record = done(impala=True)
+    record.totals[FIRST].final_after = AggregatedTotals()
+    assert next(iter(result_lines(record, "r", Path("l")))) == "2021-04-01  1.0 TB -> 0 bytes  -100.0 %"
