@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher
+from traffic_aggr.publish import Publisher, fingerprint
 from traffic_aggr.runrecord import Day, RunRecord
 
 RUN_ID = "20210504T020200Z-0a1b2c"
@@ -95,10 +95,11 @@ class TableOfDays:
         )
 
     def stage(self, record: RunRecord, *days: Partition) -> None:
-        """New data for the days, as the load step enters it into the record."""
+        """New data for the days, as the load step and the beginning of publishing enter it into the record."""
         for day in days:
             write(self.aside(day, "staged"), f"new {day}")
-            record.days[day].new = f"file:{self.aside(day, 'staged')}"
+            new = record.days[day].new = f"file:{self.aside(day, 'staged')}"
+            record.days[day].fingerprint = fingerprint(LocalFiles(), new)
 
     def read(self, day: Partition) -> Optional[str]:
         """What a reader of the table finds."""

@@ -90,7 +90,7 @@ class App:
             plan, _, _ = self._plan(warehouse, ask, flag)
         return plan
 
-    def run(self, ask: Callable[[], Ask], run_id: Optional[str] = None) -> RunRecord:
+    def run(self, ask: Callable[[], Ask], run_id: str) -> RunRecord:
         """Restates the days that ``ask`` names, or raises a TrafficAggrError after putting old data back."""
         record = self._books.new_record("run", self._tables, run_id)
         with self._recorded(record) as (stop, lock):
@@ -110,9 +110,9 @@ class App:
             run_after_load(self._config.hooks.after_load, record.run_id)
         return record
 
-    def recover(self) -> list[RunRecord]:
+    def recover(self, run_id: str) -> list[RunRecord]:
         """Takes interrupted runs forward or back until their days are whole; those runs, newest first."""
-        record = self._books.new_record("recover", self._tables, None)
+        record = self._books.new_record("recover", self._tables, run_id)
         with self._recorded(record) as (stop, lock), self._session() as spark:
             self._name_session(record, lock, spark)
             warehouse = self._open(spark)
@@ -124,15 +124,15 @@ class App:
                 self._books.recovered(settled)
         return settled
 
-    def rollback(self, run_id: str) -> RunRecord:
-        """Puts back the partitions as they were before the run; the record of the rollback."""
-        record = self._books.new_record("rollback", self._tables, None)
-        record.rolls_back = run_id
+    def rollback(self, target: str, run_id: str) -> RunRecord:
+        """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
+        record = self._books.new_record("rollback", self._tables, run_id)
+        record.rolls_back = target
         with self._recorded(record) as (stop, lock):
             self._books.begin(record)
             with self._session() as spark:
                 self._name_session(record, lock, spark)
-                self._rollback(spark, record, run_id, stop, lock)
+                self._rollback(spark, record, stop, lock)
             self._books.succeed(record)
         return record
 
@@ -314,13 +314,14 @@ class App:
 
     # ---- rollback
 
-    def _rollback(self, spark: SparkSession, record: RunRecord, run_id: str, stop: Stop, lock: FileLock) -> None:
+    def _rollback(self, spark: SparkSession, record: RunRecord, stop: Stop, lock: FileLock) -> None:
         warehouse = self._open(spark)
         record.final_root = warehouse.final_root
         with self._table_lock(warehouse, record, lock) as still_locked:
             self._settle(warehouse, still_locked)
             record.settled_earlier_runs = True
-            target = self._books.store.load(run_id)
+            assert record.rolls_back is not None
+            target = self._books.store.load(record.rolls_back)
             self._refuse_rollback(target)
             publisher = self._publisher(warehouse, TableName(*target.tables["final"].split(".")), still_locked)
             publisher.refuse_unless_published(target)

@@ -21,7 +21,7 @@ from traffic_aggr.lock import FileLock, Holder, process_start_time
 from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
 from traffic_aggr.plan import Step
 from traffic_aggr.report import render_report
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord, new_run_id
+from traffic_aggr.runrecord import Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
 from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
 
@@ -42,10 +42,10 @@ class Bookkeeping:
     log_tail: Callable[[], list[str]] = list
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
-    def new_record(self, command: str, tables: dict[str, str], run_id: Optional[str]) -> RunRecord:
+    def new_record(self, command: str, tables: dict[str, str], run_id: str) -> RunRecord:
         """The record of a command that begins now, in this process; not on disk yet."""
         return RunRecord(
-            run_id=run_id or new_run_id(self.now()),
+            run_id=run_id,
             command=command,
             started=self._time(),
             host=socket.gethostname(),

@@ -21,7 +21,7 @@ from traffic_aggr import __version__, log
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config, is_uri, load_config
 from traffic_aggr.errors import InputError, Interrupted, PartitionListError, StateError, TrafficAggrError
-from traffic_aggr.files import LocalFiles
+from traffic_aggr.files import LocalFiles, local_path
 from traffic_aggr.notify import Notifier, unsent
 from traffic_aggr.overview import history_lines, overview, summary
 from traffic_aggr.partitions import PartitionList, parse_partition_list, partitions_between, partitions_of_month
@@ -72,7 +72,8 @@ def _complain(error: TrafficAggrError) -> None:
     if logging.getLogger(log.PACKAGE_LOGGER).handlers:
         logger.error("%s", error, exc_info=sys.exc_info() if error.exit_code == 1 else None)
         return
-    for problem in getattr(error, "problems", ()) or [str(error)]:
+    problems = getattr(error, "problems", ())
+    for problem in problems if len(problems) > 1 else [str(error)]:
         print(f"traffic-aggr: {problem}", file=sys.stderr)
 
 
@@ -149,7 +150,7 @@ def _read_list(path: str) -> PartitionList:
     if is_uri(path) and not path.startswith("file:"):
         raise PartitionListError(f"{path} is not local, which this version needs", hint="Copy it to this host first")
     try:
-        with open(path.removeprefix("file://") if path.startswith("file:") else path, "rb") as stream:
+        with open(local_path(path), "rb") as stream:
             return parse_partition_list(stream, path)
     except OSError as exc:
         raise PartitionListError(
@@ -163,9 +164,8 @@ def _read_list(path: str) -> PartitionList:
 def _run(session: _Session) -> int:
     if session.arguments.dry_run:
         return _plan(session)
-    run_id = session.arguments.run_id or new_run_id(datetime.now(timezone.utc))
-    app = session.app(run_id)
-    record = app.run(session.ask, run_id)
+    run_id = session.arguments.run_id or _new_run_id()
+    record = session.app(run_id).run(session.ask, run_id)
     for line in result_lines(
         record, session.store().report_path(record.run_id), session.config.logs.dir / log.FILE_NAME
     ):
@@ -184,7 +184,8 @@ def _plan(session: _Session) -> int:
 
 
 def _recover(session: _Session) -> int:
-    settled = session.app().recover()
+    run_id = _new_run_id()
+    settled = session.app(run_id).recover(run_id)
     for record in settled:
         print(f"run {record.run_id}: {record.data_state}")
     if not settled:
@@ -193,7 +194,8 @@ def _recover(session: _Session) -> int:
 
 
 def _rollback(session: _Session) -> int:
-    record = session.app().rollback(session.arguments.run)
+    run_id = _new_run_id()
+    record = session.app(run_id).rollback(session.arguments.run, run_id)
     print(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
     return 0
 
@@ -328,6 +330,10 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--dates", metavar="A..B", help="days, both included: 2021-04-01..2021-04-30")
     which.add_argument("--month", metavar="YYYY-MM", help="all days of a month")
     parser.add_argument("--from-step", choices=[step.label for step in Step], help="start at this step")
+
+
+def _new_run_id() -> str:
+    return new_run_id(datetime.now(timezone.utc))
 
 
 def _run_id(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
@@ -18,19 +19,23 @@ def run_after_load(commands: Sequence[Sequence[str]], run_id: str) -> None:
     for command in commands:
         log.info("hook: %s", " ".join(command))
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=LIMIT_S,
-                check=False,
-                env={**os.environ, "TRAFFIC_AGGR_RUN_ID": run_id},
-            )
+            # A file rather than a pipe: what a hook leaves running in the background may keep it open.
+            with tempfile.TemporaryFile() as output:
+                code = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=LIMIT_S,
+                    check=False,
+                    env={**os.environ, "TRAFFIC_AGGR_RUN_ID": run_id},
+                ).returncode
+                output.seek(0)
+                told = output.read().decode(errors="replace").splitlines()
         except (OSError, subprocess.TimeoutExpired) as exc:
             log.warning("hook %s failed: %s; the load stands", command[0], exc)
             continue
-        for line in done.stdout.decode(errors="replace").splitlines()[-20:]:
+        for line in told[-20:]:
             log.info("hook %s: %s", command[0], line)
-        if done.returncode:
-            log.warning("hook %s failed with exit code %d; the load stands", command[0], done.returncode)
+        if code:
+            log.warning("hook %s failed with exit code %d; the load stands", command[0], code)

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from traffic_aggr.config import Config
 from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.lock import Holder, is_held, read_holder
-from traffic_aggr.plan import Step
+from traffic_aggr.plan import Step, after_finished_steps
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
 from traffic_aggr.statusfile import Status, StatusFile
@@ -75,29 +75,29 @@ def overview(config: Config, store: RecordStore) -> Overview:
     lock_file = str(config.state.lock_file)
     holder = read_holder(lock_file) if is_held(lock_file) else None
     last = store.last()
-    return Overview(status, error, holder, last, _next_run(status, holder, store))
+    return Overview(status, error, holder, last, _next_run(status, holder, store, config.publish.mode))
 
 
-def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordStore) -> str:
+def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordStore, mode: str) -> str:
     if status is None:
         return "stops until the flag in the status file is 0, 1, 2 or 3"
     if holder is not None:
         return f"exits 75 as long as process {holder.pid} runs"
     last = store.last_worked()
+    first_step = Step.STAGE if mode == "swap" else Step.DROP
+    start = max(Step(status.flag or Step.DROP), first_step)
     if last is None or last.finished:
-        start = Step(status.flag or Step.DROP)
-        return f"starts afresh at {Step.STAGE.label if start is Step.LOAD else start.label}"
+        return f"starts afresh at {min(start, Step.STAGE).label}"
     first = ""
     if not last.publication.settled:
         way = "forward" if last.publication is Publication.PUBLISHING else "back"
         first = f"first takes run {last.run_id} {way} until its {len(last.days)} days are whole, then "
     if status.flag == 0:
-        return f"{first}starts afresh at {Step.DROP.label}"
+        return f"{first}starts afresh at {first_step.label}"
+    start = after_finished_steps(start, last) if status.flag == last.flag else start
     if last.publication is Publication.PUBLISHED and status.flag == Step.LOAD:
         return f"only refreshes and verifies what run {last.run_id} has loaded, if the list is the same"
-    return (
-        f"{first}resumes run {last.run_id} at {Step(status.flag).label}, if the list is the same, or else starts afresh"
-    )
+    return f"{first}resumes run {last.run_id} at {start.label}, if the list is the same, or else starts afresh"
 
 
 def summary(record: RunRecord) -> dict[str, Any]:

@@ -111,7 +111,6 @@ def build_plan(request: Request, found: Found, last: Optional[RunRecord]) -> Pla
     days = {partition: found.days[partition] for partition in request.partitions.partitions}
     empty = tuple(partition for partition, day in days.items() if day.raw.rows == 0)
     refusals = [*found.refusals, *_refuse_empty(request, empty), *_refuse_large_changes(request, days)]
-    last = last if last and last.same_work(request.tables, request.mode, request.partitions.digest) else None
     steps, resumed, notes = _steps(request, found, last)
     return Plan(
         mode=request.mode,
@@ -133,23 +132,26 @@ def _steps(request: Request, found: Found, last: Optional[RunRecord]) -> tuple[t
     """The steps, what of ``last`` they build on ('', 'dropped', 'staged' or 'published'), and why."""
     notes = []
     asked = request.from_step or Step(found.flag or Step.DROP)
-    by_hand = request.from_step is not None or (last is not None and found.flag != last.flag)
-    if found.flag == 0 and request.from_step is None:
-        last = None  # idle, as after `recover` took a run back: starts afresh
+    by_hand = last is not None and not _left_by(last, found.flag)
     if request.from_step is not None:
         notes.append(f"starts at {asked.label}, as --from-step says")
     elif by_hand and last is not None:
         notes.append(
             f"the flag in the status file was changed from {last.flag} to {found.flag}: starts at {asked.label}"
         )
+    elif last is not None and not _same_work(request, last):
+        asked = Step.DROP
+    chosen = by_hand or request.from_step is not None
+    if last is not None and (not _same_work(request, last) or (found.flag == 0 and request.from_step is None)):
+        last = None
     if last is not None and last.publication is Publication.PUBLISHED and asked is Step.LOAD:
         return (
             (Step.LOAD,),
             "published",
             [*notes, f"run {last.run_id} has loaded the data: only refreshes and verifies"],
         )
-    if last is not None and not by_hand and asked is not Step.LOAD:
-        asked = _after_finished_steps(asked, last)
+    if last is not None and not chosen:
+        asked = after_finished_steps(asked, last)
     if asked is Step.LOAD and last is not None and found.staged_matches:
         return (Step.LOAD,), "staged", [*notes, f"publishes what run {last.run_id} has staged"]
     if asked is Step.LOAD:
@@ -159,7 +161,17 @@ def _steps(request: Request, found: Found, last: Optional[RunRecord]) -> tuple[t
     return steps, "dropped" if last and asked is Step.STAGE else "", notes
 
 
-def _after_finished_steps(asked: Step, last: RunRecord) -> Step:
+def _same_work(request: Request, last: RunRecord) -> bool:
+    return last.same_work(request.tables, request.mode, request.partitions.digest)
+
+
+def _left_by(last: RunRecord, flag: int) -> bool:
+    """Whether the flag is as the run left it: a death between two files leaves it one step ahead of the record."""
+    return flag == last.flag or (flag == last.flag + 1 and last.step_done(Step(last.flag or Step.DROP).label))
+
+
+def after_finished_steps(asked: Step, last: RunRecord) -> Step:
+    """The step that ``last`` goes on with, when the flag says ``asked``."""
     while asked is not Step.LOAD and last.step_done(asked.label):
         asked = Step(asked + 1)
     return asked
@@ -183,7 +195,7 @@ def _refuse_large_changes(request: Request, days: Mapping[Partition, FoundDay]) 
         return []
     too_large = []
     for partition, day in days.items():
-        if day.old is None:
+        if day.old is None or (day.raw.rows == 0 and request.empty_source == "keep"):
             continue
         for usage in ("bytes", "voice_secs", "sms"):
             change = change_percent(getattr(day.old, usage), getattr(day.raw, usage))

@@ -25,6 +25,8 @@ from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Change, Day, Publication, RunRecord
 
+_DROP = "drop"
+
 
 class PartitionedTable(Protocol):
     """What publishing needs of a table in the metastore."""
@@ -89,12 +91,15 @@ class Publisher:
         for partition, day in record.days.items():
             if day.new is not None and not self._files.is_directory(day.new):
                 raise StepError(f"the new data of {partition} is not at {day.new}", hint="Run again to stage it anew")
+        for day in record.days.values():
+            day.fingerprint = fingerprint(self._files, day.new) if day.new else None
         self._enter(record, Publication.PUBLISHING)
         self._go_forward(record)
 
     def _go_forward(self, record: RunRecord) -> None:
         arrived = {partition for partition, day in record.days.items() if self._moved_in(day)}
         waiting = {partition: day for partition, day in record.days.items() if partition not in arrived}
+        self._refuse_two_copies(waiting.values())
         present = self._table.partitions(record.days)
         self._drop(record, [partition for partition in waiting if partition in present])
         self._set_aside(record, waiting)
@@ -102,9 +107,6 @@ class Publisher:
             assert day.new is not None
             self._files.rename(day.new, day.home)
         self._add(record, {partition: Placement(day.home) for partition, day in record.days.items() if day.new})
-        for day in record.days.values():
-            if day.new is not None:
-                day.fingerprint = fingerprint(self._files, day.home)
         self._verify(record, {partition: day.home if day.new else None for partition, day in record.days.items()})
         self._enter(record, Publication.PUBLISHED)
 
@@ -112,13 +114,16 @@ class Publisher:
         """Puts the record's days back as they were before the run."""
         self._enter(record, Publication.RESTORING)
         present = self._table.partitions(record.days)
+        drop_unanswered = any(change.what.startswith(_DROP) and change.done is None for change in record.changes)
         changed = {
             partition: day
             for partition, day in record.days.items()
-            if self._moved_in(day)
+            if drop_unanswered
+            or self._moved_in(day)
             or self._files.exists(day.kept)
             or _location(present.get(partition)) != _location(day.before)
         }
+        self._refuse_two_copies(day for day in changed.values() if not self._moved_in(day))
         # Sent for every changed day, there or not: a drop whose answer was lost must have ended before files move.
         self._drop(record, list(changed))
         for day in self._noted(record, "move new data out", [day for day in changed.values() if self._moved_in(day)]):
@@ -127,7 +132,6 @@ class Publisher:
         for day in self._noted(
             record, "move old data back", [day for day in changed.values() if self._files.exists(day.kept)]
         ):
-            self._refuse_two_copies(day)
             self._files.rename(day.kept, day.home)
         self._add(record, {partition: day.before for partition, day in changed.items() if day.before is not None})
         self._verify(record, {partition: _location(day.before) for partition, day in record.days.items()})
@@ -169,7 +173,12 @@ class Publisher:
                 )
 
     def _moved_in(self, day: Day) -> bool:
-        return day.new is not None and not self._files.exists(day.new)
+        return (
+            day.new is not None
+            and not self._files.exists(day.new)
+            and self._files.is_directory(day.home)
+            and fingerprint(self._files, day.home) == day.fingerprint
+        )
 
     def _enter(self, record: RunRecord, publication: Publication) -> None:
         record.publication = publication
@@ -199,7 +208,7 @@ class Publisher:
 
     def _drop(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
         if partitions:
-            what = f"drop from the metastore ({len(partitions)} partitions)"
+            what = f"{_DROP} from the metastore ({len(partitions)} partitions)"
             self._noted_once(record, what, lambda: self._table.drop(partitions))
 
     def _add(self, record: RunRecord, placements: Mapping[Partition, Placement]) -> None:
@@ -212,15 +221,15 @@ class Publisher:
     def _set_aside(self, record: RunRecord, days: Mapping[Partition, Day]) -> None:
         occupied = [day for day in days.values() if self._files.exists(day.home)]
         for day in self._noted(record, "move old data aside", occupied):
-            self._refuse_two_copies(day)
             self._files.rename(day.home, day.kept)
 
-    def _refuse_two_copies(self, day: Day) -> None:
-        if self._files.exists(day.home) and self._files.exists(day.kept):
-            raise StepError(
-                f"{day.home} was written by somebody else while its data was kept in {day.kept}",
-                hint="Both are untouched; move the foreign directory away, then run `recover`",
-            )
+    def _refuse_two_copies(self, days: Iterable[Day]) -> None:
+        for day in days:
+            if self._files.exists(day.home) and self._files.exists(day.kept):
+                raise StepError(
+                    f"{day.home} was written by somebody else while its data was kept in {day.kept}",
+                    hint="Both are untouched; move the foreign directory away, then run `recover`",
+                )
 
     def _verify(self, record: RunRecord, expected: Mapping[Partition, Optional[str]]) -> None:
         present = self._table.partitions(record.days)

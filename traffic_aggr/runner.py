@@ -79,7 +79,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     steps.forget_shadow_quietly(work)
     if record.publication.settled and not isinstance(reason, UnprovenError):
         return
-    log.warning("putting the old data of %d partitions back (%s)", len(record.days), reason)
+    log.warning("putting the old data of %d partitions back (%s)", len(record.days), _first_line(reason))
     try:
         work.publisher.restore(record)
     except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
@@ -108,6 +108,11 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
             record.outcome = Outcome.INTERRUPTED
         store.save(record)
     return settled
+
+
+def _first_line(error: BaseException) -> str:
+    """Spark's errors go on for pages, which are in the log's traceback."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _now() -> str:

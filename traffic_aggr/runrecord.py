@@ -24,7 +24,7 @@ from traffic_aggr.controls import (
     totals_from_mapping,
     totals_to_json,
 )
-from traffic_aggr.errors import StateError
+from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.layout import Placement, RowFormat
 from traffic_aggr.partitions import Partition
 
@@ -74,15 +74,15 @@ class Day:
     One partition's data: where the metastore pointed ``before``, the standard directory ``home``, where
     what lay in ``home`` is ``kept`` once moved aside, and the directory ``new`` of the rows to publish.
 
-    ``new`` is set when publishing begins: from then on, a missing ``new`` directory means that it was
-    moved to ``home``. A day that gets no rows has none.
+    ``new`` and the ``fingerprint`` of its files are set when publishing begins; from then on, ``home`` holds
+    the new data when ``new`` is gone and the fingerprint fits. A day that gets no rows has none.
     """
 
     home: str
     kept: str
     before: Optional[Placement] = None
     new: Optional[str] = None
-    fingerprint: Optional[str] = None  # of the files published
+    fingerprint: Optional[str] = None
 
 
 @dataclass
@@ -243,7 +243,7 @@ class RunRecord:
             values["staged"] = Staged(**values["staged"]) if values["staged"] else None
             values["totals"] = {Partition(key): _day_totals(value) for key, value in values["totals"].items()}
             return cls(**values)
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, PartitionListError) as exc:
             raise StateError(
                 f"the run record {source} is damaged ({exc})",
                 hint="Restore it from the copy in the run's directory beside the final table, or from a backup",

@@ -5,7 +5,8 @@ Sample tables to try the job on: raw traffic, lookups, a partition list, and an 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ FIRST_DAY = "2021-04-01"
 PARTITION_LIST = "partitions.txt"
 
 _NULL = "\\N"
+_ROWS_BESIDE_THE_LIST = 10_000
+_WHOLE_STAGE = "spark.sql.codegen.wholeStage"
 _TEXT = RowFormat(
     TEXT_SERDE,
     "org.apache.hadoop.mapred.TextInputFormat",
@@ -66,8 +69,8 @@ def generate(
     Write sample data under ``out`` and register it as the tables that ``config`` names, all of them external.
 
     ``out`` gets ``raw``, ``org_details`` (comma-delimited text), ``country_lookup``, ``partitions.txt`` and ``final``
-    (``parquet``, or ``text``: ``;``-delimited, purged when dropped, as in production). Final is right for a day before
-    and one after the list, which a run must leave alone; of the listed days some lack groups, some have a customer's
+    (``parquet``, or ``text``: ``;``-delimited, purged when dropped, as in production). Final has a day before and one
+    after the list, which a run must leave alone; of the listed days some lack groups, some have a customer's
     usage twice, and the last of several is missing. The same seed makes the same rows.
 
     Raises InputError when ``out`` holds anything, or when one of these tables is there with its files elsewhere.
@@ -82,13 +85,14 @@ def generate(
         spark.sql(sql.drop_table(name))
     spark.sql(f"CREATE DATABASE IF NOT EXISTS {sql.identifier(config.database)}")
 
-    def rows(first: int, count: int) -> DataFrame:
-        return cdrs(spark, day_zero=day_zero, first=first, days=count, rows_per_day=rows_per_day, seed=seed)
+    def rows(first: int, count: int, a_day: int) -> DataFrame:
+        return cdrs(spark, day_zero=day_zero, first=first, days=count, rows_per_day=a_day, seed=seed)
 
     partition_list = _write_list(out / PARTITION_LIST, listed)
     _make_lookups(spark, names, out)
-    raw = _make_raw(spark, names["raw"], rows(1, days), out, listed)
-    neighbours = rows(0, 1).unionByName(rows(days + 1, 1))
+    raw = _make_raw(spark, names["raw"], rows(1, days, rows_per_day), out, listed)
+    few = min(rows_per_day, _ROWS_BESIDE_THE_LIST)
+    neighbours = rows(0, 1, few).unionByName(rows(days + 1, 1, few))
     customers = lookup_names(spark.table(names["org_details"].quoted))
     places = lookup_countries(spark.table(names["country_lookup"].quoted))
     damaged = _damaged(aggregate(raw, customers, places, repeated_cdrids=True), listed)
@@ -155,12 +159,26 @@ def _make_raw(
     spark: SparkSession, name: TableName, rows: DataFrame, out: Path, listed: Sequence[Partition]
 ) -> DataFrame:
     location = (out / "raw").as_uri()
-    rows.write.partitionBy(tables.PARTITION_COLUMN).parquet(location)
+    with _methods_that_compile(spark):
+        rows.write.partitionBy(tables.PARTITION_COLUMN).parquet(location)
     columns = [tables.Column(column, type_) for column, type_ in rows.dtypes if column != tables.PARTITION_COLUMN]
     spark.sql(sql.create_external_table(name, columns, location))
     for some in sql.batches(listed):
         spark.sql(sql.add_partitions(name, {day: f"{location}/{day.directory}" for day in some}))
     return spark.table(name.quoted)
+
+
+@contextmanager
+def _methods_that_compile(spark: SparkSession) -> Iterator[None]:
+    """
+    Without whole-stage code: the method for so many columns is above the size that the JVM compiles (five times slower).
+    """
+    before = spark.conf.get(_WHOLE_STAGE, "true")
+    spark.conf.set(_WHOLE_STAGE, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(_WHOLE_STAGE, str(before))
 
 
 def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: Path, final_format: str) -> None:

@@ -84,9 +84,13 @@ class RecordStore:
         A run settles all older ones before it changes anything, so the search ends at the first that did.
         """
         found = []
-        for record in self.newest_first():
-            if record.outcome is Outcome.RUNNING or not record.publication.settled:
-                found.append(record)
+        run_ids = self.run_ids()
+        for record in map(self.load, run_ids):
+            # A rollback changes what an older run has published.
+            older = [self.load(record.rolls_back)] if record.rolls_back in run_ids else []
+            for each in (record, *older):
+                if each.outcome is Outcome.RUNNING or not each.publication.settled:
+                    found.append(each)
             if record.settled_earlier_runs:
                 break
         return found
@@ -134,8 +138,21 @@ def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:
         path = _copy_path(table_root, run_id)
         if not is_run_id(run_id) or not files.exists(path):
             continue
-        if run_id in known and store.load(run_id).publication.settled:
+        own = store.load(run_id) if run_id in known else None
+        if own is not None and own.publication.settled:
             continue
-        copy = RunRecord.from_json(files.read_bytes(path).decode(), path)
-        if copy.publication.settled == (run_id in known):
+        copy = _read_copy(files, path)
+        if own is None and not copy.publication.settled:
             store.save(copy)
+        elif own is not None and copy.publication.settled:
+            own.publication, own.days = copy.publication, copy.days
+            store.save(own)
+
+
+def _read_copy(files: Files, path: str) -> RunRecord:
+    try:
+        return RunRecord.from_json(files.read_bytes(path).decode(), path)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StateError(
+            f"cannot read the copy of a run record {path} ({exc})", hint="Mend the file or its rights"
+        ) from exc

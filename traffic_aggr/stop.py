@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Callable, Optional
 
@@ -74,4 +74,5 @@ class Stop:
 
     def _keep_cancelling(self) -> None:
         while not self._noticed.wait(_CANCEL_EVERY_S):
-            self.cancel()
+            with suppress(Exception):  # Spark may be starting, or gone; the next attempt may reach it
+                self.cancel()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle import expected_rows
+from tests.oracle import expected_rows
 from pyspark.sql import DataFrame, SparkSession
 
 from traffic_aggr.tables import COSTS, RAW_COLUMNS, TRIMMED

@@ -1,0 +1,246 @@
+"""The command line where it needs no Spark: arguments, errors, and the commands that read state only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import RUN_ID, run_record
+
+from traffic_aggr.cli import main
+from traffic_aggr.files import LocalFiles
+from traffic_aggr.lock import FileLock, Holder
+from traffic_aggr.runrecord import Outcome
+from traffic_aggr.state import RecordStore
+
+CONFIG = """
+partitions: {file: days, max_per_run: 3}
+impala: {enabled: false}
+state: {dir: state, status_file: status, lock_file: lock}
+logs: {dir: logs}
+notify: {smtp: {host: null}, alert_file: alerts.jsonl}
+"""
+Command = Callable[..., "Answer"]
+
+
+class Answer:
+    """What a command wrote, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        assert "Traceback" not in out + err
+
+    @property
+    def error(self) -> str:
+        """The one line on standard error."""
+        assert self.err.count("\n") == 1, self.err
+        return self.err.rstrip("\n")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a configuration, which the environment names."""
+    (tmp_path / "job.yaml").write_text(CONFIG)
+    monkeypatch.setenv("TRAFFIC_AGGR_CONFIG", str(tmp_path / "job.yaml"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*arguments: str) -> Answer:
+        try:
+            code: object = main(arguments)
+        except SystemExit as exc:
+            code = exc.code
+        written = capsys.readouterr()
+        assert isinstance(code, int)
+        return Answer(code, written.out, written.err)
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        ([], "COMMAND"),
+        (["restate"], "restate"),
+        (["--frobnicate", "status"], "--frobnicate"),
+        (["status", "now"], "now"),
+        (["run", "--month"], "--month"),
+        (["run", "--month", "2021-04", "--dates", "2021-04-01..2021-04-02"], "--dates"),
+        (["run", "--partitions", "days", "--month", "2021-04"], "--month"),
+        (["run", "--from-step", "final"], "final"),
+        (["run", "--run-id", "tonight"], "tonight"),
+        (["run", "--frobnicate"], "--frobnicate"),
+        (["rollback"], "RUN_ID"),
+        (["rollback", "latest"], "latest"),
+        (["rollback", f"{RUN_ID}/../x"], RUN_ID),
+        (["history", "-n", "0"], "-n"),
+        (["history", "-n", "-1"], "-n"),
+        (["history", "-n", "many"], "many"),
+        (["sample-data"], "--out"),
+        (["sample-data", "--out", "x", "--days", "0"], "--days"),
+        (["plan", "--config"], "--config"),
+    ],
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
+)
+def test_bad_arguments_are_one_line_that_names_them_and_the_help(
+    command: Command, arguments: list[str], about: str
+) -> None:
+    answer = command(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.error.startswith("traffic-aggr: ")
+    assert about in answer.error
+    assert answer.error.endswith("--help`")
+
+
+def test_bad_arguments_leave_no_trace(command: Command, home: Path) -> None:
+    command("run", "--from-step", "final")
+    assert [path.name for path in home.iterdir()] == ["job.yaml"]
+
+
+COMMANDS = ["run", "plan", "rollback", "check", "recover", "status", "history", "sample-data"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_takes_a_config(command: Command, name: str) -> None:
+    answer = command(name, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert "--config FILE" in answer.out
+
+
+def test_help_lists_commands_and_exit_codes(command: Command) -> None:
+    answer = command("--help")
+    assert all(f"\n    {name}" in answer.out for name in COMMANDS)
+    assert "75 another run holds the lock" in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("where", ["--config", "the environment", "the default"])
+def test_a_config_that_is_missing_is_one_line_that_names_it(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.delenv("TRAFFIC_AGGR_CONFIG")
+    expected, arguments = "conf/local.yaml", ["status"]
+    if where == "--config":
+        expected = "missing.yaml"
+        arguments += ["--config", expected]
+    elif where == "the environment":
+        expected = "other.yaml"
+        monkeypatch.setenv("TRAFFIC_AGGR_CONFIG", expected)
+    answer = command(*arguments)
+    assert answer.code == 2
+    assert str(home / expected) in answer.error
+
+
+def test_every_error_of_a_config_is_a_line_with_its_key(command: Command, home: Path) -> None:
+    (home / "job.yaml").write_text(CONFIG + "jobb: {}\npublish: {mode: swop, keep_days: -1}\n")
+    answer = command("status")
+    lines = answer.err.splitlines()
+    assert answer.code == 2
+    assert len(lines) >= 3
+    for key in ("jobb", "publish.mode", "publish.keep_days"):
+        assert sum(f"traffic-aggr: {key}: " in line for line in lines) == 1
+
+
+def test_config_on_the_command_line_goes_before_the_environment(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAFFIC_AGGR_CONFIG", "missing.yaml")
+    assert command("status", "--config", str(home / "job.yaml")).code == 0
+
+
+def test_status_of_a_job_that_never_ran(command: Command) -> None:
+    answer = command("status")
+    assert (answer.code, answer.err) == (0, "")
+    assert "Last run: none\nNext run: starts afresh at drop\n" in answer.out
+
+
+def test_status_as_json(command: Command) -> None:
+    document = json.loads(command("status", "--json").out)
+    assert list(document) == ["status", "status_error", "lock_holder", "last_run", "next_run"]
+
+
+def test_history_without_runs(command: Command) -> None:
+    answer = command("history")
+    assert (answer.code, answer.out.count("\n"), answer.err) == (0, 1, "")
+    assert json.loads(command("history", "--json").out) == []
+
+
+def test_history_shows_the_newest_runs(command: Command, home: Path) -> None:
+    store = RecordStore(str(home / "state"), LocalFiles())
+    ids = [f"202105{number:02}T020200Z-0a1b2c" for number in range(1, 31)]
+    for run_id in ids:
+        store.save(run_record(run_id, outcome=Outcome.SUCCESS))
+    newest = [run["run_id"] for run in json.loads(command("history", "--json").out)]
+    assert newest == ids[:-21:-1]
+    assert [line.split()[0] for line in command("history", "-n", "2").out.splitlines()] == ["RUN", ids[-1], ids[-2]]
+
+
+def test_commands_that_only_read_change_nothing(command: Command, home: Path) -> None:
+    command("status")
+    command("history")
+    assert [path.name for path in home.iterdir()] == ["job.yaml"]
+
+
+@pytest.mark.parametrize("name", ["status", "history"])
+def test_damaged_state_is_one_line_that_names_the_file(command: Command, home: Path, name: str) -> None:
+    RecordStore(str(home / "state"), LocalFiles()).save(run_record())
+    path = home / "state" / "runs" / RUN_ID / "run.json"
+    path.write_text("{")
+    answer = command(name)
+    assert (answer.code, answer.out) == (1, "")
+    assert str(path) in answer.error
+
+
+@pytest.mark.parametrize(
+    ("content", "about"),
+    [
+        pytest.param(None, "cannot be read", id="missing"),
+        pytest.param("", "no day", id="empty"),
+        pytest.param("2021-04-31\n'; DROP\n", "line 2", id="bad lines"),
+        pytest.param("2021-04-01\n2021-04-02\n2021-04-03\n2021-04-04\n", "more than 3", id="too long"),
+    ],
+)
+@pytest.mark.parametrize("spelling", ["{home}/days", "file:{home}/days", "file://{home}/days"])
+def test_a_bad_list_is_one_line_before_anything_starts(
+    command: Command, home: Path, content: str | None, about: str, spelling: str
+) -> None:
+    if content is not None:
+        (home / "days").write_text(content)
+    answer = command("plan", "--partitions", spelling.format(home=home))
+    assert (answer.code, answer.out) == (2, "")
+    assert about in answer.error
+
+
+def test_a_run_with_a_bad_list_sets_failure_and_raises_one_alert(command: Command, home: Path) -> None:
+    for _ in range(2):
+        assert command("run", "--month", "2021-13").code == 2
+    assert "MNAAS_job_status=Failure\n" in (home / "status").read_text()
+    runs = json.loads(command("history", "--json").out)
+    assert [(run["outcome"], run["exit_code"]) for run in runs] == [("refused", 2)] * 2
+    (alert,) = {json.loads(line)["subject"] for line in (home / "alerts.jsonl").read_text().splitlines()}
+    assert "nothing was touched" in alert
+
+
+def test_a_run_beside_another_one_exits_75_and_touches_nothing(command: Command, home: Path) -> None:
+    with FileLock(str(home / "lock"), Holder.this_process(RUN_ID, "run", "2021-05-04T02:02:00Z")):
+        answer = command("run", "--month", "2021-04")
+    assert answer.code == 75
+    assert RUN_ID in answer.error
+    assert {path.name for path in home.iterdir()} == {"job.yaml", "lock", "logs"}
+
+
+@pytest.mark.parametrize("arguments", [["status", "--json"], ["history"], ["history", "-n", "x"]], ids=" ".join)
+def test_commands_that_need_no_spark_do_not_import_it(home: Path, arguments: list[str]) -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['pyspark', 'py4j', 'impala', 'thrift'])); "
+        f"from traffic_aggr.cli import main; sys.exit(main({arguments!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (2 if "x" in arguments else 0)
