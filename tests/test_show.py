@@ -19,6 +19,7 @@ from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lin
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = TablesConfig(database="db", final="final", staging="staging")
 TERABYTE = 1024**4
+ROOT = "file:/warehouse/final"
 DAYS = {
     FIRST: FoundDay(
         RawTotals(rows=56789, bytes=2 * TERABYTE), AggregatedTotals(rows=1234, bytes=TERABYTE), "file:/elsewhere"
@@ -29,7 +30,7 @@ DAYS = {
 
 
 def plan(*steps: Step, **values: Any) -> Plan:
-    least: dict[str, Any] = {"mode": "drop_and_load", "restated": (FIRST, SECOND), "days": DAYS}
+    least: dict[str, Any] = {"mode": "drop_and_load", "restated": (FIRST, SECOND), "days": DAYS, "final_root": ROOT}
     return Plan(**{**least, "steps": steps or tuple(Step), **values})
 
 
@@ -39,14 +40,15 @@ def kinds(statements: list[str]) -> list[str]:
 
 
 DROPS, ADDS, REFRESH = "ALTER TABLE DROP IF EXISTS PARTITION", "ALTER TABLE ADD IF NOT EXISTS PARTITION", "REFRESH"
+MOVED = "REFRESH PARTITION"  # FIRST was elsewhere
 
 
 @pytest.mark.parametrize(
     ("steps", "impala", "expected"),
     [
         ((Step.DROP, Step.STAGE, Step.LOAD), False, [DROPS, ADDS]),
-        ((Step.DROP, Step.STAGE, Step.LOAD), True, [DROPS, REFRESH, REFRESH, ADDS, REFRESH]),
-        ((Step.STAGE, Step.LOAD), True, [REFRESH, DROPS, ADDS, REFRESH]),
+        ((Step.DROP, Step.STAGE, Step.LOAD), True, [DROPS, REFRESH, REFRESH, ADDS, REFRESH, REFRESH, MOVED]),
+        ((Step.STAGE, Step.LOAD), True, [REFRESH, DROPS, ADDS, REFRESH, REFRESH, MOVED]),
         ((Step.LOAD,), False, [DROPS, ADDS]),
     ],
     ids=["all steps", "all steps and Impala", "from stage", "from load"],
@@ -61,12 +63,22 @@ def test_impala_refreshes_staging_after_stage_and_final_after_the_others() -> No
     assert [each for each in statements if each.startswith("REFRESH")] == [
         "REFRESH db.final",
         "REFRESH db.staging",
+        "REFRESH db.staging",
         "REFRESH db.final",
+        f"REFRESH db.final PARTITION (partition_date='{FIRST}')",
     ]
 
 
+def test_a_table_that_the_run_creates_is_made_known_rather_than_refreshed() -> None:
+    statements = plan_statements(plan(creates=("db.final",)), TABLES, impala=True)
+    assert "INVALIDATE METADATA db.final" in statements
+    assert "REFRESH db.final" not in statements
+
+
 def test_a_run_that_only_verifies_changes_no_partition() -> None:
-    assert plan_statements(plan(Step.LOAD, verify_only=True), TABLES, impala=True) == ["REFRESH db.final"]
+    only = {SECOND: DAYS[SECOND]}
+    found = plan_statements(plan(Step.LOAD, verify_only=True, restated=(SECOND,), days=only), TABLES, impala=True)
+    assert found == ["REFRESH db.final"]
 
 
 def test_many_days_go_into_several_statements() -> None:

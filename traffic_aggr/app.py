@@ -239,6 +239,7 @@ class App:
             flag=flag,
             refusals=(
                 *preflight.refuse_duplicate_keys(sources),
+                *preflight.refuse_shared_directories(final, partitions),
                 *preflight.refuse_unsafe_text(
                     sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
                 ),
@@ -246,6 +247,7 @@ class App:
             staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
             creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
             notes=tuple(notes),
+            final_root=warehouse.final_root,
         )
         request = Request(
             partitions=ask.partitions,

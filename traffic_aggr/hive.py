@@ -173,6 +173,18 @@ class HiveTable:
         """Those of ``wanted`` that are there, and where their data are."""
         return {partition: self._placement(found) for partition, found in self._listed().items() if partition in wanted}
 
+    def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Partitions beside ``partitions`` that lie in, or around, a standard directory of those: their locations."""
+        homes = {normal(self.home(partition)) for partition in partitions}
+        around = {parent for home in homes for parent in _parents(home)}
+        found = {}
+        for partition, each in self._listed().items():
+            if partition not in partitions:
+                location = normal(each.location().toString())
+                if location in around or not homes.isdisjoint((location, *_parents(location))):
+                    found[partition] = location
+        return found
+
     def all_partitions(self) -> list[Partition]:
         """Every partition of the table that is a day."""
         return list(self._listed())
@@ -256,6 +268,11 @@ class HiveTable:
         for value in values:
             java_list.add(value)
         return self._jvm.org.apache.spark.api.python.PythonUtils.toSeq(java_list)
+
+
+def _parents(location: str) -> list[str]:
+    parts = location.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _text(option: JavaObject) -> str:

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Optional
 
 from traffic_aggr.controls import AggregatedTotals, RawTotals, change_percent
+from traffic_aggr.layout import normal
 from traffic_aggr.partitions import Partition, PartitionList
 from traffic_aggr.runrecord import Publication, RunRecord
 
@@ -69,6 +70,7 @@ class Found:
     staged_matches: bool = False
     creates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    final_root: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,21 @@ class Plan:
     creates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     days: Mapping[Partition, FoundDay] = field(default_factory=dict)
+    final_root: str = ""
+
+    def home(self, partition: Partition) -> str:
+        """The standard directory of a day in the final table."""
+        return f"{self.final_root}/{partition.directory}"
+
+    @property
+    def moved(self) -> tuple[Partition, ...]:
+        """The days whose partitions will point elsewhere than before."""
+        return tuple(
+            partition
+            for partition in self.changed
+            for location in [self.days[partition].location]
+            if location is not None and normal(location) != normal(self.home(partition))
+        )
 
     @property
     def changed(self) -> tuple[Partition, ...]:
@@ -125,6 +142,7 @@ def build_plan(request: Request, found: Found, last: Optional[RunRecord]) -> Pla
         creates=found.creates,
         notes=(*found.notes, *notes),
         days=days,
+        final_root=found.final_root,
     )
 
 

@@ -184,6 +184,21 @@ def found_days(
     }
 
 
+def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[Partition]) -> list[Refusal]:
+    """A day's directory is moved aside as a whole: no other partition may lie in it."""
+    others = table.others_in(partitions) if table else {}
+    if not others:
+        return []
+    shown = ", ".join(f"{partition} in {location}" for partition, location in list(others.items())[:EXAMPLES])
+    return [
+        Refusal(
+            "shared_directory",
+            f"partitions that are not listed lie in a listed day's standard directory: {shown}",
+            "Point them elsewhere with ALTER TABLE ... SET LOCATION, or list them as well",
+        )
+    ]
+
+
 def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool) -> list[Refusal]:
     """
     Values that a delimited text table would misread (domain.md): they shift columns, or turn into NULL.

@@ -171,7 +171,8 @@ def _make_raw(
 @contextmanager
 def _methods_that_compile(spark: SparkSession) -> Iterator[None]:
     """
-    Without whole-stage code: the method for so many columns is above the size that the JVM compiles (five times slower).
+    Without whole-stage code: its method for so many columns is above the size that the JVM compiles, and five times
+    slower for it.
     """
     before = spark.conf.get(_WHOLE_STAGE, "true")
     spark.conf.set(_WHOLE_STAGE, "false")

@@ -37,6 +37,7 @@ _COUNTRIES = (
     ("404", "India", "IN", "INDIA", "INDA1"),
     ("310", "United States", "US", "USA", "USACG"),
     ("234", "United Kingdom", "GB", "UK", "GBRVF"),
+    ("901", None, None, "INTERNATIONAL NETWORKS", "AAA01"),
     ("262", "Germany", "DE", "GERMANY", "DEUD1"),
     ("208", "France", "FR", "FRANCE", "FRAF1"),
     ("222", "Italy", "IT", "ITALY", "ITAOM"),
@@ -46,7 +47,6 @@ _COUNTRIES = (
     ("525", "Singapore", "SG", "SINGAPORE", "SGPST"),
     ("724", "Brazil", "BR", "BRAZIL", "BRATM"),
     ("655", "South Africa", "ZA", "RSA", "ZAFVC"),
-    ("901", None, None, "INTERNATIONAL NETWORKS", "AAA01"),
 )
 _CALL_TYPES = (
     *["Data"] * 68,
@@ -185,7 +185,7 @@ def _with_sim(rows: DataFrame, draw: _Draw) -> DataFrame:
 
 def _columns(rows: DataFrame, draw: _Draw) -> DataFrame:
     row, group, sim, customer, network = map(F.col, ("id", "group", "sim_number", "customer", "network"))
-    calltype = draw.choice("calltype", _CALL_TYPES, group)
+    calltype = draw.choice("calltype", _CALL_TYPES, F.col("day"), group)
     size = F.pow(F.lit(2), 12 + draw.number("size", 13, row)).cast("bigint")
     data = F.shiftright((size + draw.number("bytes", size, row)) * F.col("share"), 7)
     call = F.shiftright(draw.number("call", 1800, row) * F.col("share"), 7) + 1

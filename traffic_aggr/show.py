@@ -20,19 +20,26 @@ from traffic_aggr.units import data_volume, percent_change
 def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[str]:
     """The statements that change the final table and refresh Impala, in order."""
     final, staging = TableName(tables.database, tables.final), TableName(tables.database, tables.staging)
-    statements = []
     drops = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.changed)]
+    adds = [
+        sql.add_partitions(final, {partition: plan.home(partition) for partition in batch})
+        for batch in sql.batches(plan.restated)
+    ]
+
+    def refresh(table: TableName) -> str:
+        return sql.invalidate(table) if str(table) in plan.creates else sql.refresh(table)
+
+    statements = []
     for step in plan.steps:
         if step is Step.DROP:
-            statements += drops
-        elif step is Step.LOAD and not plan.verify_only:
-            statements += [] if Step.DROP in plan.steps else drops
-            homes = {each: each.directory for each in plan.restated}
-            statements += [
-                sql.add_partitions(final, {each: homes[each] for each in batch}) for batch in sql.batches(plan.restated)
-            ]
-        if impala:
-            statements.append(sql.refresh(staging if step is Step.STAGE else final))
+            statements += [*drops, *([refresh(final)] if impala else [])]
+        elif step is Step.STAGE:
+            statements += [refresh(staging)] if impala else []
+        else:
+            if not plan.verify_only:
+                statements += [*([] if Step.DROP in plan.steps else drops), *adds]
+                statements += [refresh(staging)] if impala else []
+            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala else []
     return statements
 
 

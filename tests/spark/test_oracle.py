@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.oracle import expected_rows
 from pyspark.sql import DataFrame, SparkSession
 
+from tests.oracle import expected_rows
 from traffic_aggr.tables import COSTS, RAW_COLUMNS, TRIMMED
 from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names, select_days
 

@@ -64,6 +64,14 @@ def organisation_named(name: str) -> Callable[[Job], None]:
     return prepare
 
 
+def unlisted_partition_in_a_listed_directory(job: Job) -> None:
+    directory = job.create_final()
+    job.spark.sql(
+        f"ALTER TABLE {job.final.quoted} PARTITION (partition_date='{UNLISTED[0]}') "
+        f"SET LOCATION 'file:{directory}/partition_date={LISTED[0]}'"
+    )
+
+
 def parquet_final(job: Job) -> None:
     job.create_final()
 
@@ -97,6 +105,9 @@ def status_flag(value: str) -> Callable[[Job], None]:
 
 
 CASES = [
+    pytest.param(
+        unlisted_partition_in_a_listed_directory, (), 3, f"{UNLISTED[0]} in .*={LISTED[0]}", id="shared-directory"
+    ),
     pytest.param(drop_raw, (), 2, f"there is no table .*{RAW}", id="no-raw"),
     pytest.param(drop_a_lookup, (), 2, "there is no table .*country_lookup", id="no-lookup"),
     pytest.param(no_final, (), 2, "there is no table .*traffic_aggr_adhoc .*create_missing is false", id="no-final"),

@@ -107,7 +107,7 @@ class TestRows:
 
     def test_few_customers_have_most_of_the_rows(self, sample: Sample) -> None:
         rows = sorted(row["count"] for row in sample.raw.groupBy("customernumber").count().collect())
-        assert sum(rows[-len(rows) // 10 :]) > 0.4 * sum(rows)
+        assert sum(rows[-len(rows) // 5 :]) > 0.5 * sum(rows)
 
     @pytest.mark.parametrize(
         "awkward",
