@@ -146,7 +146,7 @@ class Publisher:
         Returns PUBLISHED (every day new) or RESTORED (every day old).
         """
         if record.publication is Publication.PUBLISHING and all(
-            day.new is None or self._files.exists(day.new) or self._files.exists(day.home)
+            day.new is None or self._files.exists(day.new) or self._moved_in(day)
             for day in record.days.values()
         ):
             self._go_forward(record)
