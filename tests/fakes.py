@@ -54,6 +54,13 @@ class MemoryTable:
             found = dataclasses.replace(where, location=normal(where.location))
             self._effect(lambda day=each, found=found: self.placements.setdefault(day, found))  # type: ignore[misc]
 
+    def point(self, placements: Mapping[Partition, Placement]) -> None:
+        # One change: the metastore alters all partitions of a request or none.
+        found = {
+            each: dataclasses.replace(where, location=normal(where.location)) for each, where in placements.items()
+        }
+        self._effect(lambda: self.placements.update(found))
+
 
 FIRST, SECOND, UNLISTED = Partition("2021-04-01"), Partition("2021-04-02"), Partition("2021-03-31")
 

@@ -16,6 +16,7 @@ from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Day, RunRecord
+from traffic_aggr.swap import SwapPublisher
 
 
 class Died(BaseException):
@@ -75,6 +76,7 @@ class World:
     placements: dict[Partition, Placement]
     saved: bytes = b""
     saved_state: str = ""
+    mode: str = "drop_and_load"
 
     def save(self, record: RunRecord) -> None:
         # Of hundreds of records saved few are read: those go through JSON, which takes thirty times as long.
@@ -127,7 +129,8 @@ class Process:
         self._loses_answer = loses_answer
         self._keeps_lock_for = keeps_lock_for
         table, files = MemoryTable(world.placements, self._change_table), MemoryFiles(world.content, self._move)
-        self.publisher = Publisher(table, cast(Files, files), self.save, self.still_locked)
+        kind = SwapPublisher if world.mode == "swap" else Publisher
+        self.publisher = kind(table, cast(Files, files), self.save, self.still_locked)
 
     def effect(self, change: Callable[[], object]) -> None:
         if self.effects == self._dies_after:

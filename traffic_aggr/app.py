@@ -37,6 +37,7 @@ from traffic_aggr.sql import TableName
 from traffic_aggr.state import adopt_copies, copy_beside_table
 from traffic_aggr.steps import Work
 from traffic_aggr.stop import Stop
+from traffic_aggr.swap import SwapPublisher
 from traffic_aggr.tables import FINAL_COLUMNS
 
 log = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ class App:
                 created=created,
                 plan=plan,
                 record=record,
-                publisher=self._publisher(warehouse, final.name, still_locked),
+                publisher=self._publisher(warehouse, final.name, record.mode, still_locked),
                 impala=impala,
                 verify_impala=self._config.impala.verify,
                 replace_delimiters=self._config.tables.delimiter_in_text == "space",
@@ -325,7 +326,8 @@ class App:
             assert record.rolls_back is not None
             target = self._books.store.load(record.rolls_back)
             self._refuse_rollback(target)
-            publisher = self._publisher(warehouse, TableName(*target.tables["final"].split(".")), still_locked)
+            name = TableName(*target.tables["final"].split("."))
+            publisher = self._publisher(warehouse, name, target.mode, still_locked)
             publisher.refuse_unless_published(target)
             stop.check()
             record.partitions = list(target.days)
@@ -445,14 +447,16 @@ class App:
         adopt_copies(self._books.store, warehouse.files, warehouse.final_root)
 
         def publisher_for(record: RunRecord) -> Publisher:
-            return self._publisher(warehouse, TableName(*record.tables["final"].split(".")), still_locked)
+            return self._publisher(warehouse, TableName(*record.tables["final"].split(".")), record.mode, still_locked)
 
         settled = runner.settle_earlier(self._books.store, publisher_for)
         for record in settled:
             steps.forget_shadow(warehouse.spark, record)
         return settled
 
-    def _publisher(self, warehouse: Warehouse, name: TableName, still_locked: Callable[[], None]) -> Publisher:
+    def _publisher(
+        self, warehouse: Warehouse, name: TableName, mode: str, still_locked: Callable[[], None]
+    ) -> Publisher:
         facts = warehouse.catalog.facts(name)
         if facts is None:
             raise StateError(f"the table {name} of an earlier run is gone", hint="Make it again, then run `recover`")
@@ -461,7 +465,8 @@ class App:
             self._books.save(record)
             copy_beside_table(record, warehouse.files)
 
-        return Publisher(warehouse.catalog.table(facts), warehouse.files, save, still_locked)
+        kind = SwapPublisher if mode == "swap" else Publisher
+        return kind(warehouse.catalog.table(facts), warehouse.files, save, still_locked)
 
     def _impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
         if not self._config.impala.enabled:

@@ -92,7 +92,7 @@ class HiveCatalog:
             name=name,
             kind=table.tableType().name(),
             provider=provider.get() if provider.isDefined() else "hive",
-            location=normal(location.get().toString()) if location.isDefined() else "",
+            location=self.path(location.get()) if location.isDefined() else "",
             columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
             partition_columns=tuple(table.partitionColumnNames().mkString(",").split(",")) if schema.fields else (),
             row_format=self.row_format(table.storage(), table.provider()),
@@ -102,7 +102,7 @@ class HiveCatalog:
     def default_location(self, name: TableName) -> str:
         """Where the job makes a table that is missing: under its database's directory."""
         database = self._catalog.getDatabase(name.database)
-        return f"{normal(database.locationUri().toString())}/{name.name}"
+        return f"{self.path(database.locationUri())}/{name.name}"
 
     def row_format(self, storage: JavaObject, provider: Optional[JavaObject] = None) -> RowFormat:
         """The row format of a table's or partition's storage."""
@@ -114,6 +114,17 @@ class HiveCatalog:
             output_format=_text(storage.outputFormat()),
             serde_properties=self.python_map(storage.properties()),
         )
+
+    def path(self, uri: JavaObject) -> str:
+        """A location as Hadoop writes paths, nothing percent-encoded."""
+        return normal(self._paths.URIToString(uri))
+
+    def uri(self, location: str) -> JavaObject:
+        return self._paths.stringToURI(location)
+
+    @property
+    def _paths(self) -> Any:
+        return self._jvm.org.apache.spark.sql.catalyst.catalog.CatalogUtils
 
     def python_map(self, scala_map: JavaObject) -> dict[str, str]:
         return dict(self._jvm.org.apache.spark.api.java.JavaUtils.mapAsSerializableJavaMap(scala_map))
@@ -180,7 +191,7 @@ class HiveTable:
         found = {}
         for partition, each in self._listed().items():
             if partition not in partitions:
-                location = normal(each.location().toString())
+                location = self._owner.path(each.location())
                 if location in around or not homes.isdisjoint((location, *_parents(location))):
                     found[partition] = location
         return found
@@ -203,10 +214,10 @@ class HiveTable:
     def _placement(self, found: JavaObject) -> Placement:
         storage = found.storage()
         if self.facts.provider != "hive":
-            return Placement(normal(found.location().toString()))
+            return Placement(self._owner.path(found.location()))
         row_format = self._owner.row_format(storage)
         differs = row_format != self.facts.row_format
-        return Placement(normal(found.location().toString()), row_format if differs else None)
+        return Placement(self._owner.path(found.location()), row_format if differs else None)
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Removes the metadata of those that are there; their files stay."""
@@ -233,21 +244,42 @@ class HiveTable:
             self._spark.sql(sql.add_partitions(self.name, locations))
         special = [partition for partition in placements if partition not in plain]
         if special:
-            made = self._scala_seq(self._catalog_partition(each, placements[each]) for each in special)
+            table = self._catalog.getTable(self.name.database, self.name.name)
+            made = self._scala_seq(self._catalog_partition(each, placements[each], table.storage()) for each in special)
             self._catalog.createPartitions(self.name.database, self.name.name, made, True)
 
-    def _catalog_partition(self, partition: Partition, placement: Placement) -> JavaObject:
+    def point(self, placements: Mapping[Partition, Placement]) -> None:
+        """
+        Points partitions that are there to other places in one metastore request, which does all or none.
+
+        They lose their statistics, since Hive would answer count(*) from them.
+        """
+        table = self._catalog.getTable(self.name.database, self.name.name)
+        moved = [self._catalog_partition(each, where, table.storage()) for each, where in placements.items()]
+        self._catalog.alterPartitions(self.name.database, self.name.name, self._scala_seq(moved))
+
+    def _catalog_partition(self, partition: Partition, placement: Placement, table_storage: JavaObject) -> JavaObject:
         catalog = self._jvm.org.apache.spark.sql.catalyst.catalog
         option = self._jvm.scala.Option
         row_format = placement.row_format
-        assert row_format is not None
-        storage = catalog.CatalogStorageFormat(
-            option.apply(self._jvm.java.net.URI(placement.location)),
-            option.apply(row_format.input_format),
-            option.apply(row_format.output_format),
-            option.apply(row_format.serde),
-            False,
-            self._scala_map(row_format.serde_properties),
+        storage = (
+            catalog.CatalogStorageFormat(
+                option.apply(self._owner.uri(placement.location)),
+                table_storage.inputFormat(),
+                table_storage.outputFormat(),
+                table_storage.serde(),
+                False,
+                table_storage.properties(),
+            )
+            if row_format is None
+            else catalog.CatalogStorageFormat(
+                option.apply(self._owner.uri(placement.location)),
+                option.apply(row_format.input_format),
+                option.apply(row_format.output_format),
+                option.apply(row_format.serde),
+                False,
+                self._scala_map(row_format.serde_properties),
+            )
         )
         never = -1
         return catalog.CatalogTablePartition(

@@ -108,7 +108,7 @@ class Plan:
             partition
             for partition in self.changed
             for location in [self.days[partition].location]
-            if location is not None and normal(location) != normal(self.home(partition))
+            if location is not None and (self.mode == "swap" or normal(location) != normal(self.home(partition)))
         )
 
     @property

@@ -43,6 +43,10 @@ class PartitionedTable(Protocol):
         """Adds those that are not there."""
         ...
 
+    def point(self, placements: Mapping[Partition, Placement]) -> None:
+        """Points partitions that are there to other places, all or none; statistics that are no longer true go."""
+        ...
+
 
 def fingerprint(files: Files, directory: str) -> str:
     """Digest of the names and sizes of the data files under ``directory``."""
@@ -73,6 +77,10 @@ class Publisher:
         self._files = files
         self._save = save
         self._still_locked = still_locked
+
+    def published_location(self, day: Day) -> Optional[str]:
+        """Where a published day's partition points; None for a day without new rows."""
+        return day.home if day.new else None
 
     def withdraw(self, record: RunRecord) -> None:
         """Takes the record's days out of the table; their data is kept aside."""
@@ -107,7 +115,7 @@ class Publisher:
             assert day.new is not None
             self._files.rename(day.new, day.home)
         self._add(record, {partition: Placement(day.home) for partition, day in record.days.items() if day.new})
-        self._verify(record, {partition: day.home if day.new else None for partition, day in record.days.items()})
+        self._verify(record, {each: self.published_location(day) for each, day in record.days.items()})
         self._enter(record, Publication.PUBLISHED)
 
     def restore(self, record: RunRecord) -> None:
@@ -135,6 +143,9 @@ class Publisher:
             self._files.rename(day.kept, day.home)
         self._add(record, {partition: day.before for partition, day in changed.items() if day.before is not None})
         self._verify(record, {partition: _location(day.before) for partition, day in record.days.items()})
+        self._leave_restored(record)
+
+    def _leave_restored(self, record: RunRecord) -> None:
         for day in record.days.values():
             day.new = day.fingerprint = None
         self._enter(record, Publication.RESTORED)
@@ -145,20 +156,22 @@ class Publisher:
 
         Returns PUBLISHED (every day new) or RESTORED (every day old).
         """
-        if record.publication is Publication.PUBLISHING and all(
-            day.new is None or self._files.exists(day.new) or self._moved_in(day)
-            for day in record.days.values()
-        ):
+        if record.publication is Publication.PUBLISHING and self._all_new_data_is_there(record):
             self._go_forward(record)
         else:
             self.restore(record)
         return record.publication
 
+    def _all_new_data_is_there(self, record: RunRecord) -> bool:
+        return all(
+            day.new is None or self._files.exists(day.new) or self._moved_in(day) for day in record.days.values()
+        )
+
     def refuse_unless_published(self, record: RunRecord) -> None:
         """Raises GuardError naming a day that no longer is what ``record`` published."""
         present = self._table.partitions(record.days)
         for partition, day in record.days.items():
-            expected = day.home if day.new else None
+            expected = self.published_location(day)
             found = present.get(partition)
             if _location(found) != (normal(expected) if expected else None):
                 where = found.location if found else "nowhere"
@@ -166,9 +179,9 @@ class Publisher:
                     f"{partition} is not what run {record.run_id} published: it points to {where}",
                     hint="Another writer changed it; restate the day instead",
                 )
-            if day.fingerprint and fingerprint(self._files, day.home) != day.fingerprint:
+            if expected and fingerprint(self._files, expected) != day.fingerprint:
                 raise GuardError(
-                    f"the files of {partition} in {day.home} are not those that run {record.run_id} published",
+                    f"the files of {partition} in {expected} are not those that run {record.run_id} published",
                     hint="Another writer changed them; restate the day instead",
                 )
 

@@ -87,7 +87,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
         return
     log.info("the old data of %d partitions is back", len(record.days))
     try:
-        work.refresh(work.refresh_table(work.final.name))
+        work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
     except TrafficAggrError as exc:
         log.warning("Impala could not be told that the old data is back: %s", exc)
 

@@ -10,6 +10,7 @@ from typing import Any
 from traffic_aggr import sql
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import totals_to_json
+from traffic_aggr.layout import run_directory
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Plan, Step
 from traffic_aggr.runrecord import RunRecord
@@ -20,11 +21,7 @@ from traffic_aggr.units import data_volume, percent_change
 def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[str]:
     """The statements that change the final table and refresh Impala, in order."""
     final, staging = TableName(tables.database, tables.final), TableName(tables.database, tables.staging)
-    drops = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.changed)]
-    adds = [
-        sql.add_partitions(final, {partition: plan.home(partition) for partition in batch})
-        for batch in sql.batches(plan.restated)
-    ]
+    drops, adds = _partition_statements(plan, final)
 
     def refresh(table: TableName) -> str:
         return sql.invalidate(table) if str(table) in plan.creates else sql.refresh(table)
@@ -41,6 +38,19 @@ def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[s
                 statements += [refresh(staging)] if impala else []
             statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala else []
     return statements
+
+
+def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list[str]]:
+    """What takes partitions out, and what puts new ones in."""
+    if plan.mode == "swap":
+        out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.cleared)]
+        place = f"{run_directory(plan.final_root, '<run>')}/…"
+        return out, [f"one metastore request: {len(plan.restated)} partitions of {final} point into {place}"]
+    out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.changed)]
+    return out, [
+        sql.add_partitions(final, {partition: plan.home(partition) for partition in batch})
+        for batch in sql.batches(plan.restated)
+    ]
 
 
 def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:

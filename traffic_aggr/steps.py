@@ -330,7 +330,8 @@ def _refresh_final(work: Work) -> None:
     moved = [
         partition
         for partition, day in record.days.items()
-        if day.before is not None and normal(day.before.location) != normal(day.home)
+        for location in [work.publisher.published_location(day)]
+        if day.before is not None and location is not None and normal(day.before.location) != normal(location)
     ]
     statements = work.refresh_table(work.staging.name) if not work.plan.verify_only else []
     statements += work.refresh_table(name)

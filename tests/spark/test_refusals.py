@@ -155,7 +155,7 @@ def test_wrong_input_is_refused_before_anything_is_touched(
 
 def snapshot(job: Job) -> object:
     """The final table as far as it can be read, and its files."""
-    warehouse = job.home / "warehouse"
+    warehouse = job.home / "a ware house"
     found = {
         str(path): path.stat().st_mtime_ns
         for path in warehouse.rglob("*")

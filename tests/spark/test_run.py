@@ -87,7 +87,7 @@ def test_an_old_unpartitioned_text_staging_table_is_honoured(job: Job) -> None:
     fields = ", ".join(f"{column.name} {column.type}" for column in FINAL_COLUMNS)
     job.spark.sql(
         f"CREATE TABLE {job.staging.quoted} ({fields}, partition_date STRING) ROW FORMAT DELIMITED "
-        f"FIELDS TERMINATED BY ';' STORED AS TEXTFILE LOCATION 'file:{job.home}/warehouse/inter'"
+        f"FIELDS TERMINATED BY ';' STORED AS TEXTFILE LOCATION 'file:{job.home}/a ware house/inter'"
     )
     job.spark.sql(f"INSERT INTO {job.staging.quoted} SELECT * FROM {job.final.quoted}")
 

@@ -161,7 +161,7 @@ class Job:
         self, kind: str = "parquet", *, managed: bool = False, properties: Optional[Mapping[str, str]] = None
     ) -> Path:
         """The old final table over a copy of its files; the directory."""
-        directory = self.home / "warehouse" / "final"
+        directory = self.home / "a ware house" / "final"
         shutil.copytree(self.sources.root / f"final_{kind}", directory)
         statement = sql.create_external_table(
             self.final, FINAL_COLUMNS, f"file:{directory}", row_format=FORMATS[kind], properties=properties
