@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 HOST_TIME_ZONE = "Asia/Kolkata"
 SPARK_TESTS = Path(__file__).parent / "spark"
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Tests run each line of code a few times: compiling it well costs more than it saves."""
+
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 
 
@@ -63,7 +66,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
     home = tmp_path_factory.mktemp("spark")
     # Derby need not survive a power cut here, and is much faster when it does not sync each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
-    java_options = f"-Duser.timezone={odd_time_zone} -Djava.io.tmpdir={home} {derby}"
+    java_options = f"-Duser.timezone={odd_time_zone} -Djava.io.tmpdir={home} {derby} {QUICK_JVM}"
     session = (
         SparkSession.builder.master("local[2]")
         .appName("traffic_aggr tests")

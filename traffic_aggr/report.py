@@ -12,7 +12,7 @@ from string import Template
 from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
-from traffic_aggr.units import data_volume, percent_change
+from traffic_aggr.units import data_volume, duration, percent_change
 
 
 def verdict(record: RunRecord) -> str:
@@ -128,6 +128,7 @@ def _fact_rows(record: RunRecord) -> Iterable[Sequence[object]]:
     yield "Started", record.started
     yield "Ended", record.ended or ""
     yield "Mode", record.mode
+    yield "Some days old, others new or missing", duration(record.mixed_seconds)
     yield (
         "Partition list",
         f"{record.partitions_source} ({len(record.partitions)} days, sha256 {record.partitions_digest})",

@@ -201,6 +201,18 @@ class RunRecord:
             return f"new data is in place for {days}"
         return f"{days} may be missing from the table, their data is kept: run `recover`"
 
+    @property
+    def mixed_seconds(self) -> float:
+        """
+        For how long readers of the metastore could see some days old and others new, or missing.
+
+        One request changes all partitions that it names at once, so a run that needed only one has none.
+        """
+        if len(self.changes) < 2 or self.changes[-1].done is None:
+            return 0.0
+        first, last = self.changes[0].intent, self.changes[-1].done
+        return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+
     def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
         """Whether a request for these tables, mode and list may resume this run."""
         return self.tables == dict(tables) and self.mode == mode and self.partitions_digest == partitions_digest

@@ -17,6 +17,8 @@ import duckdb
 import pytest
 import yaml
 
+from tests.conftest import QUICK_JVM
+
 ROOT = Path(__file__).resolve().parents[2]
 DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
 PATIENCE_S = 300
@@ -29,7 +31,9 @@ class Installation:
         self.home = home
         local = yaml.safe_load((ROOT / "conf" / "local.yaml").read_text())
         local["impala"] = {"enabled": False}
-        local["spark"]["conf"]["spark.driver.memory"] = "1g"
+        conf = local["spark"]["conf"]
+        conf["spark.driver.memory"] = "1g"
+        conf["spark.driver.extraJavaOptions"] += f" -Dderby.system.durability=test {QUICK_JVM}"
         (home / "config.yaml").write_text(yaml.safe_dump(local))
 
     def start(self, *command: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
