@@ -57,6 +57,7 @@ FULL = RunRecord(
     continued_by="20210505T020200Z-0a1b2c",
     rolls_back="20210502T020200Z-0a1b2c",
     rolled_back_by="20210506T020200Z-0a1b2c",
+    cleaned="2021-05-20T02:00:00+00:00",
     flag=2,
     steps=[StepRecord("drop", "t1", "t2", Outcome.SUCCESS), StepRecord("stage", "t3")],
     changes=[Change("drop", "t1", "t2"), Change("add", "t3")],

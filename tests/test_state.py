@@ -148,12 +148,18 @@ def test_the_search_for_runs_left_over_ends_at_one_that_settled_those_before_it(
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RUNNING, Outcome.FAILED], ids=["was killed", "failed"])
-def test_a_run_whose_rollback_stopped_half_way_is_left_over(store: RecordStore, outcome: Outcome) -> None:
+def test_a_rollback_that_stopped_half_way_is_left_over(store: RecordStore, outcome: Outcome) -> None:
     rolled_back = saved(store, 1, settled_earlier_runs=True, outcome=Outcome.SUCCESS, publication=Publication.PUBLISHED)
-    saved(store, 2, command="rollback", rolls_back=rolled_back.run_id, settled_earlier_runs=True, outcome=outcome)
-    rolled_back.publication = Publication.RESTORING
-    store.save(rolled_back)
-    assert rolled_back.run_id in ids(store.unsettled())
+    rollback = saved(
+        store,
+        2,
+        command="rollback",
+        rolls_back=rolled_back.run_id,
+        settled_earlier_runs=True,
+        outcome=outcome,
+        publication=Publication.RESTORING,
+    )
+    assert ids(store.unsettled()) == [rollback.run_id]
 
 
 @pytest.mark.parametrize(

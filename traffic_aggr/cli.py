@@ -36,7 +36,8 @@ from traffic_aggr.statusfile import StatusFile
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from traffic_aggr.app import App, Ask
+    from traffic_aggr.app import App
+    from traffic_aggr.restate import Ask
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class _Session:
 
     def ask(self) -> Ask:
         """The list and the first step as asked for. Raises PartitionListError."""
-        from traffic_aggr.app import Ask
+        from traffic_aggr.restate import Ask
 
         step = getattr(self.arguments, "from_step", None)
         return Ask(self._partitions(), Step[step.upper()] if step else None)
@@ -197,6 +198,17 @@ def _rollback(session: _Session) -> int:
     run_id = _new_run_id()
     record = session.app(run_id).rollback(session.arguments.run, run_id)
     print(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
+    return 0
+
+
+def _cleanup(session: _Session) -> int:
+    run_id, dry_run = _new_run_id(), session.arguments.dry_run
+    found = session.app(run_id).cleanup(run_id, dry_run=dry_run)
+    for leftovers in found:
+        for directory in leftovers.directories:
+            print(f"{'would delete' if dry_run else 'deleted'} {directory}")
+    if not any(leftovers.directories for leftovers in found):
+        print("nothing to delete")
     return 0
 
 
@@ -290,6 +302,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="the plan as JSON")
     rollback = _command(commands, "rollback", _rollback, "put back the partitions as they were before a run")
     rollback.add_argument("run", metavar="RUN_ID", type=_run_id)
+    cleanup = _command(commands, "cleanup", _cleanup, "delete old data past publish.keep_days, and what dead runs left")
+    cleanup.add_argument("--dry-run", action="store_true", help="say what would be deleted")
     _command(commands, "recover", _recover, "take an interrupted run forward or back until every day is whole")
     _command(commands, "check", _check, "validate the config, then probe everything that a run needs")
     report = _command(commands, "report", _report, "path of a run's report, made again if it is missing")

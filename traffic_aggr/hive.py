@@ -196,6 +196,10 @@ class HiveTable:
                     found[partition] = location
         return found
 
+    def all_locations(self) -> dict[Partition, str]:
+        """Every partition of the table that is a day, and its directory."""
+        return {partition: self._owner.path(each.location()) for partition, each in self._listed().items()}
+
     def all_partitions(self) -> list[Partition]:
         """Every partition of the table that is a day."""
         return list(self._listed())

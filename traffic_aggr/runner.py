@@ -107,6 +107,10 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
         if record.outcome is Outcome.RUNNING:
             record.outcome = Outcome.INTERRUPTED
         store.save(record)
+        if record.rolls_back and record.publication is Publication.RESTORED:
+            target = store.load(record.rolls_back)
+            target.rolled_back_by = record.run_id
+            store.save(target)
     return settled
 
 

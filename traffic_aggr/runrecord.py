@@ -166,6 +166,7 @@ class RunRecord:
     continued_by: Optional[str] = None
     rolls_back: Optional[str] = None
     rolled_back_by: Optional[str] = None
+    cleaned: Optional[str] = None  # when its kept data began to be deleted
     flag: int = 0
     steps: list[StepRecord] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)

@@ -13,6 +13,8 @@ from traffic_aggr.files import Files
 from traffic_aggr.layout import RUN_ROOT, run_directory
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, is_run_id
 
+COPY_NAME = "recovery.json"
+
 
 class RecordStore:
     """The run records under one state directory."""
@@ -84,13 +86,9 @@ class RecordStore:
         A run settles all older ones before it changes anything, so the search ends at the first that did.
         """
         found = []
-        run_ids = self.run_ids()
-        for record in map(self.load, run_ids):
-            # A rollback changes what an older run has published.
-            older = [self.load(record.rolls_back)] if record.rolls_back in run_ids else []
-            for each in (record, *older):
-                if each.outcome is Outcome.RUNNING or not each.publication.settled:
-                    found.append(each)
+        for record in self.newest_first():
+            if record.outcome is Outcome.RUNNING or not record.publication.settled:
+                found.append(record)
             if record.settled_earlier_runs:
                 break
         return found
@@ -98,7 +96,12 @@ class RecordStore:
     def last_worked(self) -> Optional[RunRecord]:
         """The newest run that began a step or changed the table; refused ones left nothing to resume."""
         return next(
-            (each for each in self.newest_first() if each.steps or each.publication is not Publication.UNTOUCHED), None
+            (
+                each
+                for each in self.newest_first()
+                if each.command == "run" and (each.steps or each.publication is not Publication.UNTOUCHED)
+            ),
+            None,
         )
 
     def last(self) -> Optional[RunRecord]:
@@ -106,7 +109,7 @@ class RecordStore:
 
 
 def _copy_path(table_root: str, run_id: str) -> str:
-    return f"{run_directory(table_root, run_id)}/recovery.json"
+    return f"{run_directory(table_root, run_id)}/{COPY_NAME}"
 
 
 def copy_beside_table(record: RunRecord, files: Files) -> None:

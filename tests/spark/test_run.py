@@ -10,6 +10,7 @@ import pytest
 
 from devtools.impala_double import ImpalaDouble
 from tests.spark.warehouse import LISTED, UNLISTED, Job
+from traffic_aggr.hive import HiveTable
 from traffic_aggr.tables import FINAL_COLUMNS
 
 
@@ -183,6 +184,28 @@ def test_rollback_is_refused_where_another_writer_changed_a_day(job: Job) -> Non
     assert result.code == 3
     assert f"the files of {LISTED[0]}" in result.err
     assert extra.exists()
+
+
+def test_a_rollback_that_stops_half_way_is_finished_by_recover(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.create_final()
+    before = job.content(LISTED)
+    assert job("run").code == 0
+    run_id = job.record()["run_id"]
+
+    def the_metastore_is_gone(self: HiveTable, placements: object) -> None:
+        raise ConnectionError("no metastore")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HiveTable, "add", the_metastore_is_gone)
+        failed = job("rollback", run_id)
+    assert failed.code == 1
+    assert "may be missing from the table, their data is kept: run `recover`" in failed.err
+
+    recovered = job("recover")
+
+    assert recovered.code == 0, recovered.err
+    assert job.content(LISTED) == before
+    assert job.record(run_id)["rolled_back_by"]
 
 
 def test_dates_and_month_take_the_place_of_the_configured_list(job: Job) -> None:

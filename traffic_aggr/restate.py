@@ -1,0 +1,227 @@
+"""
+Restating days: the plan, and the run that carries it out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from pyspark.sql import SparkSession
+
+from traffic_aggr import preflight, runner, steps
+from traffic_aggr.errors import GuardError
+from traffic_aggr.hive import TableFacts
+from traffic_aggr.hooks import run_after_load
+from traffic_aggr.layout import Placement, run_directory
+from traffic_aggr.lock import FileLock
+from traffic_aggr.partitions import Partition, PartitionList
+from traffic_aggr.plan import Found, Plan, Request, Step, build_plan
+from traffic_aggr.preflight import table_names
+from traffic_aggr.runrecord import Day, RunRecord
+from traffic_aggr.sql import TableName
+from traffic_aggr.steps import Work
+from traffic_aggr.stop import Stop
+from traffic_aggr.tables import FINAL_COLUMNS
+from traffic_aggr.workplace import Warehouse, Workplace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the command line asked of a run: the list, which step to start from, and the run id if one was chosen."""
+
+    partitions: PartitionList
+    from_step: Optional[Step] = None
+
+
+def plan(place: Workplace, ask: Ask) -> Plan:
+    """What ``run`` would do now. Changes no table and no state."""
+    flag = place.books.status_file.read().flag
+    with place.session() as spark:
+        warehouse = place.open(spark)
+        plan, _, _ = _plan(place, warehouse, ask, flag)
+    return plan
+
+
+def run(place: Workplace, ask: Callable[[], Ask], run_id: str) -> RunRecord:
+    """Restates the days that ``ask`` names, or raises a TrafficAggrError after putting old data back."""
+    record = place.books.new_record("run", place.tables, run_id)
+    with place.recorded(record) as (stop, lock):
+        flag = place.books.status_file.read().flag
+        asked = ask()
+        record.partitions = list(asked.partitions.partitions)
+        record.partitions_digest = asked.partitions.digest
+        record.partitions_source = asked.partitions.source
+        record.skipped_lines = [f"line {line.number}: {line.text}" for line in asked.partitions.skipped]
+        record.flag = flag
+        place.books.begin(record)
+        with place.session() as spark:
+            place.name_session(record, lock, spark)
+            stop.cancel = spark.sparkContext.cancelAllJobs
+            _run(place, spark, record, asked, flag, stop, lock)
+        place.books.succeed(record)
+        run_after_load(place.config.hooks.after_load, record.run_id)
+    return record
+
+
+def _run(
+    place: Workplace, spark: SparkSession, record: RunRecord, ask: Ask, flag: int, stop: Stop, lock: FileLock
+) -> None:
+    warehouse = place.open(spark)
+    record.final_root = warehouse.final_root
+    with place.table_lock(warehouse, record, lock) as still_locked:
+        place.settle(warehouse, still_locked)
+        record.settled_earlier_runs = True
+        place.books.save(record)
+        stop.check()
+        plan, last, sources = _plan(place, warehouse, ask, flag)
+        _take_over(place, record, plan, last, warehouse)
+        _log_plan(plan)
+        stop.check()
+        _refuse(plan)
+        if not record.days:
+            log.info("nothing to restate")
+            return
+        impala = place.impala(stop)
+        if impala is not None:
+            impala.probe()
+        staging, final, created = _create_missing(place, warehouse)
+        work = Work(
+            spark=spark,
+            catalog=warehouse.catalog,
+            files=warehouse.files,
+            tables=warehouse.tables,
+            sources=sources,
+            staging=staging,
+            final=final,
+            created=created,
+            plan=plan,
+            record=record,
+            publisher=place.publisher(warehouse, final.name, record.mode, still_locked),
+            impala=impala,
+            verify_impala=place.config.impala.verify,
+            replace_delimiters=place.config.tables.delimiter_in_text == "space",
+            stop=stop,
+            save=place.books.save,
+        )
+        runner.execute(work, lambda step: _mark(place, record, step, last))
+
+
+def _mark(place: Workplace, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
+    place.books.mark(step)
+    if last is not None and last.run_id == record.resumes and last.continued_by is None:
+        # Only now is there a step in this run's own record, from which a later one would resume.
+        last.continued_by = record.run_id
+        place.books.save(last)
+
+
+def _plan(
+    place: Workplace, warehouse: Warehouse, ask: Ask, flag: int
+) -> tuple[Plan, Optional[RunRecord], preflight.Sources]:
+    config, files, tables = place.config, warehouse.files, warehouse.tables
+    partitions = ask.partitions.partitions
+    sources = preflight.open_sources(warehouse.catalog, tables, partitions)
+    raw = preflight.raw_totals(sources.raw, partitions)
+    final = warehouse.catalog.table(tables.final) if tables.final else None
+    placements, old, notes = preflight.old_totals(final, files, partitions)
+    last = place.books.store.last_worked()
+    if last is not None and last.finished:
+        last = None
+    names = table_names(config.tables)
+    found = Found(
+        days=preflight.found_days(raw, placements, old),
+        flag=flag,
+        refusals=(
+            *preflight.refuse_duplicate_keys(sources),
+            *preflight.refuse_shared_directories(final, partitions),
+            *preflight.refuse_unsafe_text(
+                sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
+            ),
+        ),
+        staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
+        creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
+        notes=tuple(notes),
+        final_root=warehouse.final_root,
+    )
+    request = Request(
+        partitions=ask.partitions,
+        mode=config.publish.mode,
+        tables=place.tables,
+        empty_source=config.partitions.empty_source,
+        max_change_pct=config.audit.max_change_pct,
+        from_step=ask.from_step,
+    )
+    return build_plan(request, found, last), last, sources
+
+
+def _take_over(
+    place: Workplace, record: RunRecord, plan: Plan, last: Optional[RunRecord], warehouse: Warehouse
+) -> None:
+    """Enters the plan into the record: the days to change, what was found, what an earlier run left."""
+    record.resumes = plan.resumes
+    record.notes += plan.notes
+    for partition, day in plan.days.items():
+        totals = record.totals_of(partition)
+        totals.raw, totals.final_before = day.raw, day.old
+    if plan.verify_only and last is not None:
+        record.days, record.publication = last.days, last.publication
+        record.totals, record.staged = last.totals, last.staged
+    else:
+        aside = f"{run_directory(warehouse.final_root, record.run_id)}/old"
+        placements = _placements(place, warehouse, plan.changed)
+        record.days = {
+            partition: Day(
+                home=f"{warehouse.final_root}/{partition.directory}",
+                kept=f"{aside}/{partition.directory}",
+                before=placements.get(partition),
+            )
+            for partition in plan.changed
+        }
+    if plan.reuses_staged and last is not None:
+        record.staged = last.staged
+        for partition in plan.restated:
+            record.totals_of(partition).staging = last.totals_of(partition).staging
+    place.books.save(record)
+
+
+def _placements(
+    place: Workplace, warehouse: Warehouse, partitions: Sequence[Partition]
+) -> Mapping[Partition, Placement]:
+    final = warehouse.tables.final
+    return warehouse.catalog.table(final).partitions(partitions) if final else {}
+
+
+def _create_missing(place: Workplace, warehouse: Warehouse) -> tuple[TableFacts, TableFacts, tuple[TableName, ...]]:
+    created = []
+    found = {}
+    for role in ("staging", "final"):
+        facts = getattr(warehouse.tables, role)
+        if facts is None:
+            name = table_names(place.config.tables)[role]
+            location = warehouse.catalog.default_location(name)
+            facts = warehouse.catalog.create_partitioned(name, FINAL_COLUMNS, location)
+            created.append(name)
+            log.info("created %s as Parquet in %s", name, location)
+        found[role] = facts
+    return found["staging"], found["final"], tuple(created)
+
+
+def _log_plan(plan: Plan) -> None:
+    for note in plan.notes:
+        log.info("%s", note)
+    log.info(
+        "plan: %s for %d partitions%s",
+        " -> ".join(step.label for step in plan.steps),
+        len(plan.changed),
+        f", {len(plan.kept)} kept as they are since raw has no rows for them" if plan.kept else "",
+    )
+
+
+def _refuse(plan: Plan) -> None:
+    if plan.refusals:
+        text = "; ".join(f"{refusal.guard}: {refusal.message}" for refusal in plan.refusals)
+        raise GuardError(text, hint=". ".join(dict.fromkeys(refusal.hint for refusal in plan.refusals)))

@@ -1,0 +1,192 @@
+"""
+Taking back and tidying up: recovery, rollback, and the deletion of what nothing needs any more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Callable
+
+from pyspark.sql import SparkSession
+
+from traffic_aggr import preflight
+from traffic_aggr.cleanup import InUse, Leftovers, find_leftovers
+from traffic_aggr.controls import reconcile_final, summary
+from traffic_aggr.errors import GuardError, StepError
+from traffic_aggr.files import Files
+from traffic_aggr.layout import run_directory
+from traffic_aggr.lock import FileLock
+from traffic_aggr.partitions import Partition
+from traffic_aggr.runrecord import Publication, RunRecord
+from traffic_aggr.sql import TableName
+from traffic_aggr.state import COPY_NAME
+from traffic_aggr.stop import Stop
+from traffic_aggr.workplace import Warehouse, Workplace
+
+log = logging.getLogger(__name__)
+
+
+def recover(place: Workplace, run_id: str) -> list[RunRecord]:
+    """Takes interrupted runs forward or back until their days are whole; those runs, newest first."""
+    record = place.books.new_record("recover", place.tables, run_id)
+    with place.recorded(record) as (stop, lock), place.session() as spark:
+        place.name_session(record, lock, spark)
+        warehouse = place.open(spark)
+        with place.table_lock(warehouse, record, lock) as still_locked:
+            settled = place.settle(warehouse, still_locked)
+            stop.check()
+        if settled:
+            place.books.recovered(settled)
+            record.days, record.publication = settled[0].days, settled[0].publication
+            place.refresh_final(record, [day for each in settled for day in each.days])
+    return settled
+
+
+def rollback(place: Workplace, target: str, run_id: str) -> RunRecord:
+    """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
+    record = place.books.new_record("rollback", place.tables, run_id)
+    record.rolls_back = target
+    with place.recorded(record) as (stop, lock):
+        place.books.begin(record)
+        with place.session() as spark:
+            place.name_session(record, lock, spark)
+            _rollback(place, spark, record, stop, lock)
+        place.books.succeed(record)
+    return record
+
+
+def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: Stop, lock: FileLock) -> None:
+    warehouse = place.open(spark)
+    record.final_root = warehouse.final_root
+    with place.table_lock(warehouse, record, lock) as still_locked:
+        place.settle(warehouse, still_locked)
+        record.settled_earlier_runs = True
+        assert record.rolls_back is not None
+        target = place.books.store.load(record.rolls_back)
+        _refuse_rollback(place, target)
+        name = TableName(*target.tables["final"].split("."))
+        publisher = place.publisher(warehouse, name, target.mode, still_locked)
+        publisher.refuse_unless_published(target)
+        stop.check()
+        # From here on this record can be settled like any other: it names the same days, to be taken back.
+        record.mode, record.days, record.partitions = target.mode, deepcopy(target.days), list(target.days)
+        record.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
+        publisher.restore(record)
+        target.rolled_back_by = record.run_id
+        place.books.save(target)
+        log.info("the old data of %d partitions is back", len(target.days))
+        _prove_old(warehouse, target)
+        place.refresh_final(record, list(target.days))
+
+
+def _refuse_rollback(place: Workplace, target: RunRecord) -> None:
+    if target.tables.get("final") != place.tables["final"]:
+        raise GuardError(
+            f"run {target.run_id} changed {target.tables.get('final')}, not {place.tables['final']}",
+            hint="Use the config of that run",
+        )
+    if target.rolled_back_by:
+        raise GuardError(f"run {target.run_id} was rolled back by {target.rolled_back_by}", hint="Nothing to do")
+    if target.continued_by:
+        raise GuardError(
+            f"run {target.run_id} was continued by {target.continued_by}", hint=f"Roll back {target.continued_by}"
+        )
+    if target.cleaned:
+        raise GuardError(
+            f"the old data of run {target.run_id} was deleted by `cleanup` at {target.cleaned}",
+            hint="Restate the days instead; publish.keep_days says how long old data is kept",
+        )
+    if target.publication is not Publication.PUBLISHED:
+        raise GuardError(f"run {target.run_id} published nothing", hint="`history` lists the runs")
+    for newer in place.books.store.newest_first():
+        if newer.run_id == target.run_id:
+            return
+        overlap = newer.publication is Publication.PUBLISHED and set(newer.days) & set(target.days)
+        if overlap and not newer.rolled_back_by:
+            raise GuardError(
+                f"run {newer.run_id} restated {min(overlap)} after run {target.run_id}",
+                hint=f"Roll back {newer.run_id} first",
+            )
+
+
+def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
+    final = warehouse.tables.final
+    if final is None:
+        return
+    table = warehouse.catalog.table(final)
+    _, now, _ = preflight.old_totals(table, warehouse.files, list(target.days))
+    differences = [
+        difference
+        for partition, totals in now.items()
+        for before in [target.totals_of(partition).final_before]
+        if before is not None
+        for difference in reconcile_final(partition, before, totals, "final now")
+    ]
+    if differences:
+        raise StepError(f"the old data is not what it was: {summary(differences)}", hint="Look at its files")
+
+
+def cleanup(place: Workplace, run_id: str, *, dry_run: bool) -> list[Leftovers]:
+    """
+    Deletes what runs have kept or left and nothing needs any more, the run's directory with it when it is empty.
+
+    Returns what was, or with ``dry_run`` would be, deleted, a run each.
+    """
+    record = place.books.new_record("cleanup", place.tables, run_id)
+    done = []
+    with place.recorded(record) as (stop, lock), place.session() as spark:
+        place.name_session(record, lock, spark)
+        warehouse = place.open(spark)
+        with place.table_lock(warehouse, record, lock) as still_locked:
+            if not dry_run:
+                place.settle(warehouse, still_locked)
+            records = list(place.books.store.newest_first())
+            for leftovers in _leftovers(place, warehouse, records):
+                stop.check()
+                done.append(leftovers)
+                if not dry_run:
+                    _delete(place, warehouse, leftovers, still_locked)
+    return done
+
+
+def _leftovers(place: Workplace, warehouse: Warehouse, records: Sequence[RunRecord]) -> list[Leftovers]:
+    keep_days, now = place.config.publish.keep_days, place.books.now()
+    return find_leftovers(records, place.tables["final"], _in_use(warehouse), keep_days, now)
+
+
+def _in_use(warehouse: Warehouse) -> InUse:
+    data: list[str] = []
+    roots: list[str] = []
+    days: list[Partition] = []
+    for facts in (warehouse.tables.staging, warehouse.tables.final):
+        if facts is not None:
+            locations = warehouse.catalog.table(facts).all_locations() if any(facts.partition_columns) else {}
+            data += locations.values()
+            (roots if any(facts.partition_columns) else data).append(facts.location)
+            days = list(locations)  # of the final table, which comes last
+    return InUse(data, roots, days)
+
+
+def _delete(place: Workplace, warehouse: Warehouse, leftovers: Leftovers, still_locked: Callable[[], None]) -> None:
+    record, files = leftovers.record, warehouse.files
+    # First the word that nothing can be taken back any more, then the deed.
+    record.cleaned = place.books.now().isoformat(timespec="seconds")
+    place.books.save(record)
+    in_use = _in_use(warehouse)
+    for directory in leftovers.directories:
+        still_locked()
+        if in_use.forbids(directory):
+            log.warning("%s is in use again: it stays", directory)
+            continue
+        files.delete_tree(directory)
+    run = run_directory(record.final_root or warehouse.final_root, record.run_id)
+    if files.is_directory(run) and not in_use.forbids(run) and not _holds_data(files, run):
+        files.delete_tree(run)
+    log.info("run %s: deleted %d directories", record.run_id, len(leftovers.directories))
+
+
+def _holds_data(files: Files, directory: str) -> bool:
+    names = (info.path.rsplit("/", 1)[-1] for info in files.walk_files(directory))
+    return any(not name.startswith((".", "_")) and name != COPY_NAME for name in names)

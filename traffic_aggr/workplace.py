@@ -1,0 +1,181 @@
+"""
+What every command that touches the tables works with: Spark, the tables as they are, locks, the way to publish.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+import pyspark
+from pyspark.sql import SparkSession
+
+from traffic_aggr import __version__, preflight, runner, steps
+from traffic_aggr.bookkeeping import Bookkeeping
+from traffic_aggr.config import Config
+from traffic_aggr.errors import StateError, StepError, TrafficAggrError
+from traffic_aggr.files import Files, HadoopFiles, LocalFiles, files_for
+from traffic_aggr.hive import HiveCatalog
+from traffic_aggr.impala_refresh import ImpalaRefresher
+from traffic_aggr.layout import RUN_ROOT
+from traffic_aggr.lock import FileLock
+from traffic_aggr.partitions import Partition
+from traffic_aggr.preflight import Tables, table_names
+from traffic_aggr.publish import Publisher
+from traffic_aggr.runrecord import RunRecord
+from traffic_aggr.session import explain_start_failure, jvm_process_id, start_session, stop_session
+from traffic_aggr.sql import TableName
+from traffic_aggr.state import adopt_copies, copy_beside_table
+from traffic_aggr.stop import Stop
+from traffic_aggr.swap import SwapPublisher
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The tables and files of a command, once Spark is there."""
+
+    spark: SparkSession
+    catalog: HiveCatalog
+    files: Files
+    tables: Tables
+    final_root: str
+
+
+class Workplace:
+    """
+    One configuration's surroundings. ``spark`` is given where a session is there already; otherwise each command starts
+    one and stops it.
+    """
+
+    def __init__(
+        self, config: Config, books: Bookkeeping, secrets: Mapping[str, str], spark: Optional[SparkSession] = None
+    ) -> None:
+        self.config = config
+        self.books = books
+        self.tables = {role: str(name) for role, name in table_names(config.tables).items()}
+        self.impala_password = secrets.get("impala.auth.password")
+        self._given_spark = spark
+
+    @contextmanager
+    def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, FileLock]]:
+        """Holds the run lock and listens to signals; what goes wrong inside is recorded, and told to the desk."""
+        with ExitStack() as held:
+            stop = held.enter_context(Stop().listening())
+            lock = held.enter_context(self.books.lock(record))
+            try:
+                yield stop, lock
+            except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
+                error = _translated(exc, stop)
+                log.debug("the run failed", exc_info=True)
+                self.books.fail(record, error)
+                raise error from exc
+
+    @contextmanager
+    def session(self) -> Iterator[SparkSession]:
+        if self._given_spark is not None:
+            yield self._given_spark
+            return
+        spark = start_session(self.config.spark, self.config.job.name, log_dir=self.config.logs.dir)
+        try:
+            yield spark
+        finally:
+            stop_session(spark)
+
+    def name_session(self, record: RunRecord, lock: FileLock, spark: SparkSession) -> None:
+        record.application_id = spark.sparkContext.applicationId
+        record.jvm_process_id = jvm_process_id(spark)
+        record.versions = {"traffic_aggr": __version__, "spark": spark.version, "pyspark": pyspark.__version__}
+        lock.name_jvm(record.jvm_process_id, record.application_id)
+
+    def open(self, spark: SparkSession) -> Warehouse:
+        catalog = HiveCatalog(spark)
+        tables = preflight.describe_tables(catalog, self.config.tables)
+        final = table_names(self.config.tables)["final"]
+        root = tables.final.location if tables.final else catalog.default_location(final)
+        return Warehouse(spark, catalog, _files(spark, root), tables, root)
+
+    @contextmanager
+    def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: FileLock) -> Iterator[Callable[[], None]]:
+        """
+        The lock of the final table, so that two configs cannot work on it; yields the check of both locks.
+
+        It lies beside the data, where every local config finds it.
+        """
+        hidden = f"{warehouse.final_root}/{RUN_ROOT}"
+        if not isinstance(warehouse.files, LocalFiles):
+            yield lock.assert_held
+            return
+        nearest = (warehouse.final_root, warehouse.final_root.rpartition("/")[0])
+        like = next((each for each in nearest if warehouse.files.is_directory(each)), None)
+        warehouse.files.make_directories(hidden, like)
+        with self.books.table_lock(f"{hidden}/lock", record) as table_lock:
+            if record.jvm_process_id is not None:
+                table_lock.name_jvm(record.jvm_process_id, record.application_id)
+
+            def still_locked() -> None:
+                lock.assert_held()
+                table_lock.assert_held()
+
+            yield still_locked
+
+    def settle(self, warehouse: Warehouse, still_locked: Callable[[], None]) -> list[RunRecord]:
+        adopt_copies(self.books.store, warehouse.files, warehouse.final_root)
+
+        def publisher_for(record: RunRecord) -> Publisher:
+            return self.publisher(warehouse, TableName(*record.tables["final"].split(".")), record.mode, still_locked)
+
+        settled = runner.settle_earlier(self.books.store, publisher_for)
+        for record in settled:
+            steps.forget_shadow(warehouse.spark, record)
+        return settled
+
+    def publisher(
+        self, warehouse: Warehouse, name: TableName, mode: str, still_locked: Callable[[], None]
+    ) -> Publisher:
+        facts = warehouse.catalog.facts(name)
+        if facts is None:
+            raise StateError(f"the table {name} of an earlier run is gone", hint="Make it again, then run `recover`")
+
+        def save(record: RunRecord) -> None:
+            self.books.save(record)
+            copy_beside_table(record, warehouse.files)
+
+        kind = SwapPublisher if mode == "swap" else Publisher
+        return kind(warehouse.catalog.table(facts), warehouse.files, save, still_locked)
+
+    def impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
+        if not self.config.impala.enabled:
+            return None
+        return ImpalaRefresher(self.config.impala, self.impala_password, sleep=stop.sleep, checkpoint=stop.check)
+
+    def refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
+        """Has Impala reload the final table after its old data was put back."""
+        impala = self.impala(Stop())
+        if impala is None:
+            return
+        name = table_names(self.config.tables)["final"]
+        steps.send(impala, record, steps.refresh_final_statements(name, partitions))
+
+
+def _files(spark: SparkSession, root: str) -> Files:
+    context = spark.sparkContext
+    return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
+
+
+def _translated(exc: Exception, stop: Stop) -> TrafficAggrError:
+    """What the operator is told: a signal that cancelled the work counts before the error it caused."""
+    interrupted = stop.reason()
+    if interrupted is not None:
+        return interrupted
+    if isinstance(exc, TrafficAggrError):
+        return exc
+    explained = explain_start_failure(exc)
+    if explained is not None:
+        return explained
+    first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
+    return StepError(f"{type(exc).__name__}: {first_line}", hint="The log has the details; run again to resume")
