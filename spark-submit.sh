@@ -44,6 +44,7 @@ fi
 export PATH
 export PYTHONUTF8=1
 export PYTHONPATH=$python_path${PYTHONPATH:+:$PYTHONPATH}
+export TRAFFIC_AGGR_PROGRAM=${TRAFFIC_AGGR_PROGRAM:-$root/spark-submit.sh}
 export TRAFFIC_AGGR_CONFIG=${TRAFFIC_AGGR_CONFIG:-$root/conf/local.yaml}
 
 # The script rather than `-m traffic_aggr`, which would let files in the current directory pass for modules.

@@ -79,6 +79,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.codegen.wholeStage", "false")  # compiling costs more than it saves on few rows
         .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
         .config("spark.hadoop.hive.exec.dynamic.partition", "true")

@@ -13,7 +13,7 @@ from traffic_aggr.cli import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-NOT_IN_THIS_VERSION = {"cleanup", "import-properties"}
+NOT_IN_THIS_VERSION = {"import-properties"}
 
 
 def commands_in(text: str) -> set[str]:
