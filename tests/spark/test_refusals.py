@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.spark.warehouse import LISTED, UNLISTED, Job
+from traffic_aggr.tables import FINAL_COLUMNS
 
 RAW = "traffic_details_raw_daily_with_no_dups"
 
@@ -32,7 +33,11 @@ def unpartitioned_final(job: Job) -> None:
 
 
 def acid_final(job: Job) -> None:
-    job.create_final(properties={"transactional": "true"})
+    fields = ", ".join(f"{column.name} {column.type}" for column in FINAL_COLUMNS)
+    job.spark.sql(
+        f"CREATE TABLE {job.final.quoted} ({fields}) PARTITIONED BY (partition_date STRING) "
+        "CLUSTERED BY (customernumber) INTO 2 BUCKETS STORED AS ORC TBLPROPERTIES ('transactional'='true')"
+    )
 
 
 def view_as_final(job: Job) -> None:
@@ -43,7 +48,8 @@ def repeated_organisation(job: Job) -> None:
     job.create_final()
     job.spark.sql(f"DROP TABLE {job.database}.org_details")
     job.spark.sql(
-        f"CREATE TABLE {job.database}.org_details AS SELECT bigint(2) orgno, 'Two' orgname UNION ALL SELECT 2, NULL"
+        f"CREATE TABLE {job.database}.org_details STORED AS PARQUET AS "
+        "SELECT bigint(2) orgno, 'Two' orgname UNION ALL SELECT 2, NULL"
     )
 
 
@@ -51,7 +57,8 @@ def repeated_country(job: Job) -> None:
     job.create_final()
     job.spark.sql(f"DROP TABLE {job.database}.country_lookup")
     job.spark.sql(
-        f"CREATE TABLE {job.database}.country_lookup AS SELECT '404' mcc, 'A' country UNION ALL SELECT ' 404 ', 'B'"
+        f"CREATE TABLE {job.database}.country_lookup STORED AS PARQUET AS "
+        "SELECT '404' mcc, 'A' country UNION ALL SELECT ' 404 ', 'B'"
     )
 
 
@@ -59,7 +66,9 @@ def organisation_named(name: str) -> Callable[[Job], None]:
     def prepare(job: Job) -> None:
         job.create_final("text")
         job.spark.sql(f"DROP TABLE {job.database}.org_details")
-        job.spark.sql(f"CREATE TABLE {job.database}.org_details AS SELECT bigint(1) orgno, '{name}' orgname")
+        job.spark.sql(
+            f"CREATE TABLE {job.database}.org_details STORED AS PARQUET AS SELECT bigint(1) orgno, '{name}' orgname"
+        )
 
     return prepare
 
@@ -228,7 +237,9 @@ def test_a_list_that_leaves_nothing_to_restate_is_done(job: Job) -> None:
 def test_a_text_value_with_a_delimiter_is_no_harm_to_a_parquet_table(job: Job) -> None:
     job.create_final()
     job.spark.sql(f"DROP TABLE {job.database}.org_details")
-    job.spark.sql(f"CREATE TABLE {job.database}.org_details AS SELECT bigint(1) orgno, 'Semi;colon' orgname")
+    job.spark.sql(
+        f"CREATE TABLE {job.database}.org_details STORED AS PARQUET AS SELECT bigint(1) orgno, 'Semi;colon' orgname"
+    )
 
     assert job("run").code == 0
 
