@@ -46,7 +46,7 @@ demo: setup
 	@$(VENV)/bin/python -m devtools.demo
 
 test: setup
-	@$(VENV)/bin/python -m pytest -q
+	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 
 lint: setup
 	@$(VENV)/bin/ruff check .

@@ -95,9 +95,8 @@ def generate(
     neighbours = rows(0, 1, few).unionByName(rows(days + 1, 1, few))
     customers = lookup_names(spark.table(names["org_details"].quoted))
     places = lookup_countries(spark.table(names["country_lookup"].quoted))
-    damaged = _damaged(aggregate(raw, customers, places, repeated_cdrids=True), listed)
-    whole = aggregate(neighbours, customers, places, repeated_cdrids=True)
-    _make_final(spark, names["final"], damaged.unionByName(whole), out, final_format)
+    right = aggregate(raw.unionByName(neighbours), customers, places, repeated_cdrids=True)
+    _make_final(spark, names["final"], _damaged(right, listed), out, final_format)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     return SampleData(rows=days * rows_per_day, days=days, bytes=size, partition_list=partition_list)
 

@@ -1,0 +1,150 @@
+"""The commands around a run, and the mail that it sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import Message
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from devtools.impala_double import ImpalaDouble
+from tests.spark.warehouse import LISTED, Job
+
+
+class Desk:
+    """A service desk's mail server: keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mails: list[Message] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.content, bytes)
+        self.mails.append(message_from_bytes(envelope.content))
+        return "250 taken"
+
+
+@pytest.fixture
+def desk(job: Job) -> Iterator[Desk]:
+    made = Desk()
+    controller = Controller(made, hostname="127.0.0.1", port=0)
+    controller.start()
+    host, port = controller.server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
+    job.settings["notify"] = {
+        "smtp": {"host": host, "port": port},
+        "from": "job@example.com",
+        "ticket_to": ["desk@example.com"],
+    }
+    yield made
+    controller.stop()
+
+
+def text_of(mail: Message) -> str:
+    payload = mail.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode()
+
+
+def test_one_ticket_is_mailed_for_an_incident_and_a_notice_when_it_is_over(job: Job, desk: Desk) -> None:
+    job.create_final()
+    assert job("run", "--dates", "2021-04-04").code == 3
+    assert job("run", "--dates", "2021-04-04").code == 3
+
+    (ticket,) = desk.mails
+    assert "FAILED at preflight" in ticket["Subject"]
+    text = text_of(ticket)
+    assert "raw has no rows for 2021-04-04" in text
+    assert "nothing was touched, old data is in place" in text
+    assert f"run --config {job.home / 'config.yaml'}" in text
+    assert job.status()["MNAAS_email_sdp_created"] == "Yes"
+
+    assert job("run").code == 0
+
+    assert len(desk.mails) == 2
+    assert "RECOVERED" in desk.mails[1]["Subject"]
+    assert job.status()["MNAAS_email_sdp_created"] == "No"
+    assert not (job.home / "alerts.jsonl").exists()
+
+
+def test_check_says_a_line_for_each_thing_that_a_run_needs(job: Job, impala: ImpalaDouble, desk: Desk) -> None:
+    job.create_final()
+    job.use_impala(impala)
+
+    result = job("check")
+
+    assert result.code == 0, result.out
+    lines = result.out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    for thing in (
+        "config",
+        "partition list",
+        "state.dir",
+        "logs.dir",
+        "Impala 127.0.0.1",
+        "SMTP",
+        "Spark",
+        "metastore",
+    ):
+        assert any(thing in line for line in lines), thing
+
+
+def test_check_shows_all_failures_at_once(job: Job) -> None:
+    job.settings["impala"] = {"enabled": True, "hosts": ["127.0.0.1:1"], "retry": {"attempts": 1}}
+    job.settings["tables"] = {"raw": "no_such_table"}
+    (job.home / "partitions.txt").write_text("nonsense\n")
+
+    result = job("check")
+
+    assert result.code == 2
+    failures = [line for line in result.out.splitlines() if line.startswith("FAIL")]
+    assert len(failures) == 3
+    for thing in ("line 1 'nonsense'", "127.0.0.1:1", "no_such_table"):
+        assert any(thing in line for line in failures), thing
+
+
+def test_history_status_and_report_tell_of_a_run(job: Job) -> None:
+    job.create_final()
+    assert job("run").code == 0
+    run_id = job.record()["run_id"]
+
+    (run,) = json.loads(job("history", "--json").out)
+
+    assert (run["run_id"], run["outcome"], run["partitions"]) == (run_id, "success", len(LISTED))
+    assert run["rows"] == len(job.sources.expected())
+    status = json.loads(job("status", "--json").out)
+    assert status["last_run"]["run_id"] == run_id
+    assert status["lock_holder"] is None
+    report = job.home / "state" / "runs" / run_id / "report.html"
+    report.unlink()
+    assert job("report").out.strip() == str(report)
+    assert "raw, staging and final agree on every day" in report.read_text()
+
+
+def test_recover_has_nothing_to_do_after_a_run_that_ended(job: Job) -> None:
+    job.create_final()
+    assert job("run").code == 0
+
+    result = job("recover")
+
+    assert result.code == 0
+    assert "nothing to recover" in result.out
+
+
+def test_no_secret_is_found_in_anything_that_a_run_writes(
+    job: Job, impala: ImpalaDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.create_final()
+    monkeypatch.setenv("IMPALA_PASSWORD", "s3cr3t-of-impala")
+    job.use_impala(impala, auth={"mechanism": "PLAIN", "user": "etl", "password": {"env": "IMPALA_PASSWORD"}})
+
+    result = job("run")
+
+    assert result.code == 1, "the double speaks no SASL here"
+    written = [path for path in job.home.rglob("*") if path.is_file()]
+    assert any(path.name == "run.json" for path in written)
+    assert not [path for path in written if b"s3cr3t-of-impala" in path.read_bytes()]
+    assert "s3cr3t-of-impala" not in result.out + result.err
+    assert "s3cr3t-of-impala" not in str(job.spark.sparkContext.getConf().getAll())
