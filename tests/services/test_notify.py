@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 
+from tests.mail_server import LoopbackController
 from traffic_aggr.config import NotifyConfig, SmtpConfig
 from traffic_aggr.errors import Interrupted
 from traffic_aggr.notify import Alert, Notifier, failure_alert, recovery_alert, unsent
@@ -105,13 +105,6 @@ class Mailbox:
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         self.logins.append((data.login, data.password))
         return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
-
-
-class LoopbackController(Controller):
-    def _trigger_server(self) -> None:
-        assert self.server is not None
-        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 StartServer = Callable[..., int]

@@ -8,10 +8,10 @@ from email import message_from_bytes
 from email.message import Message
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devtools.impala_double import ImpalaDouble
+from tests.mail_server import LoopbackController
 from tests.spark.warehouse import LISTED, Job
 
 
@@ -30,11 +30,10 @@ class Desk:
 @pytest.fixture
 def desk(job: Job) -> Iterator[Desk]:
     made = Desk()
-    controller = Controller(made, hostname="127.0.0.1", port=0)
+    controller = LoopbackController(made, hostname="127.0.0.1", port=0)
     controller.start()
-    host, port = controller.server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
     job.settings["notify"] = {
-        "smtp": {"host": host, "port": port},
+        "smtp": {"host": controller.hostname, "port": controller.port},
         "from": "job@example.com",
         "ticket_to": ["desk@example.com"],
     }

@@ -155,7 +155,7 @@ def test_new_data_that_reads_back_as_something_else_is_taken_back(
     assert f"the final table differs from staging: {LISTED[1]} rows" in failed.err
     assert "old data is back in place" in failed.err
     assert job.content(LISTED) == before
-    assert job.record()["impala"][-1]["sql"] == f"REFRESH {job.final}"
+    assert job.record()["impala"][-1]["sql"] == f"REFRESH {job.final} PARTITION (partition_date='{LISTED[-1]}')"
 
 
 @pytest.mark.parametrize(
