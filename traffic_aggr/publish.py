@@ -116,6 +116,8 @@ class Publisher:
             self._files.rename(day.new, day.home)
         self._add(record, {partition: Placement(day.home) for partition, day in record.days.items() if day.new})
         self._verify(record, {each: self.published_location(day) for each, day in record.days.items()})
+        for day in record.days.values():
+            day.arrived = day.new is not None
         self._enter(record, Publication.PUBLISHED)
 
     def restore(self, record: RunRecord) -> None:
@@ -147,7 +149,7 @@ class Publisher:
 
     def _leave_restored(self, record: RunRecord) -> None:
         for day in record.days.values():
-            day.new = day.fingerprint = None
+            day.new, day.fingerprint, day.arrived = None, None, False
         self._enter(record, Publication.RESTORED)
 
     def settle(self, record: RunRecord) -> Publication:
@@ -190,7 +192,7 @@ class Publisher:
             day.new is not None
             and not self._files.exists(day.new)
             and self._files.is_directory(day.home)
-            and fingerprint(self._files, day.home) == day.fingerprint
+            and (day.arrived or fingerprint(self._files, day.home) == day.fingerprint)
         )
 
     def _enter(self, record: RunRecord, publication: Publication) -> None:

@@ -75,7 +75,8 @@ class Day:
     what lay in ``home`` is ``kept`` once moved aside, and the directory ``new`` of the rows to publish.
 
     ``new`` and the ``fingerprint`` of its files are set when publishing begins; from then on, ``home`` holds
-    the new data when ``new`` is gone and the fingerprint fits. A day that gets no rows has none.
+    the new data when ``new`` is gone and the fingerprint fits. A day that gets no rows has none. ``arrived`` is set
+    with the word that all days are published: from then on it holds whatever others add to ``home``.
     """
 
     home: str
@@ -83,6 +84,7 @@ class Day:
     before: Optional[Placement] = None
     new: Optional[str] = None
     fingerprint: Optional[str] = None
+    arrived: bool = False
 
 
 @dataclass
