@@ -471,7 +471,7 @@ class HadoopFiles(Files):
                 finally:
                     out.close()
                 self._rename(system, temporary, path, option)
-            except BaseException:
+            except BaseException:  # a signal too must not leave the temporary file
                 system.delete(temporary, False)
                 raise
 

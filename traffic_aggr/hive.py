@@ -94,7 +94,7 @@ class HiveCatalog:
             provider=provider.get() if provider.isDefined() else "hive",
             location=self.path(location.get()) if location.isDefined() else "",
             columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
-            partition_columns=tuple(table.partitionColumnNames().mkString(",").split(",")) if schema.fields else (),
+            partition_columns=tuple(filter(None, table.partitionColumnNames().mkString(",").split(","))),
             row_format=self.row_format(table.storage(), table.provider()),
             properties=self.python_map(table.properties()),
         )

@@ -182,7 +182,7 @@ class FileLock:
         try:
             self._await_last_holder(descriptor)
             self._write(descriptor)
-        except BaseException as exc:
+        except BaseException as exc:  # a signal during the wait too must free the lock
             os.close(descriptor)
             if isinstance(exc, OSError):
                 raise _unusable(self.path, exc) from exc

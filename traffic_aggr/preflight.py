@@ -80,8 +80,8 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
             raise GuardError(f"{names[role]} cannot be restated: {facts.foreign}", hint="Nothing was touched")
         problems += contract.check_layout(str(names[role]), facts.columns)
         by_day = facts.partition_columns == (contract.PARTITION_COLUMN,)
-        if not by_day and (role == "final" or any(facts.partition_columns)):
-            how = ", ".join(filter(None, facts.partition_columns)) or "nothing"
+        if not by_day and (role == "final" or facts.partition_columns):
+            how = ", ".join(facts.partition_columns) or "nothing"
             problems.append(f"{names[role]} is partitioned by {how}, not by {contract.PARTITION_COLUMN} alone")
     if problems:
         raise TableError("; ".join(problems), hint="Mend the tables or the names under tables: in the config")

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Optional, Protocol
 
 from traffic_aggr.errors import GuardError, StepError
 from traffic_aggr.files import Files
 from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Change, Day, Publication, RunRecord
+from traffic_aggr.runrecord import Change, Day, Publication, RunRecord, timestamp
 
 _DROP = "drop"
 
@@ -203,22 +202,22 @@ class Publisher:
         """Yields each day between the notes that the change begins and that it is done."""
         if not days:
             return
-        change = Change(f"{what} ({len(days)} partitions)", _now())
+        change = Change(f"{what} ({len(days)} partitions)", timestamp())
         record.changes.append(change)
         self._save(record)
         for day in days:
             self._still_locked()
             yield day
-        change.done = _now()
+        change.done = timestamp()
         self._save(record)
 
     def _noted_once(self, record: RunRecord, what: str, change_table: Callable[[], None]) -> None:
-        change = Change(what, _now())
+        change = Change(what, timestamp())
         record.changes.append(change)
         self._save(record)
         self._still_locked()
         change_table()
-        change.done = _now()
+        change.done = timestamp()
         self._save(record)
 
     def _drop(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
@@ -260,7 +259,3 @@ class Publisher:
 
 def _location(placement: Optional[Placement]) -> Optional[str]:
     return normal(placement.location) if placement is not None else None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timezone
 from time import monotonic
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from traffic_aggr import steps
 from traffic_aggr.errors import TrafficAggrError, UnprovenError
 from traffic_aggr.plan import Step
 from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord, timestamp
 from traffic_aggr.state import RecordStore
 from traffic_aggr.steps import Work
 
@@ -50,7 +49,7 @@ def execute(work: Work, mark: Marker) -> None:
 
 
 def _run_step(work: Work, step: Step) -> None:
-    entry = StepRecord(step.label, _now())
+    entry = StepRecord(step.label, timestamp())
     work.record.flag = step
     work.record.steps.append(entry)
     work.save(work.record)
@@ -59,9 +58,9 @@ def _run_step(work: Work, step: Step) -> None:
     try:
         STEPS[step](work)
     except BaseException:  # noted in the record, then goes on
-        entry.ended, entry.outcome = _now(), Outcome.FAILED
+        entry.ended, entry.outcome = timestamp(), Outcome.FAILED
         raise
-    entry.ended, entry.outcome = _now(), Outcome.SUCCESS
+    entry.ended, entry.outcome = timestamp(), Outcome.SUCCESS
     work.save(work.record)
     log.info("%s: done, %s%.1f s", step.label, _rows(work, step), monotonic() - started)
 
@@ -117,7 +116,3 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
 def _first_line(error: BaseException) -> str:
     """Spark's errors go on for pages, which are in the log's traceback."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

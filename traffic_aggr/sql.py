@@ -26,6 +26,11 @@ class TableName:
     database: str
     name: str
 
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """The table that ``str()`` wrote as ``db.table``."""
+        return cls(*text.split("."))
+
     def __str__(self) -> str:
         return f"{self.database}.{self.name}"
 

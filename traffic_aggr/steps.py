@@ -113,7 +113,7 @@ def stage(work: Work) -> None:
     """
     plan, record = work.plan, work.record
     directory = f"{work.directory}/staged"
-    by_day = bool(any(work.staging.partition_columns)) and work.staging.row_format.is_parquet
+    by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
     counted = Observation()
     rows = _aggregated(work, counted)
     if by_day:
@@ -251,7 +251,7 @@ def _point_staging(work: Work, directory: str) -> None:
 def _write_old_staging(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     """A staging table of the old kind, ``partition_date`` an ordinary column, or of another format: as it is."""
     table = work.catalog.table(work.staging)
-    if any(work.staging.partition_columns):
+    if work.staging.partition_columns:
         table.drop(table.all_partitions())
     work.spark.sql(sql.set_table_location(work.staging.name, directory))
     work.spark.catalog.refreshTable(work.staging.name.quoted)
@@ -294,7 +294,7 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
 def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
     """Removes a run's shadow table from the metastore; it is external without purge, so its files stay."""
     if record.shadow is not None:
-        spark.sql(sql.drop_table(TableName(*record.shadow.split("."))))
+        spark.sql(sql.drop_table(TableName.parse(record.shadow)))
         record.shadow = None
 
 

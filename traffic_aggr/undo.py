@@ -66,7 +66,7 @@ def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: St
         assert record.rolls_back is not None
         target = place.books.store.load(record.rolls_back)
         _refuse_rollback(place, target)
-        name = TableName(*target.tables["final"].split("."))
+        name = TableName.parse(target.tables["final"])
         publisher = place.publisher(warehouse, name, target.mode, still_locked)
         publisher.refuse_unless_published(target)
         stop.check()
@@ -162,9 +162,9 @@ def _in_use(warehouse: Warehouse) -> InUse:
     days: list[Partition] = []
     for facts in (warehouse.tables.staging, warehouse.tables.final):
         if facts is not None:
-            locations = warehouse.catalog.table(facts).all_locations() if any(facts.partition_columns) else {}
+            locations = warehouse.catalog.table(facts).all_locations() if facts.partition_columns else {}
             data += locations.values()
-            (roots if any(facts.partition_columns) else data).append(facts.location)
+            (roots if facts.partition_columns else data).append(facts.location)
             days = list(locations)  # of the final table, which comes last
     return InUse(data, roots, days)
 

@@ -127,7 +127,7 @@ class Workplace:
         adopt_copies(self.books.store, warehouse.files, warehouse.final_root)
 
         def publisher_for(record: RunRecord) -> Publisher:
-            return self.publisher(warehouse, TableName(*record.tables["final"].split(".")), record.mode, still_locked)
+            return self.publisher(warehouse, TableName.parse(record.tables["final"]), record.mode, still_locked)
 
         settled = runner.settle_earlier(self.books.store, publisher_for)
         for record in settled:
