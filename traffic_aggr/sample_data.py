@@ -21,7 +21,7 @@ from traffic_aggr.layout import TEXT_SERDE, RowFormat, normal
 from traffic_aggr.partitions import Partition
 from traffic_aggr.sample_rows import BIGGEST_CUSTOMER, cdrs, countries, organisations
 from traffic_aggr.sql import TableName
-from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names
+from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names, repeated_cdrids
 from traffic_aggr.units import data_volume
 
 FIRST_DAY = "2021-04-01"
@@ -29,7 +29,10 @@ PARTITION_LIST = "partitions.txt"
 
 _NULL = "\\N"
 _ROWS_BESIDE_THE_LIST = 10_000
+# Its method for so many columns is above the size that the JVM compiles, and five times slower for it.
 _WHOLE_STAGE = "spark.sql.codegen.wholeStage"
+# Made-up columns are deep expressions; what follows from them for a join outgrows the heap.
+_CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
 _TEXT = RowFormat(
     TEXT_SERDE,
     "org.apache.hadoop.mapred.TextInputFormat",
@@ -95,8 +98,10 @@ def generate(
     neighbours = rows(0, 1, few).unionByName(rows(days + 1, 1, few))
     customers = lookup_names(spark.table(names["org_details"].quoted))
     places = lookup_countries(spark.table(names["country_lookup"].quoted))
-    right = aggregate(raw.unionByName(neighbours), customers, places, repeated_cdrids=True)
-    _make_final(spark, names["final"], _damaged(right, listed), out, final_format)
+    raw = raw.unionByName(neighbours)
+    right = aggregate(raw, customers, places, repeated=F.broadcast(repeated_cdrids(raw)))
+    with _without(spark, _CONSTRAINTS):
+        _make_final(spark, names["final"], _damaged(right, listed), out, final_format)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     return SampleData(rows=days * rows_per_day, days=days, bytes=size, partition_list=partition_list)
 
@@ -158,7 +163,7 @@ def _make_raw(
     spark: SparkSession, name: TableName, rows: DataFrame, out: Path, listed: Sequence[Partition]
 ) -> DataFrame:
     location = (out / "raw").as_uri()
-    with _methods_that_compile(spark):
+    with _without(spark, _WHOLE_STAGE):
         rows.write.partitionBy(tables.PARTITION_COLUMN).parquet(location)
     columns = [tables.Column(column, type_) for column, type_ in rows.dtypes if column != tables.PARTITION_COLUMN]
     spark.sql(sql.create_external_table(name, columns, location))
@@ -168,17 +173,13 @@ def _make_raw(
 
 
 @contextmanager
-def _methods_that_compile(spark: SparkSession) -> Iterator[None]:
-    """
-    Without whole-stage code: its method for so many columns is above the size that the JVM compiles, and five times
-    slower for it.
-    """
-    before = spark.conf.get(_WHOLE_STAGE, "true")
-    spark.conf.set(_WHOLE_STAGE, "false")
+def _without(spark: SparkSession, feature: str) -> Iterator[None]:
+    before = spark.conf.get(feature, "true")
+    spark.conf.set(feature, "false")
     try:
         yield
     finally:
-        spark.conf.set(_WHOLE_STAGE, str(before))
+        spark.conf.set(feature, str(before))
 
 
 def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: Path, final_format: str) -> None:

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _SCHEMA = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS)
 _COLUMNS = [column.name for column in STAGING_COLUMNS]
+_BROADCAST_CDRIDS = 1_000_000
 
 
 @dataclass
@@ -201,13 +202,16 @@ def _aggregated(work: Work, counted: Observation) -> DataFrame:
     Rows of one day are brought together, so that a day becomes few files. The count stands behind the
     last shuffle, where a task that is run twice counts once.
     """
-    repeated = any(day.raw.repeated_cdrs for day in work.plan.days.values())
+    repeats = sum(day.raw.repeated_cdrs for day in work.plan.days.values())
+    repeated = transforms.repeated_cdrids(work.sources.raw) if repeats else None
+    if repeated is not None and repeats <= _BROADCAST_CDRIDS:
+        repeated = F.broadcast(repeated)
     hazards = text_hazards(work.tables.text_formats)
     aggregated = transforms.aggregate(
         work.sources.raw,
         transforms.lookup_names(work.sources.organisations),
         transforms.lookup_countries(work.sources.countries),
-        repeated_cdrids=repeated,
+        repeated=repeated,
         delimiters=hazards.characters if work.replace_delimiters else None,
     )
     together = _by_day(aggregated)

@@ -110,26 +110,28 @@ def aggregate(
     organisations: DataFrame,
     countries: DataFrame,
     *,
-    repeated_cdrids: bool,
+    repeated: Optional[DataFrame],
     delimiters: Optional[str] = None,
 ) -> DataFrame:
     """
     The rows of the final table: ``FINAL_COLUMNS``, ``partition_date``, and ``source_rows``, the number of raw rows in
     each, which is for the control totals and not stored.
 
-    ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated_cdrids=False``
-    asserts that no cdrid stands twice in one day of ``raw``, where counting is the same as counting distinct ones
-    and far cheaper.
+    ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated`` is what
+    ``repeated_cdrids`` finds in ``raw``, or None where it is known to find nothing.
     """
-    cdrs = F.count_distinct("cdrid") if repeated_cdrids else F.count("cdrid")
-    groups = (
-        describe(raw, organisations, countries, delimiters)
-        .groupBy(*GRAIN, PARTITION_COLUMN)
-        .agg(
-            *(F.sum(name).alias(name) for name in ("bytes", "voice_secs", "sms", *COSTS)),
-            cdrs.alias("cdrs"),
-            F.count(F.lit(1)).alias("source_rows"),
-        )
+    described = describe(raw, organisations, countries, delimiters)
+    cdrs = F.count("cdrid")
+    if repeated is not None:
+        # A cdrid that stands once counts one. To count distinct ones Spark shuffles them all, beside their whole
+        # groups; so it gets those alone that do repeat, and NULL, which collapses into the group, for the rest.
+        repeats = F.col("_repeats").isNotNull()
+        described = described.join(repeated.withColumn("_repeats", F.lit(1)), [PARTITION_COLUMN, "cdrid"], "left")
+        cdrs = F.count(F.when(~repeats, F.col("cdrid"))) + F.count_distinct(F.when(repeats, F.col("cdrid")))
+    groups = described.groupBy(*GRAIN, PARTITION_COLUMN).agg(
+        *(F.sum(name).alias(name) for name in ("bytes", "voice_secs", "sms", *COSTS)),
+        cdrs.alias("cdrs"),
+        F.count(F.lit(1)).alias("source_rows"),
     )
     measures = {
         "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
@@ -172,11 +174,23 @@ def raw_distinct_cdrs(raw: DataFrame) -> DataFrame:
 
     Shuffles the cdrids only. NULL is no cdrid.
     """
-    occurrences = raw.groupBy(PARTITION_COLUMN, "cdrid").agg(F.count("cdrid").alias("occurrences"))
-    return occurrences.groupBy(PARTITION_COLUMN).agg(
-        F.count("cdrid").alias("distinct_cdrs"),
-        F.count(F.when(F.col("occurrences") > 1, 1)).alias("repeated_cdrs"),
+    return (
+        _occurrences(raw)
+        .groupBy(PARTITION_COLUMN)
+        .agg(
+            F.count("cdrid").alias("distinct_cdrs"),
+            F.count(F.when(F.col("occurrences") > 1, 1)).alias("repeated_cdrs"),
+        )
     )
+
+
+def repeated_cdrids(raw: DataFrame) -> DataFrame:
+    """
+    The cdrids that stand in more than one row of a day: ``partition_date, cdrid``, each once.
+
+    Shuffles the cdrids only. NULL is no cdrid.
+    """
+    return _occurrences(raw).where("occurrences > 1").select(PARTITION_COLUMN, "cdrid")
 
 
 def staged_totals(staged: DataFrame) -> DataFrame:
@@ -220,6 +234,10 @@ def _misread(name: str, characters: str, null_markers: Collection[str]) -> Colum
     dangers = [*(value.contains(character) for character in characters), *(value == marker for marker in null_markers)]
     found = F.when(reduce(or_, dangers, F.lit(False)), value)
     return F.struct(F.count(found).alias("rows"), F.max(found).alias("example"))
+
+
+def _occurrences(raw: DataFrame) -> DataFrame:
+    return raw.groupBy(PARTITION_COLUMN, "cdrid").agg(F.count("cdrid").alias("occurrences"))
 
 
 def _key(lookup: DataFrame, key: str) -> Column:

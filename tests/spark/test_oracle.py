@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from tests.oracle import expected_rows
 from traffic_aggr.tables import COSTS, RAW_COLUMNS, TRIMMED
-from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names, select_days
+from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names, repeated_cdrids, select_days
 
 DAYS = ["2021-04-01", "2021-04-02", "2021-04-03"]
 UNLISTED_DAY = "2021-04-04"
@@ -74,9 +74,10 @@ class Source:
     def expected(self) -> list[tuple[Any, ...]]:
         return expected_rows(self.raw, self.organisations, self.countries, DAYS)
 
-    def aggregated(self, *, repeated_cdrids: bool) -> list[tuple[Any, ...]]:
+    def aggregated(self, *, repeats: bool) -> list[tuple[Any, ...]]:
         days = select_days(self.raw_frame, DAYS)
-        rows = aggregate(days, self.organisation_names, self.country_names, repeated_cdrids=repeated_cdrids)
+        repeated = repeated_cdrids(days) if repeats else None
+        rows = aggregate(days, self.organisation_names, self.country_names, repeated=repeated)
         return [tuple(row) for row in rows.collect()]
 
 
@@ -105,7 +106,7 @@ def write(spark: SparkSession, database: str, out: Path, rows: list[dict[str, An
     )
 
 
-def awkward_rows(seed: int, count: int, *, repeated_cdrids: bool) -> list[dict[str, Any]]:
+def awkward_rows(seed: int, count: int, *, repeats: bool) -> list[dict[str, Any]]:
     """
     Rows over few values a column, of which a third differ from the last one in measures only, so that groups form.
     """
@@ -122,7 +123,7 @@ def awkward_rows(seed: int, count: int, *, repeated_cdrids: bool) -> list[dict[s
             row["calltype"] = choose.choice(CALL_TYPES)
             row["calldate"] = choose.choice(MOMENTS)
             row["partition_date"] = choose.choice([*DAYS, UNLISTED_DAY])
-        row["cdrid"] = choose.choice([None, number, choose.randrange(20) if repeated_cdrids else number])
+        row["cdrid"] = choose.choice([None, number, choose.randrange(20) if repeats else number])
         row["bytes"] = choose.choice(BYTES)
         row["retailduration"] = choose.choice(SECONDS)
         row.update({name: choose.choice(COST_VALUES) for name in COSTS})
@@ -139,32 +140,32 @@ def ansi(spark: SparkSession, request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("ansi")
 def test_every_row_of_awkward_data_is_as_duckdb_has_it(spark: SparkSession, database: str, tmp_path: Path) -> None:
-    source = write(spark, database, tmp_path, awkward_rows(1, 3000, repeated_cdrids=True))
+    source = write(spark, database, tmp_path, awkward_rows(1, 3000, repeats=True))
     expected = source.expected()
     assert len({row[-2] for row in expected}) == len(DAYS)
     assert len(expected) < 0.6 * sum(source_rows for *_, source_rows in expected)
-    assert Counter(source.aggregated(repeated_cdrids=True)) == Counter(expected)
+    assert Counter(source.aggregated(repeats=True)) == Counter(expected)
 
 
 @pytest.mark.parametrize("seed", [2, 3])
 def test_counting_is_counting_distinct_where_no_cdrid_repeats(
     spark: SparkSession, database: str, tmp_path: Path, seed: int
 ) -> None:
-    source = write(spark, database, tmp_path, awkward_rows(seed, 2000, repeated_cdrids=False))
+    source = write(spark, database, tmp_path, awkward_rows(seed, 2000, repeats=False))
     expected = Counter(source.expected())
-    assert Counter(source.aggregated(repeated_cdrids=False)) == expected
-    assert Counter(source.aggregated(repeated_cdrids=True)) == expected
+    assert Counter(source.aggregated(repeats=False)) == expected
+    assert Counter(source.aggregated(repeats=True)) == expected
 
 
 def test_counting_is_wrong_where_cdrids_repeat(spark: SparkSession, database: str, tmp_path: Path) -> None:
-    source = write(spark, database, tmp_path, awkward_rows(4, 500, repeated_cdrids=True))
-    assert Counter(source.aggregated(repeated_cdrids=False)) != Counter(source.expected())
+    source = write(spark, database, tmp_path, awkward_rows(4, 500, repeats=True))
+    assert Counter(source.aggregated(repeats=False)) != Counter(source.expected())
 
 
 def test_all_cdrids_equal_count_once_in_each_group(spark: SparkSession, database: str, tmp_path: Path) -> None:
-    rows = [{**row, "cdrid": 7} for row in awkward_rows(5, 500, repeated_cdrids=True)]
+    rows = [{**row, "cdrid": 7} for row in awkward_rows(5, 500, repeats=True)]
     source = write(spark, database, tmp_path, rows)
-    aggregated = source.aggregated(repeated_cdrids=True)
+    aggregated = source.aggregated(repeats=True)
     assert Counter(aggregated) == Counter(source.expected())
     assert {row[-3] for row in aggregated} == {1}
 
@@ -174,6 +175,6 @@ def test_two_companies_of_one_organisation_are_one_row(spark: SparkSession, data
     source = write(
         spark, database, tmp_path, [{**row, "cdrid": 1, "companyname": "A"}, {**row, "cdrid": 2, "companyname": "B"}]
     )
-    aggregated = source.aggregated(repeated_cdrids=True)
+    aggregated = source.aggregated(repeats=True)
     assert aggregated == source.expected()
     assert len(aggregated) == 1

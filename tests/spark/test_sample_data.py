@@ -24,7 +24,14 @@ from traffic_aggr.tables import (
     check_columns,
     check_layout,
 )
-from traffic_aggr.transforms import aggregate, duplicate_keys, lookup_countries, lookup_names, raw_distinct_cdrs
+from traffic_aggr.transforms import (
+    aggregate,
+    duplicate_keys,
+    lookup_countries,
+    lookup_names,
+    raw_distinct_cdrs,
+    repeated_cdrids,
+)
 
 DAYS = [f"2021-04-0{number}" for number in range(1, 7)]
 DAY_ZERO = datetime.date(2021, 3, 31)
@@ -64,7 +71,8 @@ def sample(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for key in ("raw", "org_details", "country_lookup", "final")
     ]
     raw, org_details, country_lookup, old = found
-    right = aggregate(raw, lookup_names(org_details), lookup_countries(country_lookup), repeated_cdrids=True)
+    customers, places = lookup_names(org_details), lookup_countries(country_lookup)
+    right = aggregate(raw, customers, places, repeated=repeated_cdrids(raw))
     yield Sample(made, out, raw, org_details, country_lookup, old.cache(), right.select(FINAL).cache())
     spark.catalog.clearCache()
     spark.sql(f"DROP DATABASE {tables.database} CASCADE")

@@ -23,6 +23,7 @@ from traffic_aggr.transforms import (
     lookup_names,
     raw_distinct_cdrs,
     raw_totals,
+    repeated_cdrids,
     select_days,
     staged_totals,
     stored_text,
@@ -55,13 +56,10 @@ def rows_of(
     The aggregation of raw rows given as dicts.
     """
 
-    def rows(
-        raw: Sequence[Mapping[str, Any]], *, repeated_cdrids: bool = True, delimiters: Optional[str] = None
-    ) -> list[Row]:
+    def rows(raw: Sequence[Mapping[str, Any]], *, repeats: bool = True, delimiters: Optional[str] = None) -> list[Row]:
         frame = make_raw(raw)
-        return aggregate(
-            frame, organisations, countries, repeated_cdrids=repeated_cdrids, delimiters=delimiters
-        ).collect()
+        repeated = repeated_cdrids(frame) if repeats else None
+        return aggregate(frame, organisations, countries, repeated=repeated, delimiters=delimiters).collect()
 
     return rows
 
@@ -138,7 +136,7 @@ class TestGrain:
     def test_columns_and_types_are_those_of_staging(
         self, make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
     ) -> None:
-        result = aggregate(make_raw([]), organisations, countries, repeated_cdrids=False)
+        result = aggregate(make_raw([]), organisations, countries, repeated=None)
         assert [(name, type_.upper()) for name, type_ in result.dtypes] == [
             *((column.name, column.type) for column in STAGING_COLUMNS),
             ("source_rows", "BIGINT"),
@@ -201,7 +199,7 @@ class TestGrain:
         self, make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
     ) -> None:
         raw = make_raw([{}]).withColumn("calldate", F.expr("TIMESTAMP_NTZ'2021-04-01 00:30:00'"))
-        (row,) = aggregate(raw, organisations, countries, repeated_cdrids=False).collect()
+        (row,) = aggregate(raw, organisations, countries, repeated=None).collect()
         assert row.calldate == "2021-04-01"
 
 
@@ -274,7 +272,7 @@ class TestMeasures:
         assert {(row.apn, row.noofcdrids, row.source_rows) for row in rows_of(cdrs)} == {(None, 2, 4), ("other", 1, 1)}
 
     def test_without_repeats_cdrids_are_simply_counted(self, rows_of: Any) -> None:
-        (row,) = rows_of([{"cdrid": 1}, {"cdrid": 2}, {"cdrid": None}], repeated_cdrids=False)
+        (row,) = rows_of([{"cdrid": 1}, {"cdrid": 2}, {"cdrid": None}], repeats=False)
         assert (row.noofcdrids, row.source_rows) == (2, 3)
 
 
@@ -384,7 +382,7 @@ class TestControlTotals:
                 {"cdrid": 5, "calltype": "DATA", "bytes": BIGINT_MAX, "partition_date": "2021-04-02"},
             ]
         )
-        staged = aggregate(raw, organisations, countries, repeated_cdrids=False)
+        staged = aggregate(raw, organisations, countries, repeated=None)
         sums = ["partition_date", "cdrs", "bytes", "voice_secs", "sms", *COSTS]
         assert_df_equality(
             staged_totals(staged).select(*sums),

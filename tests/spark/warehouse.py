@@ -95,7 +95,8 @@ class Sources:
 
     def _make_old_finals(self, spark: SparkSession, raw: DataFrame, countries: DataFrame) -> None:
         names = spark.createDataFrame([(1, "Org One")], "orgno bigint, orgname string")
-        right = transforms.aggregate(raw, names, countries, repeated_cdrids=True).drop("source_rows").cache()
+        repeated = transforms.repeated_cdrids(raw)
+        right = transforms.aggregate(raw, names, countries, repeated=repeated).drop("source_rows").cache()
         lost = right.where("coalesce(customernumber, '') <> 'c2' AND partition_date <> '2021-04-03'")
         neighbours = right.where("partition_date = '2021-04-01'")
         old = lost.unionByName(neighbours.withColumn("partition_date", F.lit(UNLISTED[0])))
