@@ -1,7 +1,8 @@
-# make setup   .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python
-# make demo    the whole job on sample data, with a stand-in for Impala
-# make test    the tests
-# make lint    style, types and the direction of imports
+# make setup       .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python
+# make demo        the whole job on sample data, with a stand-in for Impala
+# make test        the tests
+# make test-crash  the long ones: deaths at every point, kills, full disks, restarts
+# make lint        style, types and the direction of imports
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 STAMP := $(VENV)/.setup
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: setup demo test lint another_python
+.PHONY: setup demo test test-crash lint another_python
 .DEFAULT_GOAL := setup
 
 # A Python that was asked for, and is not the one in .venv, replaces it.
@@ -46,7 +47,10 @@ demo: setup
 	@$(VENV)/bin/python -m devtools.demo
 
 test: setup
-	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
+	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not crash"
+
+test-crash: setup
+	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m crash
 
 lint: setup
 	@$(VENV)/bin/ruff check .
