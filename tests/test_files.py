@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from traffic_aggr.files import FileInfo, Files, HadoopFiles, LocalFiles, files_for, write_atomic
+from traffic_aggr.files import FileInfo, Files, HadoopFiles, LocalFiles, Usage, files_for, temporaries, write_atomic
 
 
 def mode_of(path: Path) -> int:
@@ -135,6 +135,35 @@ class FilesBehaviour:
     def test_walking_a_missing_directory_is_an_error(self, files: Files, root: str) -> None:
         with pytest.raises(FileNotFoundError):
             list(files.walk_files(f"{root}/gone"))
+
+    def test_a_listing_by_name_takes_the_name_literally_and_forgives_a_missing_directory(
+        self, files: Files, root: str, tmp_path: Path
+    ) -> None:
+        inside = "part [1] {a,b}*"
+        for name in ("_temporary", ".hive-staging_1", "part-0"):
+            (tmp_path / inside / name).mkdir(parents=True)
+        found = files.beginning_with(f"{root}/{inside}", ("_temporary", ".hive-staging"))
+        assert [info.path for info in found] == [f"{root}/{inside}/.hive-staging_1", f"{root}/{inside}/_temporary"]
+        assert files.beginning_with(f"{root}/missing", ("_",)) == []
+
+    def test_usage_counts_files_and_bytes_at_any_depth(self, files: Files, root: str, tmp_path: Path) -> None:
+        (tmp_path / "day" / "hour").mkdir(parents=True)
+        (tmp_path / "day" / "part-0").write_bytes(b"12345")
+        (tmp_path / "day" / "hour" / "part-1").write_bytes(b"678")
+        os.utime(tmp_path / "day", (1_600_000_000, 1_600_000_000))
+        assert files.usage(f"{root}/day") == Usage(files=2, bytes=8, modified=1_600_000_000_000)
+        with pytest.raises(FileNotFoundError):
+            files.usage(f"{root}/missing")
+
+    def test_temporary_files_of_a_name_are_told_from_others(self, files: Files, root: str, tmp_path: Path) -> None:
+        for name in (
+            ".run.json.12.0123abcd.tmp",
+            ".run.json.x.0123abcd.tmp",
+            ".other.json.12.0123abcd.tmp",
+            "run.json",
+        ):
+            (tmp_path / name).write_text("")
+        assert names(temporaries(files, root, "run.json")) == [".run.json.12.0123abcd.tmp"]
 
     def test_renaming_moves_a_directory_with_all_that_is_in_it(self, files: Files, root: str) -> None:
         files.replace_bytes(f"{root}/new/sub/part-0", b"rows")

@@ -4,6 +4,7 @@ What a run will do, from what was found: the flag, ``--from-step``, and what the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
@@ -11,8 +12,8 @@ from fakes import RUN_ID, run_record
 
 from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
 from traffic_aggr.partitions import Partition, PartitionList
-from traffic_aggr.plan import Found, FoundDay, Plan, Refusal, Request, Step, build_plan
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.plan import Found, FoundDay, Plan, Refusal, Request, Step, build_plan, bytes_needed
+from traffic_aggr.runrecord import Input, Outcome, Publication, RunRecord, StepRecord
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = {"final": "mnaas.final"}
@@ -245,6 +246,34 @@ def test_a_day_without_a_partition_yet_cannot_change_too_much() -> None:
 def test_an_empty_day_changes_too_much_only_where_it_is_cleared(empty_source: str, refused: bool) -> None:
     plan = build_plan(request(FIRST, empty_source=empty_source, max_change_pct=50.0), found({FIRST: EMPTY_DAY}), None)
     assert [refusal.guard for refusal in plan.refusals] == (["max_change_pct"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("values", "needed"),
+    [
+        ({}, 1300),
+        ({"rewritten": True}, 2600),
+        ({"staged_matches": True}, 0),
+        ({"staged_matches": True, "rewritten": True}, 1300),
+    ],
+)
+def test_space_is_needed_for_as_much_as_the_old_data_takes_or_a_quarter_of_raw(
+    values: dict[str, Any], needed: int
+) -> None:
+    raw = Input("file:/raw", files=3, bytes=1200, modified=0)
+    days = {
+        FIRST: replace(FULL_DAY, old_bytes=1000, input=raw),
+        SECOND: replace(FULL_DAY, old=None, input=raw),
+        THIRD: replace(EMPTY_DAY, old_bytes=5000),
+    }
+    state = found(days, free_bytes=needed, final_root="file:/final", **values)
+    asked = request(FIRST, SECOND, THIRD, empty_source="keep")
+    assert bytes_needed(state, days) == needed
+    assert build_plan(asked, state, None).refusals == ()
+    if needed:
+        (refusal,) = build_plan(asked, replace(state, free_bytes=needed - 1), None).refusals
+        assert refusal.guard == "space"
+        assert "file:/final has 1.3 KB left" in refusal.message or "file:/final has 2.5 KB left" in refusal.message
 
 
 def test_guards_of_preflight_come_with_those_of_the_plan() -> None:

@@ -10,10 +10,9 @@ from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
-from traffic_aggr import restate, undo
+from traffic_aggr import restate, tidy, undo
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.check import Finding, exit_code, probe, probe_impala, probe_list, probe_smtp, probe_state
-from traffic_aggr.cleanup import Leftovers
 from traffic_aggr.config import Config
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.hive import HiveCatalog
@@ -50,9 +49,9 @@ class App:
         """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
         return undo.rollback(self._place, target, run_id)
 
-    def cleanup(self, run_id: str, *, dry_run: bool) -> list[Leftovers]:
-        """Deletes what runs have kept or left and nothing needs any more; what was deleted, a run each."""
-        return undo.cleanup(self._place, run_id, dry_run=dry_run)
+    def cleanup(self, run_id: str, *, dry_run: bool) -> list[str]:
+        """Deletes what runs have kept or left and nothing needs any more; what was deleted."""
+        return tidy.cleanup(self._place, run_id, dry_run=dry_run)
 
     def check(self, ask: Callable[[], object], show: Callable[[str], object]) -> int:
         """Probes everything that a run needs and shows a line each; the exit code."""
@@ -74,7 +73,10 @@ class App:
                 found([Finding(f"Spark {spark.version} on {spark.sparkContext.master}", None)])
                 catalog = HiveCatalog(spark)
                 found([probe("metastore", lambda: catalog.facts(table_names(config.tables)["raw"]))])
-                found([probe(f"tables of {config.tables.database}", lambda: self._place.open(spark))])
+                tables = probe(f"tables of {config.tables.database}", lambda: self._place.open(spark))
+                found([tables])
+                if tables.error is None:
+                    found(Finding(str(orphan), None, warning=True) for orphan in tidy.orphans(self._place, spark))
         except TrafficAggrError as exc:
             found([Finding("Spark", exc)])
         return exit_code(findings)

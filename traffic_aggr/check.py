@@ -22,13 +22,18 @@ from traffic_aggr.statusfile import StatusFile
 
 @dataclass(frozen=True)
 class Finding:
-    """One probe: what was probed, and what is wrong; None when it is well."""
+    """
+    One probe: what was probed, and what is wrong; None when it is well. A ``warning`` is about something that stops no
+    run and yet should be looked at.
+    """
 
     what: str
     error: Optional[TrafficAggrError]
+    warning: bool = False
 
     def __str__(self) -> str:
-        return f"{'FAIL' if self.error else 'ok  '}  {self.what}{f': {self.error}' if self.error else ''}"
+        state = "FAIL" if self.error else "warn" if self.warning else "ok  "
+        return f"{state}  {self.what}{f': {self.error}' if self.error else ''}"
 
 
 def probe(what: str, action: Callable[[], object]) -> Finding:

@@ -204,10 +204,9 @@ def _rollback(session: _Session) -> int:
 def _cleanup(session: _Session) -> int:
     run_id, dry_run = _new_run_id(), session.arguments.dry_run
     found = session.app(run_id).cleanup(run_id, dry_run=dry_run)
-    for leftovers in found:
-        for directory in leftovers.directories:
-            print(f"{'would delete' if dry_run else 'deleted'} {directory}")
-    if not any(leftovers.directories for leftovers in found):
+    for each in found:
+        print(f"{'would delete' if dry_run else 'deleted'} {each}")
+    if not found:
         print("nothing to delete")
     return 0
 

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Protocol
 
@@ -31,6 +31,18 @@ class FileInfo:
     path: str
     size: int
     is_directory: bool
+    modified: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """
+    What lies below a directory: number of ``files``, their ``bytes``; and when the directory itself was ``modified``,
+    in milliseconds since 1970 UTC.
+    """
+
+    files: int
+    bytes: int
     modified: int
 
 
@@ -56,6 +68,14 @@ class Files(Protocol):
                 yield from self.walk_files(info.path)
             else:
                 yield info
+
+    def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
+        """What lies in a directory under a name that begins with one of ``prefixes``; a missing directory has none."""
+        ...
+
+    def usage(self, p: str) -> Usage:
+        """How much a directory holds, at any depth. Raises FileNotFoundError."""
+        ...
 
     def rename(self, src: str, dst: str) -> None:
         """
@@ -127,6 +147,13 @@ def _temporary_name(name: str) -> str:
     return f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
 
+def temporaries(files: Files, directory: str, name: str) -> list[FileInfo]:
+    """The temporary files that writers of ``name`` in ``directory`` have left there, or are about to rename."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
+    found = files.beginning_with(directory, (f".{name}.",))
+    return [info for info in found if pattern.fullmatch(info.path.rsplit("/", 1)[-1])]
+
+
 def _child(parent: str, name: str) -> str:
     return f"{parent.rstrip('/')}/{name}"
 
@@ -157,6 +184,17 @@ class LocalFiles(Files):
                     status = entry.stat()
                     found.append(_local_info(_child(p, entry.name), status))
         return sorted(found, key=lambda info: info.path)
+
+    def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
+        try:
+            return [info for info in self.list(p) if os.path.basename(info.path).startswith(tuple(prefixes))]
+        except FileNotFoundError:
+            return []
+
+    def usage(self, p: str) -> Usage:
+        modified = os.stat(local_path(p)).st_mtime_ns // 1_000_000
+        sizes = [info.size for info in self.walk_files(p)]
+        return Usage(len(sizes), sum(sizes), modified)
 
     def rename(self, src: str, dst: str) -> None:
         source, target = local_path(src), local_path(dst)
@@ -309,6 +347,8 @@ def _temporary_beside(path: str, data: bytes, mode: int) -> Iterator[str]:
 
 # ---- Hadoop
 
+_GLOB = re.compile(r"[\\*?\[\]{}]")
+
 
 class HadoopFiles(Files):
     """Files of any file system that Hadoop's client knows; ``jvm`` is py4j's view, ``hadoop_conf`` a Configuration."""
@@ -342,6 +382,23 @@ class HadoopFiles(Files):
             path, system = self._locate(p)
             found = [_hadoop_info(_child(p, status.getPath().getName()), status) for status in system.listStatus(path)]
         return sorted(found, key=lambda info: info.path)
+
+    def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
+        # The JVM goes through the directory, which may hold thousands of files; only what matches comes over here.
+        literal = _GLOB.sub(r"\\\g<0>", p)
+        with _java_errors_translated(p):
+            found = []
+            for prefix in prefixes:
+                path, system = self._locate(f"{literal}/{prefix}*")
+                found += [_hadoop_info(_child(p, each.getPath().getName()), each) for each in system.globStatus(path)]
+        return sorted(found, key=lambda info: info.path)
+
+    def usage(self, p: str) -> Usage:
+        with _java_errors_translated(p):
+            path, system = self._locate(p)
+            summary = system.getContentSummary(path)
+            modified = system.getFileStatus(path).getModificationTime()
+            return Usage(int(summary.getFileCount()), int(summary.getLength()), int(modified))
 
     def rename(self, src: str, dst: str) -> None:
         with _java_errors_translated(src):

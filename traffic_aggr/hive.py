@@ -263,12 +263,10 @@ class HiveTable:
         self._catalog.alterPartitions(self.name.database, self.name.name, self._scala_seq(moved))
 
     def _catalog_partition(self, partition: Partition, placement: Placement, table_storage: JavaObject) -> JavaObject:
-        catalog = self._jvm.org.apache.spark.sql.catalyst.catalog
         option = self._jvm.scala.Option
         row_format = placement.row_format
-        storage = (
-            catalog.CatalogStorageFormat(
-                option.apply(self._owner.uri(placement.location)),
+        own = (
+            (
                 table_storage.inputFormat(),
                 table_storage.outputFormat(),
                 table_storage.serde(),
@@ -276,8 +274,7 @@ class HiveTable:
                 table_storage.properties(),
             )
             if row_format is None
-            else catalog.CatalogStorageFormat(
-                option.apply(self._owner.uri(placement.location)),
+            else (
                 option.apply(row_format.input_format),
                 option.apply(row_format.output_format),
                 option.apply(row_format.serde),
@@ -285,8 +282,13 @@ class HiveTable:
                 self._scala_map(row_format.serde_properties),
             )
         )
+        # Spark 4 has added to what a storage format consists of; that is as the table has it.
+        rest = (
+            getattr(table_storage, f"copy$default${number}")() for number in range(7, table_storage.productArity() + 1)
+        )
+        storage = table_storage.copy(option.apply(self._owner.uri(placement.location)), *own, *rest)
         never = -1
-        return catalog.CatalogTablePartition(
+        return self._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTablePartition(
             self._spec(partition), storage, self._scala_map({}), never, never, option.empty()
         )
 

@@ -11,6 +11,9 @@ from typing import Optional
 RUN_ROOT = ".traffic_aggr"
 """Hidden directory under a table's root that holds the run directories: same file system, quota and encryption zone."""
 
+UNCOMMITTED = ("_temporary", ".hive-staging", ".spark-staging", "_impala_insert_staging")
+"""How names of directories begin in which Spark, Hive and Impala write rows that they have not committed yet."""
+
 PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 TEXT_SERDE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
 

@@ -12,7 +12,8 @@ from typing import Optional
 from traffic_aggr.controls import AggregatedTotals, RawTotals, change_percent
 from traffic_aggr.layout import normal
 from traffic_aggr.partitions import Partition, PartitionList
-from traffic_aggr.runrecord import Publication, RunRecord
+from traffic_aggr.runrecord import Input, Publication, RunRecord
+from traffic_aggr.units import data_volume
 
 
 class Step(IntEnum):
@@ -50,18 +51,25 @@ class Refusal:
 
 @dataclass(frozen=True)
 class FoundDay:
-    """One listed day before the run: raw's totals, and the old partition's totals and place where it has one."""
+    """
+    One listed day before the run: raw's totals and files, and where it has an old partition, that one's totals, place
+    and ``old_bytes`` on disk.
+    """
 
     raw: RawTotals
     old: Optional[AggregatedTotals] = None
     location: Optional[str] = None
+    input: Optional[Input] = None
+    old_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Found:
     """
     What preflight found. ``flag`` is the status file's; ``staged_matches`` tells whether the data that
-    the run to resume had staged is still there, byte for byte, and still agrees with raw.
+    the run to resume had staged is still there, byte for byte, and still agrees with raw. ``free_bytes`` are left where
+    the final table is; ``rewritten`` says that rows are written there twice, as staging's and in the table's own
+    format.
     """
 
     days: Mapping[Partition, FoundDay]
@@ -71,6 +79,8 @@ class Found:
     creates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     final_root: str = ""
+    free_bytes: Optional[int] = None
+    rewritten: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,12 @@ def build_plan(request: Request, found: Found, last: Optional[RunRecord]) -> Pla
     """
     days = {partition: found.days[partition] for partition in request.partitions.partitions}
     empty = tuple(partition for partition, day in days.items() if day.raw.rows == 0)
-    refusals = [*found.refusals, *_refuse_empty(request, empty), *_refuse_large_changes(request, days)]
+    refusals = [
+        *found.refusals,
+        *_refuse_empty(request, empty),
+        *_refuse_large_changes(request, days),
+        *_refuse_too_little_space(found, days),
+    ]
     steps, resumed, notes = _steps(request, found, last)
     return Plan(
         mode=request.mode,
@@ -228,6 +243,30 @@ def _refuse_large_changes(request: Request, days: Mapping[Partition, FoundDay]) 
             "max_change_pct",
             f"usage would change by more than {limit:g} % against the old data: {shown}",
             "Look at the raw data of these days; raise audit.max_change_pct if the change is right",
+        )
+    ]
+
+
+def bytes_needed(found: Found, days: Mapping[Partition, FoundDay]) -> int:
+    """
+    An estimate of what the new data will take on disk: what the old data takes, and for a day without any a quarter of
+    raw's, since groups are fewer and narrower. It is written as staging, unless that is there already, and perhaps
+    again in the final table's own format.
+    """
+    once = sum(day.old_bytes or (day.input.bytes // 4 if day.input else 0) for day in days.values() if day.raw.rows)
+    return once * (int(not found.staged_matches) + int(found.rewritten))
+
+
+def _refuse_too_little_space(found: Found, days: Mapping[Partition, FoundDay]) -> list[Refusal]:
+    needed = bytes_needed(found, days)
+    if found.free_bytes is None or found.free_bytes >= needed:
+        return []
+    return [
+        Refusal(
+            "space",
+            f"{found.final_root} has {data_volume(found.free_bytes)} left, and the new data needs about"
+            f" {data_volume(needed)} beside the old",
+            "Free space there (`cleanup --dry-run` says what runs have kept), or restate fewer days at a time",
         )
     ]
 

@@ -6,6 +6,7 @@ a day, values that a text table could not hold. All that can be known to be wron
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -22,6 +23,7 @@ from traffic_aggr.hive import HiveCatalog, HiveTable, TableFacts
 from traffic_aggr.layout import Placement, RowFormat, text_hazards
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import FoundDay, Refusal
+from traffic_aggr.runrecord import Input
 from traffic_aggr.sql import TableName
 from traffic_aggr.text import shown
 
@@ -43,6 +45,13 @@ class Tables:
         """Row formats of those written tables that are delimited text."""
         written = [facts.row_format for facts in (self.final, self.staging) if facts is not None]
         return [row_format for row_format in written if row_format.is_delimited_text]
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether rows are written twice, as staging's and again in the final table's own format."""
+        staging, final = self.staging, self.final
+        by_day = staging is None or (bool(staging.partition_columns) and staging.row_format.is_parquet)
+        return not (by_day and (final is None or final.row_format.is_parquet))
 
 
 def table_names(config: TablesConfig) -> dict[str, TableName]:
@@ -168,17 +177,37 @@ def old_totals(
     return placements, totals, notes
 
 
+def raw_inputs(table: HiveTable, files: Files, partitions: Sequence[Partition]) -> dict[Partition, Input]:
+    """The files of each listed day of raw; a day without a directory has none."""
+    if table.facts.partition_columns != (contract.PARTITION_COLUMN,):
+        return {}
+    found = {}
+    for partition, where in table.partitions(partitions).items():
+        with suppress(FileNotFoundError):
+            usage = files.usage(where.location)
+            found[partition] = Input(where.location, usage.files, usage.bytes, usage.modified)
+    return found
+
+
 def found_days(
     raw: Mapping[Partition, RawTotals],
+    inputs: Mapping[Partition, Input],
     placements: Mapping[Partition, Placement],
     old: Mapping[Partition, AggregatedTotals],
+    files: Files,
 ) -> dict[Partition, FoundDay]:
     """The findings of each listed day, joined."""
+    sizes = {}
+    for partition, where in placements.items():
+        with suppress(FileNotFoundError):
+            sizes[partition] = files.usage(where.location).bytes
     return {
         partition: FoundDay(
             raw=totals,
             old=old.get(partition),
             location=placements[partition].location if partition in placements else None,
+            input=inputs.get(partition),
+            old_bytes=sizes.get(partition, 0),
         )
         for partition, totals in raw.items()
     }

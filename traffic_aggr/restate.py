@@ -12,6 +12,7 @@ from typing import Callable, Optional
 from pyspark.sql import SparkSession
 
 from traffic_aggr import preflight, runner, steps
+from traffic_aggr.controls import RawTotals
 from traffic_aggr.errors import GuardError
 from traffic_aggr.hive import TableFacts
 from traffic_aggr.hooks import run_after_load
@@ -20,12 +21,13 @@ from traffic_aggr.lock import FileLock
 from traffic_aggr.partitions import Partition, PartitionList
 from traffic_aggr.plan import Found, Plan, Request, Step, build_plan
 from traffic_aggr.preflight import table_names
-from traffic_aggr.runrecord import Day, RunRecord
+from traffic_aggr.runrecord import Day, Input, RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.steps import Work
 from traffic_aggr.stop import Stop
 from traffic_aggr.tables import FINAL_COLUMNS
 from traffic_aggr.workplace import Warehouse, Workplace
+from traffic_aggr.writers import find_writers
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ def _run(
             plan=plan,
             record=record,
             publisher=place.publisher(warehouse, final.name, record.mode, still_locked),
+            inputs=lambda: _inputs(warehouse, plan.restated),
             impala=impala,
             verify_impala=place.config.impala.verify,
             replace_delimiters=place.config.tables.delimiter_in_text == "space",
@@ -124,6 +127,8 @@ def _plan(
 ) -> tuple[Plan, Optional[RunRecord], preflight.Sources]:
     config, files, tables = place.config, warehouse.files, warehouse.tables
     partitions = ask.partitions.partitions
+    # Before any row is read: a file that comes later is noticed when the run ends.
+    inputs = _inputs(warehouse, partitions)
     sources = preflight.open_sources(warehouse.catalog, tables, partitions)
     raw = preflight.raw_totals(sources.raw, partitions)
     final = warehouse.catalog.table(tables.final) if tables.final else None
@@ -131,22 +136,6 @@ def _plan(
     last = place.books.store.last_worked()
     if last is not None and last.finished:
         last = None
-    names = table_names(config.tables)
-    found = Found(
-        days=preflight.found_days(raw, placements, old),
-        flag=flag,
-        refusals=(
-            *preflight.refuse_duplicate_keys(sources),
-            *preflight.refuse_shared_directories(final, partitions),
-            *preflight.refuse_unsafe_text(
-                sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
-            ),
-        ),
-        staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
-        creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
-        notes=tuple(notes),
-        final_root=warehouse.final_root,
-    )
     request = Request(
         partitions=ask.partitions,
         mode=config.publish.mode,
@@ -155,7 +144,44 @@ def _plan(
         max_change_pct=config.audit.max_change_pct,
         from_step=ask.from_step,
     )
+    names = table_names(config.tables)
+    directories = {day.location: partition for partition, day in inputs.items()}
+    directories.update({f"{warehouse.final_root}/{partition.directory}": partition for partition in partitions})
+    directories.update({where.location: partition for partition, where in placements.items()})
+    writing, left_by_writers = find_writers(files, warehouse.final_root, directories, place.books.now())
+    found = Found(
+        days=preflight.found_days(raw, inputs, placements, old, files),
+        flag=flag,
+        refusals=(
+            *preflight.refuse_duplicate_keys(sources),
+            *preflight.refuse_shared_directories(final, partitions),
+            *preflight.refuse_unsafe_text(
+                sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
+            ),
+            *writing,
+        ),
+        staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
+        creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
+        notes=(*notes, *left_by_writers, *_changed_since(last, request, raw)),
+        final_root=warehouse.final_root,
+        free_bytes=files.free_bytes(warehouse.final_root),
+        rewritten=tables.rewritten,
+    )
     return build_plan(request, found, last), last, sources
+
+
+def _inputs(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[Partition, Input]:
+    raw = warehouse.tables.raw
+    return preflight.raw_inputs(warehouse.catalog.table(raw), warehouse.files_of(raw.location), partitions)
+
+
+def _changed_since(last: Optional[RunRecord], request: Request, raw: Mapping[Partition, RawTotals]) -> list[str]:
+    """The days whose raw rows are others than those that the run to resume has staged."""
+    same_work = last is not None and last.same_work(request.tables, request.mode, request.partitions.digest)
+    if last is None or last.staged is None or not same_work:
+        return []
+    changed = [partition for partition, totals in raw.items() if last.totals_of(partition).raw != totals]
+    return [f"raw of {', '.join(changed)} has changed since run {last.run_id} staged it"] if changed else []
 
 
 def _take_over(
@@ -167,6 +193,8 @@ def _take_over(
     for partition, day in plan.days.items():
         totals = record.totals_of(partition)
         totals.raw, totals.final_before = day.raw, day.old
+        if day.input is not None:
+            record.inputs[partition] = day.input
     if plan.verify_only and last is not None:
         record.days, record.publication = last.days, last.publication
         record.totals, record.staged = last.totals, last.staged

@@ -102,6 +102,22 @@ class StepRecord:
     outcome: Outcome = Outcome.RUNNING
 
 
+@dataclass(frozen=True)
+class Input:
+    """
+    The files of one day of raw as they were when a run read them: how many and their ``bytes`` below ``location``, and
+    when that directory was ``modified`` (milliseconds since 1970 UTC).
+    """
+
+    location: str
+    files: int
+    bytes: int
+    modified: int
+
+    def __str__(self) -> str:
+        return f"{self.files} files of {self.bytes:,} bytes"
+
+
 @dataclass
 class Change:
     """One change to a table, noted before (``intent``) and after (``done``) it was made."""
@@ -179,6 +195,7 @@ class RunRecord:
     changes: list[Change] = field(default_factory=list)
     publication: Publication = Publication.UNTOUCHED
     final_root: Optional[str] = None
+    inputs: dict[Partition, Input] = field(default_factory=dict)
     days: dict[Partition, Day] = field(default_factory=dict)
     staged: Optional[Staged] = None
     shadow: Optional[str] = None
@@ -259,6 +276,7 @@ class RunRecord:
             values["partitions"] = [Partition(value) for value in values["partitions"]]
             values["steps"] = [StepRecord(**{**step, "outcome": Outcome(step["outcome"])}) for step in values["steps"]]
             values["changes"] = [Change(**change) for change in values["changes"]]
+            values["inputs"] = {Partition(key): Input(**value) for key, value in values.get("inputs", {}).items()}
             values["days"] = {Partition(key): _day(value) for key, value in values["days"].items()}
             values["staged"] = Staged(**values["staged"]) if values["staged"] else None
             values["totals"] = {Partition(key): _day_totals(value) for key, value in values["totals"].items()}

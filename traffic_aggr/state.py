@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from typing import Optional
 
 from traffic_aggr.errors import StateError
-from traffic_aggr.files import Files
+from traffic_aggr.files import FileInfo, Files, temporaries
 from traffic_aggr.layout import RUN_ROOT, run_directory
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, is_run_id
 
 COPY_NAME = "recovery.json"
+
+_RECORD = "run.json"
+_REPORT = "report.html"
 
 
 class RecordStore:
@@ -29,7 +32,7 @@ class RecordStore:
 
     def save(self, record: RunRecord) -> None:
         """Replaces the record on disk; it is durable when this returns. Raises StateError."""
-        path = f"{self.directory(record.run_id)}/run.json"
+        path = f"{self.directory(record.run_id)}/{_RECORD}"
         try:
             self._files.make_directories(self.directory(record.run_id))
             self._files.replace_bytes(path, record.to_json().encode())
@@ -46,11 +49,11 @@ class RecordStore:
         return self._files.exists(self.report_path(run_id))
 
     def report_path(self, run_id: str) -> str:
-        return f"{self.directory(run_id)}/report.html"
+        return f"{self.directory(run_id)}/{_REPORT}"
 
     def load(self, run_id: str) -> RunRecord:
         """Raises StateError when there is no such run or its record is damaged."""
-        path = f"{self.directory(run_id)}/run.json"
+        path = f"{self.directory(run_id)}/{_RECORD}"
         if not is_run_id(run_id):
             raise StateError(f"{run_id!r} is no run id", hint="`history` lists the runs")
         try:
@@ -71,9 +74,23 @@ class RecordStore:
             raise StateError(f"cannot list {self._runs} ({exc})", hint="Mend its rights, then try again") from exc
         names = (info.path.rstrip("/").rsplit("/", 1)[-1] for info in found if info.is_directory)
         return sorted(
-            (name for name in names if is_run_id(name) and self._files.exists(f"{self._runs}/{name}/run.json")),
+            (name for name in names if is_run_id(name) and self._files.exists(f"{self._runs}/{name}/{_RECORD}")),
             reverse=True,
         )
+
+    def temporaries(self) -> list[FileInfo]:
+        """What writers that died have left beside records and reports, or are about to rename."""
+        directories = [info.path for info in self._files.list(self._runs) if info.is_directory]
+        return [
+            found
+            for directory in directories
+            for name in (_RECORD, _REPORT)
+            for found in temporaries(self._files, directory, name)
+        ]
+
+    def delete(self, path: str) -> None:
+        """Deletes one of ``temporaries``."""
+        self._files.delete_tree(path)
 
     def newest_first(self) -> Iterator[RunRecord]:
         """The records, newest first, read one at a time."""

@@ -32,7 +32,7 @@ from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Plan
 from traffic_aggr.preflight import Sources, Tables
 from traffic_aggr.publish import Publisher, fingerprint
-from traffic_aggr.runrecord import RunRecord, Staged
+from traffic_aggr.runrecord import Input, RunRecord, Staged
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
 from traffic_aggr.tables import FINAL_COLUMNS, PARTITION_COLUMN, STAGING_COLUMNS
@@ -59,6 +59,7 @@ class Work:
     plan: Plan
     record: RunRecord
     publisher: Publisher
+    inputs: Callable[[], dict[Partition, Input]]
     impala: Optional[ImpalaRefresher]
     verify_impala: bool
     replace_delimiters: bool
@@ -173,7 +174,22 @@ def _publish(work: Work) -> None:
         work.files.make_durable(new)
     if staged.partitioned:
         _forget_staged_partitions(work)
+    _notice_changed_raw(work)
     work.publisher.publish(record)
+
+
+def _notice_changed_raw(work: Work) -> None:
+    """Says which days' raw files have changed since they were read: what is published does not have that change."""
+    now = work.inputs()
+    for partition in work.plan.restated:
+        read = work.record.inputs.get(partition)
+        if read is not None and now.get(partition) != read:
+            note = (
+                f"raw of {partition} has changed since it was read: {read} then, {now.get(partition) or 'nothing'} now."
+                f" What is published is of before; restate the day again"
+            )
+            work.record.notes.append(note)
+            log.warning("%s", note)
 
 
 def _prove_final(work: Work) -> None:

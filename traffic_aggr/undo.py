@@ -1,27 +1,20 @@
 """
-Taking back and tidying up: recovery, rollback, and the deletion of what nothing needs any more.
+Taking back: recovery of runs that died, and rollback of runs that succeeded.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from copy import deepcopy
-from typing import Callable
 
 from pyspark.sql import SparkSession
 
 from traffic_aggr import preflight
-from traffic_aggr.cleanup import InUse, Leftovers, find_leftovers
 from traffic_aggr.controls import reconcile_final, summary
 from traffic_aggr.errors import GuardError, StepError
-from traffic_aggr.files import Files
-from traffic_aggr.layout import run_directory
 from traffic_aggr.lock import FileLock
-from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.sql import TableName
-from traffic_aggr.state import COPY_NAME
 from traffic_aggr.stop import Stop
 from traffic_aggr.workplace import Warehouse, Workplace
 
@@ -126,67 +119,3 @@ def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
     ]
     if differences:
         raise StepError(f"the old data is not what it was: {summary(differences)}", hint="Look at its files")
-
-
-def cleanup(place: Workplace, run_id: str, *, dry_run: bool) -> list[Leftovers]:
-    """
-    Deletes what runs have kept or left and nothing needs any more, the run's directory with it when it is empty.
-
-    Returns what was, or with ``dry_run`` would be, deleted, a run each.
-    """
-    record = place.books.new_record("cleanup", place.tables, run_id)
-    done = []
-    with place.recorded(record) as (stop, lock), place.session() as spark:
-        place.name_session(record, lock, spark)
-        warehouse = place.open(spark)
-        with place.table_lock(warehouse, record, lock) as still_locked:
-            if not dry_run:
-                place.settle(warehouse, still_locked)
-            records = list(place.books.store.newest_first())
-            for leftovers in _leftovers(place, warehouse, records):
-                stop.check()
-                done.append(leftovers)
-                if not dry_run:
-                    _delete(place, warehouse, leftovers, still_locked)
-    return done
-
-
-def _leftovers(place: Workplace, warehouse: Warehouse, records: Sequence[RunRecord]) -> list[Leftovers]:
-    keep_days, now = place.config.publish.keep_days, place.books.now()
-    return find_leftovers(records, place.tables["final"], _in_use(warehouse), keep_days, now)
-
-
-def _in_use(warehouse: Warehouse) -> InUse:
-    data: list[str] = []
-    roots: list[str] = []
-    days: list[Partition] = []
-    for facts in (warehouse.tables.staging, warehouse.tables.final):
-        if facts is not None:
-            locations = warehouse.catalog.table(facts).all_locations() if facts.partition_columns else {}
-            data += locations.values()
-            (roots if facts.partition_columns else data).append(facts.location)
-            days = list(locations)  # of the final table, which comes last
-    return InUse(data, roots, days)
-
-
-def _delete(place: Workplace, warehouse: Warehouse, leftovers: Leftovers, still_locked: Callable[[], None]) -> None:
-    record, files = leftovers.record, warehouse.files
-    # First the word that nothing can be taken back any more, then the deed.
-    record.cleaned = place.books.now().isoformat(timespec="seconds")
-    place.books.save(record)
-    in_use = _in_use(warehouse)
-    for directory in leftovers.directories:
-        still_locked()
-        if in_use.forbids(directory):
-            log.warning("%s is in use again: it stays", directory)
-            continue
-        files.delete_tree(directory)
-    run = run_directory(record.final_root or warehouse.final_root, record.run_id)
-    if files.is_directory(run) and not in_use.forbids(run) and not _holds_data(files, run):
-        files.delete_tree(run)
-    log.info("run %s: deleted %d directories", record.run_id, len(leftovers.directories))
-
-
-def _holds_data(files: Files, directory: str) -> bool:
-    names = (info.path.rsplit("/", 1)[-1] for info in files.walk_files(directory))
-    return any(not name.startswith((".", "_")) and name != COPY_NAME for name in names)

@@ -45,6 +45,10 @@ class Warehouse:
     tables: Tables
     final_root: str
 
+    def files_of(self, location: str) -> Files:
+        """For a table that may lie on another file system than the final one."""
+        return _files(self.spark, location)
+
 
 class Workplace:
     """

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
+from devtools.impala_double import ImpalaDouble, Refuse
 from tests.spark.warehouse import LISTED, UNLISTED, Job
 
 
@@ -41,3 +47,82 @@ def test_cleanup_keeps_what_a_rollback_needs(job: Job) -> None:
 
     assert job("rollback", job.record()["run_id"]).code == 0
     assert job.content(LISTED) == before
+
+
+def age(path: Path) -> None:
+    """Makes a file or directory look as if it had been left long ago."""
+    os.utime(path, (0, 0))
+
+
+def test_cleanup_removes_what_a_dead_run_left_half_written(job: Job, impala: ImpalaDouble) -> None:
+    directory = job.create_final()
+    job.use_impala(impala)
+    job.settings["publish"] = {"keep_days": 0}
+    impala.plan("ExecuteStatement", Refuse("no privilege"), when=lambda sql: sql.endswith(str(job.staging)))
+    assert job("run").code == 1
+    dead = job.record()["run_id"]
+    run = directory / ".traffic_aggr" / dead
+    attempt = run / "staged" / "_temporary" / "0" / "part-0.parquet"
+    attempt.parent.mkdir(parents=True)
+    attempt.write_text("half a file")
+    left = [
+        job.home / "state" / "runs" / dead / ".run.json.12.0123abcd.tmp",
+        run / ".recovery.json.12.0123abcd.tmp",
+        job.home / ".status.12.0123abcd.tmp",
+    ]
+    for path in left:
+        path.write_text("{")
+        age(path)
+    shadow = f"{job.database}.traffic_aggr_adhoc__dead"
+    job.spark.sql(f"CREATE EXTERNAL TABLE {shadow} (x INT) LOCATION 'file:{run}/new'")
+    record = job.home / "state" / "runs" / dead / "run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "shadow": shadow}))
+    assert job("run", "--from-step", "stage").code == 0
+    content = job.content((*LISTED, *UNLISTED))
+
+    said = job("cleanup", "--dry-run").out
+    assert job.spark.catalog.tableExists(shadow)
+    assert all(path.exists() for path in left)
+    done = job("cleanup")
+
+    assert done.code == 0, done.err
+    assert done.out == said.replace("would delete", "deleted")
+    assert f"deleted table {shadow}\n" in done.out
+    assert not job.spark.catalog.tableExists(shadow)
+    assert not run.exists()
+    assert not any(path.exists() for path in left)
+    assert job.content((*LISTED, *UNLISTED)) == content
+
+
+def test_a_temporary_file_that_may_be_renamed_in_an_instant_stays(job: Job) -> None:
+    job.create_final()
+    assert job("run").code == 0
+    fresh = job.home / ".status.12.0123abcd.tmp"
+    fresh.write_text("")
+
+    assert job("cleanup").out == "nothing to delete\n"
+
+    assert fresh.exists()
+
+
+def test_check_names_what_hides_or_doubles_rows_and_what_mends_it(job: Job) -> None:
+    directory = job.create_final()
+    hidden = directory / "partition_date=2021-05-01"
+    shutil.copytree(directory / f"partition_date={LISTED[0]}", hidden)
+    uncommitted = directory / "_temporary" / "0"
+    uncommitted.mkdir(parents=True)
+    (uncommitted / "part-0").write_text("x")
+    job.settings["publish"] = {"mode": "swap"}
+    assert job("run").code == 0
+
+    found = job("check")
+
+    assert found.code == 0, found.err
+    warnings = [line for line in found.out.splitlines() if line.startswith("warn")]
+    assert [line.split(" ", 2)[2].split(" holds")[0].rsplit("/", 1)[1] for line in warnings] == [
+        "_temporary",
+        *(f"partition_date={day}" for day in LISTED[:2]),
+        hidden.name,
+    ]
+    assert f"ALTER TABLE {job.final} ADD PARTITION (partition_date='2021-05-01')" in warnings[-1]
+    assert warnings[1].endswith("traffic-aggr cleanup")
