@@ -13,7 +13,6 @@ from traffic_aggr.cli import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-NOT_IN_THIS_VERSION = {"import-properties"}
 
 
 def commands_in(text: str) -> set[str]:
@@ -24,7 +23,7 @@ def commands_in(text: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_named_exists(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = document.read_text()
-    for command in sorted(commands_in(text) - NOT_IN_THIS_VERSION):
+    for command in sorted(commands_in(text)):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0, command

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
@@ -84,8 +85,11 @@ class _Session:
     def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
         self.arguments = arguments
         self.spark = spark
-        path = arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
-        self.config: Config = load_config(path, os.environ)
+
+    @cached_property
+    def config(self) -> Config:
+        path = self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
+        return load_config(path, os.environ)
 
     def store(self) -> RecordStore:
         directory = self.config.state.dir
@@ -255,6 +259,28 @@ def _report(session: _Session) -> int:
     return 0
 
 
+def _import_properties(session: _Session) -> int:
+    from traffic_aggr.bash_properties import read_properties
+    from traffic_aggr.properties import import_properties
+
+    arguments = session.arguments
+    made = import_properties(read_properties(Path(arguments.file), os.environ))
+    if arguments.output is None:
+        print(made.yaml, end="")
+    else:
+        try:
+            LocalFiles().create_exclusive(arguments.output, made.yaml.encode())
+        except OSError as exc:
+            raise InputError(
+                f"{arguments.output} cannot be written: {exc.strerror}", hint="Name a new file with -o"
+            ) from exc
+    for line in (*made.fates, *(f"note: {note}" for note in made.notes)):
+        print(line, file=sys.stderr)
+    if arguments.output is not None:
+        print(f"wrote {arguments.output}; `traffic-aggr check --config {arguments.output}` tells what is still missing")
+    return 0
+
+
 def _alerts(session: _Session) -> int:
     config = session.config.notify
     if session.arguments.resend:
@@ -314,6 +340,11 @@ def _parser() -> argparse.ArgumentParser:
     for command in (status, history):
         command.add_argument("--json", action="store_true", help="as JSON")
     history.add_argument("-n", "--number", type=_positive, default=20, help="how many (default 20)")
+    importing = _command(
+        commands, "import-properties", _import_properties, "make a configuration from the old job's Bash properties"
+    )
+    importing.add_argument("file", metavar="FILE", help="the old properties file; it is read, not run")
+    importing.add_argument("-o", "--output", metavar="FILE", help="new file for the YAML (default: standard output)")
     sample = _command(commands, "sample-data", _sample_data, "make sample tables, and an old final table to correct")
     sample.add_argument("--out", required=True, help="empty directory for the files")
     sample.add_argument("--days", type=_positive, default=30, help="days of raw (default 30)")
