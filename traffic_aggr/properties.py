@@ -103,7 +103,7 @@ def import_properties(found: Properties) -> Imported:
             fates.append(Fate(name, "impala.hosts", "joined with IMPALAD_HOST"))
             continue
         if name not in _SUCCESSORS:
-            fates.append(Fate(name, None, _reason(name, found)))
+            fates.append(Fate(name, None, _reason(name)))
             continue
         key, convert = _SUCCESSORS[name]
         value = convert(assigned)
@@ -120,17 +120,13 @@ def import_properties(found: Properties) -> Imported:
     return Imported("\n".join(_lines(settings)) + "\n", fates, notes)
 
 
-def _reason(name: str, found: Properties) -> str:
-    for pattern, reason in _WITHOUT:
-        if re.fullmatch(pattern, name):
-            return reason
-    using = [each for each in found.values if each in _SUCCESSORS and each != name]
-    return "used by other keys alone" if using else "unknown"
+def _reason(name: str) -> str:
+    return next((reason for pattern, reason in _WITHOUT if re.fullmatch(pattern, name)), "no key here asks for it")
 
 
 def _lines(settings: Mapping[str, tuple[object, str]]) -> Iterator[str]:
-    yield "# Made from the old properties. Keys left out have the defaults that conf/local.yaml shows; `check` tells what is"
-    yield "# still missing or wrong."
+    yield "# Made from the old properties. Keys left out have the defaults that conf/local.yaml shows; `check` tells what"
+    yield "# is still missing or wrong."
     for section in _ORDER:
         yield ""
         yield f"{section}:"
