@@ -125,8 +125,8 @@ def _reason(name: str) -> str:
 
 
 def _lines(settings: Mapping[str, tuple[object, str]]) -> Iterator[str]:
-    yield "# Made from the old properties. Keys left out have the defaults that conf/local.yaml shows; `check` tells what"
-    yield "# is still missing or wrong."
+    yield "# Made from the old properties. Keys left out have the defaults that conf/local.yaml shows;"
+    yield "# `check` tells what is still missing or wrong."
     for section in _ORDER:
         yield ""
         yield f"{section}:"
