@@ -1,7 +1,8 @@
 """
-Files and directories on the local file system and on Hadoop ones, with the same behaviour and the same errors.
+What the program does with files and directories, and how on the local file system; ``hadoop_files`` has the other way,
+with the same behaviour and the same errors.
 
-Every operation raises OSError or a subclass of it; Hadoop's own exceptions are translated at this boundary.
+Every operation raises OSError or a subclass of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
@@ -127,7 +128,7 @@ class Files(Protocol):
         ...
 
 
-def files_for(uri: str, hadoop: Callable[[], HadoopFiles]) -> Files:
+def files_for(uri: str, hadoop: Callable[[], Files]) -> Files:
     """The adapter for a path: local for ``file:`` and for no scheme at all; ``hadoop`` is only called for others."""
     return LocalFiles() if _scheme(uri) in ("", "file") else hadoop()
 
@@ -143,7 +144,7 @@ def _scheme(uri: str) -> str:
     return match[1].lower() if match else ""
 
 
-def _temporary_name(name: str) -> str:
+def temporary_name(name: str) -> str:
     return f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
 
@@ -154,16 +155,13 @@ def temporaries(files: Files, directory: str, name: str) -> list[FileInfo]:
     return [info for info in found if pattern.fullmatch(info.path.rsplit("/", 1)[-1])]
 
 
-def _child(parent: str, name: str) -> str:
+def child(parent: str, name: str) -> str:
     return f"{parent.rstrip('/')}/{name}"
 
 
-def _os_error(number: int, path: str) -> OSError:
+def os_error(number: int, path: str) -> OSError:
     """OSError picks the subclass for the number."""
     return OSError(number, os.strerror(number), path)
-
-
-# ---- local
 
 
 class LocalFiles(Files):
@@ -182,7 +180,7 @@ class LocalFiles(Files):
                 # A file that went away meanwhile must not look as if the directory were missing.
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat()
-                    found.append(_local_info(_child(p, entry.name), status))
+                    found.append(_local_info(child(p, entry.name), status))
         return sorted(found, key=lambda info: info.path)
 
     def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
@@ -200,7 +198,7 @@ class LocalFiles(Files):
         source, target = local_path(src), local_path(dst)
         os.lstat(source)
         if os.path.lexists(target):
-            raise _os_error(errno.EEXIST, dst)
+            raise os_error(errno.EEXIST, dst)
         parent = os.path.dirname(target)
         _make_directories(parent, os.stat(_nearest_existing(parent)))
         os.rename(source, target)
@@ -330,7 +328,7 @@ def _temporary_beside(path: str, data: bytes, mode: int) -> Iterator[str]:
     """A durable temporary file in the same directory, gone afterwards; the caller gives it its name in between."""
     directory, name = os.path.split(os.path.abspath(path))
     _make_directories(directory)
-    temporary = os.path.join(directory, _temporary_name(name))
+    temporary = os.path.join(directory, temporary_name(name))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     try:
         with open(descriptor, "wb") as out:
@@ -343,267 +341,3 @@ def _temporary_beside(path: str, data: bytes, mode: int) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
     sync_directory(directory)
-
-
-# ---- Hadoop
-
-_GLOB = re.compile(r"[\\*?\[\]{}]")
-
-
-class HadoopFiles(Files):
-    """Files of any file system that Hadoop's client knows; ``jvm`` is py4j's view, ``hadoop_conf`` a Configuration."""
-
-    def __init__(self, jvm: Any, hadoop_conf: Any) -> None:
-        # Each dotted name costs py4j several round trips, so classes are looked up once.
-        hadoop = jvm.org.apache.hadoop.fs
-        self._jvm = jvm
-        self._conf = hadoop_conf
-        self._path_class = hadoop.Path
-        self._file_context_class = hadoop.FileContext
-        self._rename_options = hadoop.Options.Rename
-        self._permission_class = hadoop.permission.FsPermission
-        self._contexts: dict[str, Any] = {}
-
-    def exists(self, p: str) -> bool:
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            return bool(system.exists(path))
-
-    def is_directory(self, p: str) -> bool:
-        try:
-            return self._info(p).is_directory
-        except FileNotFoundError:
-            return False
-
-    def list(self, p: str) -> builtins.list[FileInfo]:
-        if not self._info(p).is_directory:
-            raise _os_error(errno.ENOTDIR, p)
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            found = [_hadoop_info(_child(p, status.getPath().getName()), status) for status in system.listStatus(path)]
-        return sorted(found, key=lambda info: info.path)
-
-    def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
-        # The JVM goes through the directory, which may hold thousands of files; only what matches comes over here.
-        literal = _GLOB.sub(r"\\\g<0>", p)
-        with _java_errors_translated(p):
-            found = []
-            for prefix in prefixes:
-                path, system = self._locate(f"{literal}/{prefix}*")
-                found += [_hadoop_info(_child(p, each.getPath().getName()), each) for each in system.globStatus(path)]
-        return sorted(found, key=lambda info: info.path)
-
-    def usage(self, p: str) -> Usage:
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            summary = system.getContentSummary(path)
-            modified = system.getFileStatus(path).getModificationTime()
-            return Usage(int(summary.getFileCount()), int(summary.getLength()), int(modified))
-
-    def rename(self, src: str, dst: str) -> None:
-        with _java_errors_translated(src):
-            source, system = self._locate(src)
-            system.getFileStatus(source)
-        with _java_errors_translated(dst):
-            target = self._path_class(dst)
-            if system.exists(target):
-                raise _os_error(errno.EEXIST, dst)
-            parent = target.getParent()
-            self._make_directories(system, parent, system.getFileStatus(self._nearest_existing(system, parent)))
-            self._rename(system, source, target, self._rename_options.NONE)
-
-    def make_directories(self, p: str, like: Optional[str] = None) -> None:
-        model = None
-        if like is not None:
-            with _java_errors_translated(like):
-                model_path, model_system = self._locate(like)
-                model = model_system.getFileStatus(model_path)
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            self._make_directories(system, path, model)
-
-    def read_bytes(self, p: str) -> bytes:
-        if self._info(p).is_directory:
-            raise _os_error(errno.EISDIR, p)
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            source = system.open(path)
-            try:
-                return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(source))
-            finally:
-                source.close()
-
-    def replace_bytes(self, p: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-        if self.is_directory(p):
-            raise _os_error(errno.EISDIR, p)
-        self._write(p, data, mode, self._rename_options.OVERWRITE)
-
-    def create_exclusive(self, p: str, data: bytes) -> None:
-        if self.exists(p):
-            raise _os_error(errno.EEXIST, p)
-        self._write(p, data, PRIVATE_FILE, self._rename_options.NONE)
-
-    def delete_tree(self, p: str) -> None:
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            if not system.delete(path, True) and system.exists(path):
-                raise _os_error(errno.EIO, p)
-
-    def free_bytes(self, p: str) -> int:
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            remaining = system.getStatus(self._nearest_existing(system, path)).getRemaining()
-            return int(remaining) // max(1, int(system.getDefaultReplication(path)))
-
-    def make_durable(self, p: str) -> None:
-        """Nothing to do: a file that was closed is on as many datanodes as its replication asks for."""
-
-    def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
-        with _java_errors_translated(src):
-            model_path, model_system = self._locate(src)
-            model = model_system.getFileStatus(model_path)
-        with _java_errors_translated(dst):
-            path, system = self._locate(dst)
-            pending = [system.getFileStatus(path)]
-            while pending:
-                status = pending.pop()
-                self._take_permissions(system, status, model)
-                if recursive and status.isDirectory():
-                    pending.extend(system.listStatus(status.getPath()))
-
-    def _locate(self, p: str) -> tuple[Any, Any]:
-        path = self._path_class(p)
-        return path, path.getFileSystem(self._conf)
-
-    def _info(self, p: str) -> FileInfo:
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            return _hadoop_info(p, system.getFileStatus(path))
-
-    def _nearest_existing(self, system: Any, path: Any) -> Any:
-        while not system.exists(path) and path.getParent() is not None:
-            path = path.getParent()
-        return path
-
-    def _make_directories(self, system: Any, path: Any, model: Any) -> None:
-        missing = []
-        level = path
-        while level is not None and not system.exists(level):
-            missing.append(level)
-            level = level.getParent()
-        if not missing and not system.getFileStatus(path).isDirectory():
-            raise _os_error(errno.EEXIST, path.toString())
-        for level in reversed(missing):
-            if not system.mkdirs(level, self._permission(PRIVATE_DIRECTORY)):
-                raise _os_error(errno.EIO, level.toString())
-            if model is not None:
-                self._take_permissions(system, system.getFileStatus(level), model)
-
-    def _rename(self, system: Any, source: Any, target: Any, option: Any) -> None:
-        """
-        FileContext's rename: unlike FileSystem's it never moves into a directory that is there, can overwrite in one
-        step, and raises where the other returns false.
-        """
-        uri = system.getUri()
-        name = uri.toString()
-        if name not in self._contexts:
-            self._contexts[name] = self._file_context_class.getFileContext(uri, self._conf)
-        options = self._jvm.java.lang.reflect.Array.newInstance(option.getDeclaringClass(), 1)
-        options[0] = option
-        self._contexts[name].rename(source, target, options)
-
-    def _write(self, p: str, data: bytes, mode: int, option: Any) -> None:
-        with _java_errors_translated(p):
-            path, system = self._locate(p)
-            parent = path.getParent()
-            self._make_directories(system, parent, None)
-            temporary = self._path_class(parent, _temporary_name(path.getName()))
-            try:
-                out = system.create(temporary, False)
-                try:
-                    system.setPermission(temporary, self._permission(mode))
-                    out.write(data)
-                    if out.hasCapability("hsync"):
-                        out.hsync()
-                finally:
-                    out.close()
-                self._rename(system, temporary, path, option)
-            except BaseException:  # a signal too must not leave the temporary file
-                system.delete(temporary, False)
-                raise
-
-    def _permission(self, mode: int) -> Any:
-        return self._permission_class(f"{mode:04o}")
-
-    def _take_permissions(self, system: Any, status: Any, model: Any) -> None:
-        path, mode = status.getPath(), int(model.getPermission().toShort())
-        only_access = model.isDirectory() and not status.isDirectory()
-        if only_access:
-            mode &= 0o666
-        if status.getGroup() != model.getGroup():
-            system.setOwner(path, None, model.getGroup())
-        entries = self._acl_entries(model, only_access)
-        if entries is not None:
-            acl_util = self._jvm.org.apache.hadoop.fs.permission.AclUtil
-            system.setAcl(path, acl_util.getAclFromPermAndEntries(self._permission(mode), entries))
-        elif status.hasAcl():
-            system.removeAcl(path)
-        system.setPermission(path, self._permission(mode))
-
-    def _acl_entries(self, model: Any, only_access: bool) -> Any:
-        """A java.util.List without the base entries, which stand in the permission; None where there are no others."""
-        if not model.hasAcl():
-            return None
-        path = model.getPath()
-        entries = self._jvm.java.util.ArrayList()
-        for entry in path.getFileSystem(self._conf).getAclStatus(path).getEntries():
-            if not only_access or entry.getScope().name() == "ACCESS":
-                entries.add(entry)
-        return entries if entries.size() else None
-
-
-def _hadoop_info(path: str, status: Any) -> FileInfo:
-    is_directory = bool(status.isDirectory())
-    return FileInfo(path, 0 if is_directory else int(status.getLen()), is_directory, int(status.getModificationTime()))
-
-
-_ERROR_NUMBERS = {
-    "FileNotFoundException": errno.ENOENT,
-    "NoSuchFileException": errno.ENOENT,
-    "FileAlreadyExistsException": errno.EEXIST,
-    "ParentNotDirectoryException": errno.ENOTDIR,
-    "AccessControlException": errno.EACCES,
-    "AccessDeniedException": errno.EACCES,
-    "NSQuotaExceededException": errno.EDQUOT,
-    "DSQuotaExceededException": errno.EDQUOT,
-    "SafeModeException": errno.EROFS,
-}
-
-
-@contextlib.contextmanager
-def _java_errors_translated(path: str) -> Iterator[None]:
-    # Both are loaded already wherever there is a JVM; commands without one do not pay for them.
-    from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
-    from pyspark.errors.exceptions.captured import CapturedException
-
-    try:
-        yield
-    except CapturedException as exc:  # pyspark's own wrapper of some Java exceptions, as for an unknown host
-        raise OSError(errno.EIO, str(exc.desc).splitlines()[0], path) from exc
-    except Py4JJavaError as exc:
-        raise _from_java(exc.java_exception, path) from exc
-    except Py4JNetworkError as exc:
-        raise ConnectionError(errno.ECONNRESET, "the JVM does not answer", path) from exc
-    except Py4JError as exc:
-        raise OSError(errno.EIO, str(exc), path) from exc
-
-
-def _from_java(exception: Any, path: str) -> OSError:
-    name = str(exception.getClass().getName())
-    if name == "org.apache.hadoop.ipc.RemoteException":
-        name = str(exception.getClassName())
-    message = (str(exception.getMessage() or "") or name).splitlines()[0]
-    number = _ERROR_NUMBERS.get(name.rpartition(".")[2], errno.EIO)
-    if message.endswith("(Permission denied)"):  # java.io says so in a FileNotFoundException
-        number = errno.EACCES
-    return OSError(number, message, path)

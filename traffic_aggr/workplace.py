@@ -17,7 +17,8 @@ from traffic_aggr import __version__, preflight, runner, steps
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config
 from traffic_aggr.errors import StateError, StepError, TrafficAggrError
-from traffic_aggr.files import Files, HadoopFiles, LocalFiles, files_for
+from traffic_aggr.files import Files, LocalFiles, files_for
+from traffic_aggr.hadoop_files import HadoopFiles
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.layout import RUN_ROOT

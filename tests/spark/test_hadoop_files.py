@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_files import FilesBehaviour, mode_of
 
-from traffic_aggr.files import Files, HadoopFiles
+from traffic_aggr.files import Files
+from traffic_aggr.hadoop_files import HadoopFiles
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
