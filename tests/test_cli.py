@@ -14,7 +14,8 @@ from fakes import RUN_ID, run_record
 from traffic_aggr.cli import main
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.lock import FileLock, Holder
-from traffic_aggr.runrecord import Outcome
+from traffic_aggr.partitions import Partition
+from traffic_aggr.runrecord import Day, Outcome, Publication
 from traffic_aggr.state import RecordStore
 
 CONFIG = """
@@ -225,6 +226,21 @@ def test_a_run_with_a_bad_list_sets_failure_and_raises_one_alert(command: Comman
     assert [(run["outcome"], run["exit_code"]) for run in runs] == [("refused", 2)] * 2
     (alert,) = {json.loads(line)["subject"] for line in (home / "alerts.jsonl").read_text().splitlines()}
     assert "nothing was touched" in alert
+
+
+def test_a_run_that_fails_before_it_settled_a_dead_one_says_that_days_may_be_missing(
+    command: Command, home: Path
+) -> None:
+    days = {Partition("2021-04-01"): Day("/final/d", "/kept/d"), Partition("2021-04-02"): Day("/final/e", "/kept/e")}
+    dead = run_record(publication=Publication.WITHDRAWN, days=days)
+    RecordStore(str(home / "state"), LocalFiles()).save(dead)
+
+    answer = command("run", "--month", "2021-13")
+
+    assert answer.code == 2
+    assert f"run {RUN_ID}: 2 partitions may be missing from the table, their data is kept" in answer.err
+    alert = (home / "alerts.jsonl").read_text()
+    assert "2021-04-01: old data kept in /kept/d" in alert
 
 
 def test_a_run_beside_another_one_exits_75_and_touches_nothing(command: Command, home: Path) -> None:

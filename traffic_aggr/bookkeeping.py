@@ -111,7 +111,9 @@ class Bookkeeping:
         Closes the record, sets Failure, and opens one ticket an incident. A failure to tell is logged and
         does not hide ``error``, which is told where the data is.
         """
-        error.message = f"{error.message}; {record.data_state}"
+        concerned = self._concerned(record)
+        whose = f"run {concerned.run_id}: " if concerned is not record else ""
+        error.message = f"{error.message}; {whose}{concerned.data_state}"
         record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
         record.outcome = _outcome(error)
         self._attempt("write the run record", lambda: self.save(record))
@@ -121,7 +123,7 @@ class Bookkeeping:
             lambda: self.status_file.update(job_status=FAILURE, ran_time=self._ran_time(), process_id=os.getpid()),
         )
         if not isinstance(error, Interrupted):
-            self._attempt("raise the ticket", lambda: self._raise_ticket(record))
+            self._attempt("raise the ticket", lambda: self._raise_ticket(record, concerned))
 
     def recovered(self, settled: list[RunRecord]) -> None:
         """Leaves the flag so that the next run starts afresh, or only refreshes and verifies what is loaded."""
@@ -132,7 +134,18 @@ class Bookkeeping:
 
     # ---- parts
 
-    def _raise_ticket(self, record: RunRecord) -> None:
+    def _concerned(self, record: RunRecord) -> RunRecord:
+        """The run that says where the data is: ``record``, or an earlier one that died and is not settled yet."""
+        if record.settled_earlier_runs or not record.publication.settled:
+            return record
+        try:
+            earlier = [each for each in self.store.unsettled() if not each.publication.settled]
+        except (TrafficAggrError, OSError) as exc:
+            log.error("could not look for runs that died: %s", exc)
+            return record
+        return earlier[0] if earlier else record
+
+    def _raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
         if self.status_file.ticket_created():
             log.info("a ticket for this failure is open already: no further mail")
             return
@@ -144,9 +157,9 @@ class Bookkeeping:
                 host=record.host,
                 step=record.steps[-1].name if record.steps else "preflight",
                 error=record.error or "",
-                partitions=list(record.days) or record.partitions,
-                data_state=record.data_state,
-                day_states=day_states(record),
+                partitions=list(concerned.days) or record.partitions,
+                data_state=concerned.data_state,
+                day_states=day_states(concerned),
                 log_tail=self.log_tail(),
                 next_command=self.next_command(),
             )
@@ -192,6 +205,11 @@ def day_states(record: RunRecord) -> list[str]:
     if record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
         return [
             f"{partition}: {'old data' if day.before else 'no data, as before'}"
+            for partition, day in record.days.items()
+        ]
+    if record.mode == "swap":
+        return [
+            f"{partition}: {f'old data kept in {day.before.location}' if day.before else 'had no data before'}"
             for partition, day in record.days.items()
         ]
     return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]

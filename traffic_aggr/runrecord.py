@@ -224,6 +224,8 @@ class RunRecord:
             return f"old data is back in place for {days}"
         if self.publication is Publication.PUBLISHED:
             return f"new data is in place for {days}"
+        if self.mode == "swap":
+            return f"{days} may have old data or new, each is whole: run `recover`"
         return f"{days} may be missing from the table, their data is kept: run `recover`"
 
     @property

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from traffic_aggr import __version__, preflight, runner, steps
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config
-from traffic_aggr.errors import StateError, StepError, TrafficAggrError
+from traffic_aggr.errors import InputError, StateError, StepError, TrafficAggrError
 from traffic_aggr.files import Files, LocalFiles, files_for
 from traffic_aggr.hadoop_files import HadoopFiles
 from traffic_aggr.hive import HiveCatalog
@@ -26,7 +26,7 @@ from traffic_aggr.lock import FileLock
 from traffic_aggr.partitions import Partition
 from traffic_aggr.preflight import Tables, table_names
 from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import RunRecord
+from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.session import explain_start_failure, jvm_process_id, start_session, stop_session
 from traffic_aggr.sql import TableName
 from traffic_aggr.state import adopt_copies, copy_beside_table
@@ -75,8 +75,9 @@ class Workplace:
             try:
                 yield stop, lock
             except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
-                error = _translated(exc, stop)
-                log.debug("the run failed", exc_info=True)
+                error = stop.reason() or _explained(exc)
+                if isinstance(error, InputError) and (record.steps or record.publication is not Publication.UNTOUCHED):
+                    error = StepError(error.message, hint=error.hint)
                 self.books.fail(record, error)
                 raise error from exc
 
@@ -88,6 +89,8 @@ class Workplace:
         spark = start_session(self.config.spark, self.config.job.name, log_dir=self.config.logs.dir)
         try:
             yield spark
+        except Exception as exc:  # errors of Spark ask the JVM what they have to say, which is about to end
+            raise _explained(exc) from exc
         finally:
             stop_session(spark)
 
@@ -172,13 +175,11 @@ def _files(spark: SparkSession, root: str) -> Files:
     return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
 
 
-def _translated(exc: Exception, stop: Stop) -> TrafficAggrError:
-    """What the operator is told: a signal that cancelled the work counts before the error it caused."""
-    interrupted = stop.reason()
-    if interrupted is not None:
-        return interrupted
+def _explained(exc: Exception) -> TrafficAggrError:
+    """What the operator is told of ``exc``, in one line; the log has its traceback."""
     if isinstance(exc, TrafficAggrError):
         return exc
+    log.debug("the command failed", exc_info=exc)
     explained = explain_start_failure(exc)
     if explained is not None:
         return explained

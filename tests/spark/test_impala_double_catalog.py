@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -15,21 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from impala._thrift_gen.hive_metastore import ttypes as hive
 from impala.dbapi import connect
-from thrift.transport.TTransport import TTransportException
 
 from devtools.impala_double import Catalog, ImpalaDouble
-from devtools.impala_double.metastore_catalog import ThriftMetastoreCatalog
 from devtools.impala_double.spark_catalog import SparkCatalog
+from devtools.metastore_server import MetastoreServer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).parents[2]
-METASTORE_START_S = 180
-LOG4J = "rootLogger.level = error\nrootLogger.appenderRef.console.ref = console\n"
-LOG4J += (
-    "appender.console.type = Console\nappender.console.name = console\nappender.console.layout.type = PatternLayout\n"
-)
 
 
 def ask(host: str, port: int, statement: str) -> list[Any]:
@@ -134,56 +124,15 @@ def test_a_moved_partition_is_seen_by_its_own_refresh_only(
 
 
 @pytest.fixture(scope="module")
-def metastore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    """A metastore server made of the jars that come with pyspark."""
-    import pyspark
-
-    java = shutil.which("java") or os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java")
-    if not os.access(java, os.X_OK):
-        pytest.skip("no java")
-    home = tmp_path_factory.mktemp("metastore")
-    (home / "log4j2.properties").write_text(LOG4J)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {
-        "log4j.configurationFile": home / "log4j2.properties",
-        "javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home}/metastore;create=true",
-        "derby.system.home": home,
-        "java.io.tmpdir": home,
-        "hive.metastore.warehouse.dir": (home / "warehouse").as_uri(),
-        "datanucleus.schema.autoCreateAll": "true",
-        "hive.metastore.schema.verification": "false",
-    }
-    command = [java, "-Xmx512m", *(f"-D{key}={value}" for key, value in settings.items())]
-    command += ["-cp", os.path.join(os.path.dirname(pyspark.__file__), "jars", "*")]
-    command += ["org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(port)]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=home)
-    try:
-        _wait_for(ThriftMetastoreCatalog("127.0.0.1", port), server)
-        yield "127.0.0.1", port
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait_for(catalog: ThriftMetastoreCatalog, server: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + METASTORE_START_S
-    while True:
-        try:
-            catalog.tables()
-            return
-        except TTransportException:
-            if server.poll() is not None or time.monotonic() > ends:
-                raise
-            time.sleep(0.5)
+def metastore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetastoreServer]:
+    with MetastoreServer(tmp_path_factory.mktemp("metastore")) as server:
+        yield server
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")
-def test_a_metastore_server_tells_about_tables_and_partitions(metastore: tuple[str, int], tmp_path: Path) -> None:
-    catalog = ThriftMetastoreCatalog(*metastore)
+def test_a_metastore_server_tells_about_tables_and_partitions(metastore: MetastoreServer, tmp_path: Path) -> None:
+    catalog = metastore.catalog
     columns = [hive.FieldSchema("msisdn", "string", ""), hive.FieldSchema("kb", "decimal(28,10)", "")]
     serde = hive.SerDeInfo("", "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {"field.delim": ";"})
 
@@ -213,9 +162,9 @@ def test_a_metastore_server_tells_about_tables_and_partitions(metastore: tuple[s
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")
-def test_a_coordinator_runs_in_its_own_process(metastore: tuple[str, int]) -> None:
-    host, port = metastore
-    command = [sys.executable, "-m", "devtools.impala_double", "--metastore", f"{host}:{port}", "--port", "0"]
+def test_a_coordinator_runs_in_its_own_process(metastore: MetastoreServer) -> None:
+    address = f"127.0.0.1:{metastore.port}"
+    command = [sys.executable, "-m", "devtools.impala_double", "--metastore", address, "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as double:
         assert double.stdout is not None
         where, _, number = double.stdout.readline().strip().rpartition(":")

@@ -2,96 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 import yaml
 
-from tests.conftest import QUICK_JVM
-
-ROOT = Path(__file__).resolve().parents[2]
-DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
-PATIENCE_S = 300
-
-
-class Installation:
-    """A configuration with sample data of its own, and the launcher as cron would call it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        local = yaml.safe_load((ROOT / "conf" / "local.yaml").read_text())
-        local["impala"] = {"enabled": False}
-        conf = local["spark"]["conf"]
-        conf["spark.driver.memory"] = "1g"
-        conf["spark.driver.extraJavaOptions"] += f" -Dderby.system.durability=test {QUICK_JVM}"
-        (home / "config.yaml").write_text(yaml.safe_dump(local))
-
-    def start(self, *command: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        environment = {"TRAFFIC_AGGR_DEMO": str(self.home), "LANG": "C", "PYSPARK_PYTHON": sys.executable}
-        for name in ("JAVA_HOME", "PATH"):  # where this machine keeps its Java
-            if name in os.environ:
-                environment[name] = os.environ[name]
-        return subprocess.Popen(
-            [*(launcher or (str(ROOT / "spark-submit.sh"),)), *command, "--config", str(self.home / "config.yaml")],
-            env=environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *command: str, launcher: tuple[str, ...] = ()) -> tuple[int, str, str]:
-        process = self.start(*command, launcher=launcher)
-        out, err = process.communicate(timeout=PATIENCE_S)
-        return process.returncode, out, err
-
-    def newest_record(self) -> dict[str, Any]:
-        runs = self.home / "state" / "runs"
-        records = sorted(runs.glob("*/run.json")) if runs.exists() else []
-        return json.loads(records[-1].read_text()) if records else {}
-
-    def wait_until(self, reached: Callable[[dict[str, Any]], bool], process: subprocess.Popen[str]) -> None:
-        """Waits for a state of the newest run record while ``process`` runs."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if reached(self.newest_record()):
-                return
-            if process.poll() is not None:
-                pytest.fail(f"ended before it got there: {process.communicate()}")
-            time.sleep(0.005)
-        pytest.fail("never got there")
-
-    def data(self) -> list[tuple[Any, ...]]:
-        """Rows in the standard directories of the listed days, in an order of their own."""
-        found = []
-        for day in DAYS:
-            files = [str(path) for path in (self.home / "sample" / "final" / f"partition_date={day}").glob("*.parquet")]
-            if files:
-                found += duckdb.execute("SELECT *, ? FROM read_parquet(?)", [day, files]).fetchall()
-        return sorted(found, key=repr)
-
-    def status(self) -> str:
-        return (self.home / "state" / "process_status").read_text()
+from tests.installation import PATIENCE_S, ROOT, Installation
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     made = Installation(tmp_path_factory.mktemp("installation"))
-    out = str(made.home / "sample")
-    code, _, err = made.run("sample-data", "--out", out, "--days", "3", "--rows-per-day", "300")
-    assert code == 0, err
+    made.make_sample_data()
     return made
 
 

@@ -1,0 +1,105 @@
+"""What others see of the final table while days are restated: through the metastore, and through Impala."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.installation import DAYS, ROOT
+from tests.readers import ImpalaReader, MetastoreReader, Reading, View
+from tests.served_warehouse import ServedWarehouse, served_warehouse
+
+pytestmark = [pytest.mark.crash, pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")]
+
+ENOUGH_READS = 20
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWarehouse]:
+    with served_warehouse(tmp_path_factory.mktemp("warehouse")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def impala_port(warehouse: ServedWarehouse) -> Iterator[int]:
+    """An Impala double in a process of its own, which the job refreshes."""
+    address = f"127.0.0.1:{warehouse.server.port}"
+    command = [sys.executable, "-m", "devtools.impala_double", "--metastore", address, "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as double:
+        assert double.stdout is not None
+        where = double.stdout.readline().strip()
+        warehouse.installation.configure({"impala": {"enabled": True, "hosts": [where]}})
+        yield int(where.rpartition(":")[2])
+        double.terminate()
+
+
+class Readers:
+    """One reader of each kind while something happens, and how each sees the table before and after."""
+
+    def __init__(self, warehouse: ServedWarehouse, impala_port: int) -> None:
+        self._ports = {"metastore": warehouse.server.port, "impala": impala_port}
+        self.metastore = Reading("metastore", warehouse.server.port)
+        self.impala = Reading("impala", impala_port)
+        self.before: dict[str, View] = {}
+        self.after: dict[str, View] = {}
+
+    @contextmanager
+    def at_work(self, what: str) -> Iterator[None]:
+        self.before = self._look()
+        with self.metastore, self.impala:
+            yield
+        self.after = self._look()
+        assert self.before != self.after
+        print(f"{what}: {self.metastore.reads} reads through the metastore, {self.impala.reads} through Impala")
+
+    def _look(self) -> dict[str, View]:
+        return {
+            "metastore": MetastoreReader(self._ports["metastore"])(),
+            "impala": ImpalaReader(self._ports["impala"])(),
+        }
+
+    def assert_whole_days_only(self) -> None:
+        assert self.metastore.views == [self.before["metastore"], self.after["metastore"]]
+        before, after = self.before["impala"], self.after["impala"]
+        assert self.impala.views[0] == before
+        assert self.impala.views[-1] == after
+        for view in self.impala.views:
+            assert list(view) == list(DAYS)
+            assert all(view[day] in (before[day], after[day]) for day in DAYS), view
+        assert self.metastore.reads > ENOUGH_READS
+        assert self.impala.reads > ENOUGH_READS
+
+
+def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(warehouse: ServedWarehouse, impala_port: int) -> None:
+    warehouse.reset("swap")
+    job = warehouse.installation
+
+    during_run = Readers(warehouse, impala_port)
+    with during_run.at_work("run"):
+        code, _, err = job.run("run")
+    assert code == 0, err
+    assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
+    during_run.assert_whole_days_only()
+
+    during_rollback = Readers(warehouse, impala_port)
+    with during_rollback.at_work("rollback"):
+        code, _, err = job.run("rollback", job.newest_record()["run_id"])
+    assert code == 0, err
+    assert warehouse.content() == warehouse.old
+    during_rollback.assert_whole_days_only()
+
+
+def test_in_drop_and_load_mode_the_same_readers_do_see_holes(warehouse: ServedWarehouse, impala_port: int) -> None:
+    warehouse.reset("drop_and_load")
+    readers = Readers(warehouse, impala_port)
+
+    with readers.at_work("run"):
+        code, _, err = warehouse.installation.run("run")
+
+    assert code == 0, err
+    assert {} in readers.metastore.views
+    assert {} in readers.impala.views

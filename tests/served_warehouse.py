@@ -1,0 +1,100 @@
+"""The job's warehouse on a metastore server of its own, with a proxy between the two, and what it held at the start."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from devtools.metastore_server import MetastoreServer
+from tests.installation import DAYS, Installation
+from tests.metastore_proxy import MetastoreProxy
+from tests.oracle import expected_rows
+
+DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
+Rows = Counter[tuple[Any, ...]]
+
+_QUICK = {"spark.sql.codegen.wholeStage": False, "spark.sql.shuffle.partitions": 2}
+
+
+class ServedWarehouse:
+    """
+    Sample data whose tables a metastore ``server`` knows; the job reaches it through ``proxy``.
+
+    ``old`` has the rows of each day that the final table has at the start, ``new`` those that a run makes. The last
+    listed day, which sample data leaves out of the final table, starts with the rows of the first.
+    """
+
+    def __init__(self, home: Path, server: MetastoreServer, proxy: MetastoreProxy) -> None:
+        self.server = server
+        self.proxy = proxy
+        self.installation = Installation(home, metastore_uri=proxy.uri, spark_conf=_QUICK)
+        self.installation.make_sample_data()
+        self._sample = home / "sample"
+        self._final = self._sample / "final"
+        with server.catalog.client() as client:
+            self._add_last_day(client)
+            self._partitions = client.get_partitions(DATABASE, FINAL, -1)
+        self._kept = home / "final as it was"
+        shutil.copytree(self._final, self._kept)
+        self.old = {day: rows_in(Path(location)) for day, location in self.locations().items()}
+        sources = (self._sample / name for name in ("raw", "org_details", "country_lookup"))
+        right = [row[:-1] for row in expected_rows(*sources, DAYS)]
+        self.new: Mapping[str, Rows] = {day: Counter(row[:-1] for row in right if row[-1] == day) for day in DAYS}
+
+    @property
+    def unlisted(self) -> dict[str, Rows]:
+        return {day: rows for day, rows in self.old.items() if day not in DAYS}
+
+    @property
+    def old_listed(self) -> dict[str, Rows]:
+        return {day: self.old[day] for day in DAYS}
+
+    def home_of(self, day: str) -> Path:
+        """The standard directory of a day."""
+        return self._final / f"partition_date={day}"
+
+    def locations(self) -> dict[str, str]:
+        """The directory of each day of the final table, asked in one request."""
+        return self.server.catalog.partitions(DATABASE, FINAL)
+
+    def content(self) -> dict[str, Rows]:
+        """The rows of each day that the final table has, read through its partitions."""
+        return {day: rows_in(Path(location)) for day, location in self.locations().items()}
+
+    def reset(self, mode: str) -> None:
+        """Puts everything back to the start, past the job, which will publish in ``mode``."""
+        with self.server.catalog.client() as client:
+            for partition in client.get_partitions(DATABASE, FINAL, -1):
+                client.drop_partition(DATABASE, FINAL, partition.values, False)
+            shutil.rmtree(self._final)
+            shutil.copytree(self._kept, self._final)
+            client.add_partitions(self._partitions)
+        shutil.rmtree(self.installation.home / "state", ignore_errors=True)
+        self.installation.configure({"publish": {"mode": mode}})
+
+    def _add_last_day(self, client: Any) -> None:
+        first, last = self.home_of(DAYS[0]), self.home_of(DAYS[-1])
+        shutil.copytree(first, last)
+        partition = client.get_partition(DATABASE, FINAL, [DAYS[0]])
+        partition.values, partition.sd.location = [DAYS[-1]], f"file:{last}"
+        client.add_partition(partition)
+
+
+def rows_in(directory: Path) -> Rows:
+    """The rows of all Parquet files in ``directory``, which has to be there."""
+    assert directory.is_dir(), f"there is no {directory}"
+    files = sorted(str(path) for path in directory.glob("[!._]*.parquet"))
+    query = "SELECT * FROM read_parquet($1, hive_partitioning = false)"
+    return Counter(duckdb.execute(query, [files]).fetchall() if files else [])
+
+
+@contextmanager
+def served_warehouse(home: Path) -> Iterator[ServedWarehouse]:
+    with MetastoreServer(home / "metastore") as server, MetastoreProxy(server.port) as proxy:
+        yield ServedWarehouse(home, server, proxy)
