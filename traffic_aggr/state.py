@@ -5,6 +5,7 @@ copies beside the final table, which survive the loss of the state directory.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Optional
 
@@ -12,6 +13,8 @@ from traffic_aggr.errors import StateError
 from traffic_aggr.files import FileInfo, Files, temporaries
 from traffic_aggr.layout import RUN_ROOT, run_directory
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, is_run_id
+
+log = logging.getLogger(__name__)
 
 COPY_NAME = "recovery.json"
 
@@ -139,6 +142,17 @@ def copy_beside_table(record: RunRecord, files: Files) -> None:
         files.replace_bytes(path, record.to_json().encode())
     except OSError as exc:
         raise StateError(f"cannot write {path} ({exc})", hint="Mend the table's directory, then run `recover`") from exc
+
+
+def remove_copy(record: RunRecord, files: Files) -> None:
+    """Removes the copy of a settled run that could not be rewritten: an older one would have it settled again."""
+    if record.final_root is None:
+        return
+    path = _copy_path(record.final_root, record.run_id)
+    try:
+        files.delete_tree(path)
+    except OSError as exc:
+        log.warning("cannot remove %s, which is out of date (%s)", path, exc)
 
 
 def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:

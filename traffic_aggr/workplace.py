@@ -29,7 +29,7 @@ from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.session import explain_start_failure, jvm_process_id, start_session, stop_session
 from traffic_aggr.sql import TableName
-from traffic_aggr.state import adopt_copies, copy_beside_table
+from traffic_aggr.state import adopt_copies, copy_beside_table, remove_copy
 from traffic_aggr.stop import Stop
 from traffic_aggr.swap import SwapPublisher
 
@@ -151,7 +151,15 @@ class Workplace:
 
         def save(record: RunRecord) -> None:
             self.books.save(record)
-            copy_beside_table(record, warehouse.files)
+            try:
+                copy_beside_table(record, warehouse.files)
+            except StateError as exc:
+                # A full disk must not keep old data from coming back.
+                if record.publication not in (Publication.RESTORING, Publication.RESTORED):
+                    raise
+                log.warning("%s", exc)
+                if record.publication is Publication.RESTORED:
+                    remove_copy(record, warehouse.files)
 
         kind = SwapPublisher if mode == "swap" else Publisher
         return kind(warehouse.catalog.table(facts), warehouse.files, save, still_locked)
