@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-from traffic_aggr.errors import InputError, TrafficAggrError
+from traffic_aggr.errors import InputError, StepError, TrafficAggrError
 from traffic_aggr.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
 
 log = logging.getLogger(__name__)
@@ -137,6 +137,36 @@ def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
     return None
 
 
+def explain_java_error(exc: BaseException) -> Optional[TrafficAggrError]:
+    """
+    The one line for an error of Java's, which is what its innermost cause says; None for any other, and where the JVM,
+    which alone can say it, is gone.
+    """
+    if not isinstance(exc, Py4JJavaError):
+        return None
+    with suppress(Py4JError, OSError):
+        cause = exc.java_exception
+        while cause.getCause() is not None:
+            cause = cause.getCause()
+        name, message = cause.getClass().getSimpleName(), (cause.getMessage() or "").strip()
+        told = f"{name}: {message.splitlines()[0].rstrip('.')}" if message else name
+        return StepError(told, hint="The log has the details; run again to resume")
+    return None
+
+
+def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
+    """
+    The one line for an error that comes from the JVM's end during the work; None for any other.
+    """
+    # Nobody but py4j lets such an error through: Impala's and the mail server's are translated where they occur.
+    signs = (Py4JNetworkError, ConnectionRefusedError, ConnectionResetError)
+    if any(isinstance(each, signs) for each in _chain(exc)):
+        return StepError(
+            "Spark's JVM has ended (killed, or out of memory)", hint=f"{SPARK_LOG} in logs.dir may say why; run again"
+        )
+    return None
+
+
 def _py4j_at_root(record: logging.LogRecord) -> bool:
     """
     py4j reports a lost JVM to the root logger, whose messages come to standard error, traceback and all. This filter
@@ -158,16 +188,24 @@ def _start_failure(exc: BaseException, log_dir: Path) -> Optional[TrafficAggrErr
     return InputError(f"Spark did not start: {reason.splitlines()[0].rstrip('.')}", hint=f"See {log_dir / SPARK_LOG}")
 
 
-def _accounts(exc: Optional[BaseException]) -> Iterator[str]:
+def _chain(exc: Optional[BaseException]) -> Iterator[BaseException]:
+    """
+    An error and those that led to it.
+    """
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _accounts(exc: BaseException) -> Iterator[str]:
     """
     What an error and those that led to it say, Java's stack traces with their causes included.
     """
-    while exc is not None:
+    for each in _chain(exc):
         # PySpark 3.5 and 4 name it differently; neither shows it in str().
-        yield str(getattr(exc, "stackTrace", "") or getattr(exc, "_stackTrace", ""))
+        yield str(getattr(each, "stackTrace", "") or getattr(each, "_stackTrace", ""))
         with suppress(Py4JError, OSError):  # Java's errors ask their JVM for the text, which may be gone
-            yield str(exc)
-        exc = exc.__cause__ or exc.__context__
+            yield str(each)
 
 
 def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf:

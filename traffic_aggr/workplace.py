@@ -27,7 +27,14 @@ from traffic_aggr.partitions import Partition
 from traffic_aggr.preflight import Tables, table_names
 from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Publication, RunRecord
-from traffic_aggr.session import explain_start_failure, jvm_process_id, start_session, stop_session
+from traffic_aggr.session import (
+    explain_java_error,
+    explain_lost_jvm,
+    explain_start_failure,
+    jvm_process_id,
+    start_session,
+    stop_session,
+)
 from traffic_aggr.sql import TableName
 from traffic_aggr.state import adopt_copies, copy_beside_table, remove_copy
 from traffic_aggr.stop import Stop
@@ -188,7 +195,7 @@ def _explained(exc: Exception) -> TrafficAggrError:
     if isinstance(exc, TrafficAggrError):
         return exc
     log.debug("the command failed", exc_info=exc)
-    explained = explain_start_failure(exc)
+    explained = explain_start_failure(exc) or explain_lost_jvm(exc) or explain_java_error(exc)
     if explained is not None:
         return explained
     first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
