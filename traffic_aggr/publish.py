@@ -195,6 +195,8 @@ class Publisher:
         )
 
     def _enter(self, record: RunRecord, publication: Publication) -> None:
+        # Whoever has the lock now may have settled this run: its word in the record must stay.
+        self._still_locked()
         record.publication = publication
         self._save(record)
 

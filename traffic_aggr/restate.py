@@ -91,6 +91,7 @@ def _run(
         impala = place.impala(stop)
         if impala is not None:
             impala.probe()
+        still_locked()
         staging, final, created = _create_missing(place, warehouse)
         work = Work(
             spark=spark,
@@ -110,6 +111,7 @@ def _run(
             replace_delimiters=place.config.tables.delimiter_in_text == "space",
             stop=stop,
             save=place.books.save,
+            still_locked=still_locked,
         )
         runner.execute(work, lambda step: _mark(place, record, step, last))
 

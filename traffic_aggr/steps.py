@@ -65,6 +65,7 @@ class Work:
     replace_delimiters: bool
     stop: Stop
     save: Callable[[RunRecord], None]
+    still_locked: Callable[[], None]
 
     @property
     def directory(self) -> str:
@@ -264,6 +265,7 @@ def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
 def _point_staging(work: Work, directory: str) -> None:
     """Empties the staging table and points it at this run's directories; files of earlier runs stay."""
     staging = work.catalog.table(work.staging)
+    work.still_locked()
     staging.drop(staging.all_partitions())
     staging.add({each: Placement(f"{directory}/{each.directory}") for each in work.plan.restated})
 
@@ -271,6 +273,7 @@ def _point_staging(work: Work, directory: str) -> None:
 def _write_old_staging(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     """A staging table of the old kind, ``partition_date`` an ordinary column, or of another format: as it is."""
     table = work.catalog.table(work.staging)
+    work.still_locked()
     if work.staging.partition_columns:
         table.drop(table.all_partitions())
     work.spark.sql(sql.set_table_location(work.staging.name, directory))
@@ -306,6 +309,7 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     )
     work.record.shadow = str(shadow)
     work.save(work.record)
+    work.still_locked()
     facts = work.catalog.create_partitioned(shadow, FINAL_COLUMNS, directory, like=work.final)
     rows.write.insertInto(shadow.quoted)
     return work.catalog.table(facts).rows()
@@ -342,6 +346,7 @@ def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Di
 def _forget_staged_partitions(work: Work) -> None:
     """Staging must not point at directories that are about to become the final table's."""
     staging = work.catalog.table(work.staging)
+    work.still_locked()
     staging.drop(staging.all_partitions())
 
 
