@@ -19,6 +19,7 @@ from traffic_aggr.config import Config
 from traffic_aggr.errors import Interrupted, TrafficAggrError
 from traffic_aggr.lock import FileLock, Holder, process_start_time
 from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
+from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Step
 from traffic_aggr.report import render_report
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
@@ -203,13 +204,16 @@ def day_states(record: RunRecord) -> list[str]:
     if record.publication is Publication.PUBLISHED:
         return [f"{partition}: new data" for partition in record.days]
     if record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
-        return [
-            f"{partition}: {'old data' if day.before else 'no data, as before'}"
-            for partition, day in record.days.items()
-        ]
+        return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
     if record.mode == "swap":
         return [
             f"{partition}: {f'old data kept in {day.before.location}' if day.before else 'had no data before'}"
             for partition, day in record.days.items()
         ]
     return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]
+
+
+def _old_state(record: RunRecord, partition: Partition) -> str:
+    if partition in record.lost:
+        return "old data is gone"
+    return "old data" if record.days[partition].before else "no data, as before"

@@ -22,7 +22,7 @@ from traffic_aggr.errors import GuardError, StepError
 from traffic_aggr.files import Files
 from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Change, Day, Publication, RunRecord, timestamp
+from traffic_aggr.runrecord import Change, Day, DayTotals, Publication, RunRecord, timestamp
 
 _DROP = "drop"
 
@@ -147,9 +147,17 @@ class Publisher:
         self._leave_restored(record)
 
     def _leave_restored(self, record: RunRecord) -> None:
+        record.lost = [each for each, day in record.days.items() if self._is_lost(day, record.totals.get(each))]
         for day in record.days.values():
             day.new, day.fingerprint, day.arrived = None, None, False
         self._enter(record, Publication.RESTORED)
+
+    def _is_lost(self, day: Day, totals: Optional[DayTotals]) -> bool:
+        """Whether a day had rows before the run and its files are gone; Hive makes the directory of what it adds."""
+        if day.before is None or totals is None or totals.final_before is None or totals.final_before.rows == 0:
+            return False
+        location = day.before.location
+        return not (self._files.is_directory(location) and any(self._files.walk_files(location)))
 
     def settle(self, record: RunRecord) -> Publication:
         """

@@ -84,7 +84,10 @@ def _put_back(work: Work, reason: BaseException) -> None:
     except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
         log.error("the old data could not be put back: %s. Run `recover`", exc, exc_info=True)
         return
-    log.info("the old data of %d partitions is back", len(record.days))
+    if record.lost:
+        log.error("%s", record.data_state)
+    else:
+        log.info("the old data of %d partitions is back", len(record.days))
     try:
         work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
     except TrafficAggrError as exc:
@@ -103,6 +106,8 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
             what = "new data is in place" if publication is Publication.PUBLISHED else "old data was put back"
             record.notes.append(f"settled after an interruption: {what}")
             log.info("run %s: %s for all %d partitions", record.run_id, what, len(record.days))
+            if record.lost:
+                log.error("run %s: %s", record.run_id, record.data_state)
         if record.outcome is Outcome.RUNNING:
             record.outcome = Outcome.INTERRUPTED
         store.save(record)

@@ -199,6 +199,7 @@ class RunRecord:
     days: dict[Partition, Day] = field(default_factory=dict)
     staged: Optional[Staged] = None
     shadow: Optional[str] = None
+    lost: list[str] = field(default_factory=list)  # days whose old data was gone when it was to be put back
     totals: dict[Partition, DayTotals] = field(default_factory=dict)
     impala: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -220,6 +221,8 @@ class RunRecord:
         days = f"{len(self.days)} partitions" if len(self.days) != 1 else "the partition"
         if self.publication is Publication.UNTOUCHED:
             return "nothing was touched, old data is in place"
+        if self.publication is Publication.RESTORED and self.lost:
+            return f"the old data of {', '.join(self.lost)} is gone, neither at its place nor kept: restate these days"
         if self.publication is Publication.RESTORED:
             return f"old data is back in place for {days}"
         if self.publication is Publication.PUBLISHED:
