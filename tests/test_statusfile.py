@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +154,13 @@ def test_a_process_id_that_is_none_counts_as_missing(path: Path, value: bytes) -
     assert status_file(path).read().process_id is None
 
 
-@pytest.mark.parametrize("kind", ["directory", "pipe", "file as parent", "link loop"])
+@pytest.mark.parametrize("kind", ["directory", "link to a directory", "pipe", "file as parent", "link loop"])
 def test_what_is_no_readable_file_is_an_error_that_names_it(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "status"
     if kind == "directory":
         path.mkdir()
+    elif kind == "link to a directory":
+        path.symlink_to(tmp_path)
     elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "link loop":
@@ -285,6 +287,15 @@ def test_a_symbolic_link_stays_one_and_its_target_is_written(path: Path) -> None
     assert os.readlink(link) == "../status"
     assert b"Flag=1\n" in path.read_bytes()
     assert sorted(p.name for p in link.parent.iterdir()) == ["link", "link.lock"]
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_counts_as_idle_and_gets_its_target(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("shared/status")
+    assert status_file(link).read().flag == 0
+    status_file(link).update(**EVERYTHING)
+    assert link.is_symlink()
+    assert StatusFile(str(tmp_path / "shared" / "status")).read() == Status(**EVERYTHING)
 
 
 def test_a_broken_flag_can_be_mended_by_an_update(path: Path) -> None:
@@ -467,3 +478,44 @@ def test_a_file_cut_off_anywhere_is_read_or_refused_and_complete_after_an_update
             status_file(path).update(**EVERYTHING)
             assert status_file(path).read() == Status(**EVERYTHING)
             assert all(path.read_bytes().count(key.encode() + b"=") == 1 for key in KEYS)
+
+
+def cut_off(content: bytes, length: int) -> bytes:
+    return content[:length]
+
+
+def end_zeroed(content: bytes, length: int) -> bytes:
+    """As file systems leave a file whose last blocks a power cut lost."""
+    return content[:length] + b"\x00" * (len(content) - length)
+
+
+@pytest.mark.parametrize("damage", [cut_off, end_zeroed])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_a_damaged_file_never_shows_another_step_than_it_had(
+    path: Path, damage: Callable[[bytes, int], bytes], line_end: bytes
+) -> None:
+    for flag in range(4):
+        whole = SAMPLE.replace(b"Flag=0", b"Flag=%d" % flag).replace(b"\n", line_end)
+        flag_at = whole.index(b"Flag=") + len("Flag=")
+        for length in range(len(whole)):
+            path.write_bytes(damage(whole, length))
+            try:
+                found = status_file(path).read().flag
+            except StatusFlagError:
+                assert length <= flag_at + len(line_end), "the flag's line is whole"
+            else:
+                assert found == (flag if length > flag_at else 0), (length, found)
+
+
+def test_a_file_whose_end_was_zeroed_is_complete_after_an_update_that_keeps_the_zeros(path: Path) -> None:
+    for length in range(len(SAMPLE)):
+        damaged = end_zeroed(SAMPLE, length)
+        path.write_bytes(damaged)
+        status_file(path).update(**EVERYTHING)
+        assert status_file(path).read() == Status(**EVERYTHING)
+
+
+def test_of_a_key_that_stands_twice_the_last_counts_even_if_it_is_broken(path: Path) -> None:
+    path.write_bytes(SAMPLE.replace(b"\n", b"\r\n") + b"MNAAS_Daily_ProcessStatusFlag=")
+    with pytest.raises(StatusFlagError, match="line 9: "):
+        status_file(path).read()
