@@ -171,7 +171,8 @@ def _publish(work: Work) -> None:
         record.days[partition].new = new
         model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
         work.files.copy_permissions(model, new, True)
-        work.files.make_durable(new)
+    if plan.restated:  # from the top: a power cut must take neither a day's files nor its name in there
+        work.files.make_durable(directory)
     if staged.partitioned:
         _forget_staged_partitions(work)
     _notice_changed_raw(work)
