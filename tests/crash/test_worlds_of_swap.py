@@ -60,7 +60,7 @@ def test_after_a_death_with_impala_and_the_desk_every_day_is_whole(
     assert job("run", "--dates", "2021-04-04").code == 3
     made.start = made.world("a ticket is open")
     worlds = distinct(made.first_run(), fine=False)
-    assert [mail["Subject"].split("]")[1].split()[0] for mail in desk.mails] == ["FAILED", "RECOVERED"]
+    assert [mail["Subject"].split("]")[1].split()[0] for mail in desk.mails] == ["FAILED", "RECOVERED:"]
     say(capsys, "with Impala and mail", cover_run(made, worlds, run_every=RUN_EVERY))
 
 
