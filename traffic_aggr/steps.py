@@ -70,6 +70,10 @@ class Work:
     def directory(self) -> str:
         return run_directory(self.final.location, self.record.run_id)
 
+    def make_directory(self) -> None:
+        """Makes the run's directory before Spark would, so that its name survives a power cut."""
+        self.files.make_directories(self.directory, self.final.location)
+
     def refresh(self, statements: Sequence[str]) -> None:
         """Sends a batch to Impala and keeps in the record what was sent, be it answered or not."""
         if self.impala is None or not statements:
@@ -115,6 +119,7 @@ def stage(work: Work) -> None:
     """
     plan, record = work.plan, work.record
     directory = f"{work.directory}/staged"
+    work.make_directory()
     by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
     counted = Observation()
     rows = _aggregated(work, counted)
@@ -286,6 +291,7 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
         _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
     )
     together = _by_day(rows.select(_COLUMNS))
+    work.make_directory()
     if work.final.row_format.is_parquet:
         _write_parquet(together, directory, work.final)
         written = _read_parquet(work.spark, directory)
