@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from email import message_from_bytes
+from email.message import Message
+
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class LoopbackController(Controller):
@@ -10,3 +14,15 @@ class LoopbackController(Controller):
         assert self.server is not None
         self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
         super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
+class Desk:
+    """A service desk's mail server: keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mails: list[Message] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.content, bytes)
+        self.mails.append(message_from_bytes(envelope.content))
+        return "250 taken"

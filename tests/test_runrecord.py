@@ -240,3 +240,8 @@ def test_a_run_is_finished_when_nothing_is_left_to_do_for_it(values: dict[str, A
 def test_a_run_is_resumed_by_the_same_work_only(tables: dict[str, str], mode: str, digest: str, same: bool) -> None:
     record = run_record(tables={"final": "mnaas.final"}, mode="swap", partitions_digest="d")
     assert record.same_work(tables, mode, digest) is same
+
+
+def test_a_rollback_that_touched_nothing_leaves_the_data_of_the_run_it_was_to_take_back() -> None:
+    record = run_record(command="rollback", rolls_back="20210503T020200Z-0a1b2c")
+    assert record.data_state == "nothing was touched, the data of run 20210503T020200Z-0a1b2c is in place"

@@ -5,7 +5,7 @@ Runs the steps of a plan under a run record, puts old data back when one fails, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
@@ -97,6 +97,8 @@ def _put_back(work: Work, reason: BaseException) -> None:
 def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publisher]) -> list[RunRecord]:
     """
     Takes every run that died forward or back until its days are whole; the records of those, newest first.
+
+    They count as interrupted until ``close_settled``, so that whoever comes next tells of them if this process dies.
     """
     settled = store.unsettled()
     for record in settled:
@@ -108,14 +110,20 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
             log.info("run %s: %s for all %d partitions", record.run_id, what, len(record.days))
             if record.lost:
                 log.error("run %s: %s", record.run_id, record.data_state)
-        if record.outcome is Outcome.RUNNING:
-            record.outcome = Outcome.INTERRUPTED
         store.save(record)
+    return settled
+
+
+def close_settled(store: RecordStore, settled: Sequence[RunRecord]) -> None:
+    """Closes the records of runs that were settled, newest first, once everybody who should know of them does."""
+    for record in reversed(settled):
         if record.rolls_back and record.publication is Publication.RESTORED:
             target = store.load(record.rolls_back)
             target.rolled_back_by = record.run_id
             store.save(target)
-    return settled
+        if record.outcome is Outcome.RUNNING:
+            record.outcome = Outcome.INTERRUPTED
+        store.save(record)
 
 
 def _first_line(error: BaseException) -> str:

@@ -220,7 +220,8 @@ class RunRecord:
         """Whether the data is safe, in a sentence for messages and mails."""
         days = f"{len(self.days)} partitions" if len(self.days) != 1 else "the partition"
         if self.publication is Publication.UNTOUCHED:
-            return "nothing was touched, old data is in place"
+            what = f"the data of run {self.rolls_back}" if self.rolls_back else "old data"
+            return f"nothing was touched, {what} is in place"
         if self.publication is Publication.RESTORED and self.lost:
             return f"the old data of {', '.join(self.lost)} is gone, neither at its place nor kept: restate these days"
         if self.publication is Publication.RESTORED:

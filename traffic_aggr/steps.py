@@ -71,6 +71,10 @@ class Work:
     def directory(self) -> str:
         return run_directory(self.final.location, self.record.run_id)
 
+    def make_directory(self) -> None:
+        """Makes the run's directory before Spark would, so that its name survives a power cut."""
+        self.files.make_directories(self.directory, self.final.location)
+
     def refresh(self, statements: Sequence[str]) -> None:
         """Sends a batch to Impala and keeps in the record what was sent, be it answered or not."""
         if self.impala is None or not statements:
@@ -116,6 +120,7 @@ def stage(work: Work) -> None:
     """
     plan, record = work.plan, work.record
     directory = f"{work.directory}/staged"
+    work.make_directory()
     by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
     counted = Observation()
     rows = _aggregated(work, counted)
@@ -172,7 +177,8 @@ def _publish(work: Work) -> None:
         record.days[partition].new = new
         model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
         work.files.copy_permissions(model, new, True)
-        work.files.make_durable(new)
+    if plan.restated:  # from the top: a power cut must take neither a day's files nor its name in there
+        work.files.make_durable(directory)
     if staged.partitioned:
         _forget_staged_partitions(work)
     _notice_changed_raw(work)
@@ -288,6 +294,7 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
         _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
     )
     together = _by_day(rows.select(_COLUMNS))
+    work.make_directory()
     if work.final.row_format.is_parquet:
         _write_parquet(together, directory, work.final)
         written = _read_parquet(work.spark, directory)

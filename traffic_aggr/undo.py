@@ -28,12 +28,13 @@ def recover(place: Workplace, run_id: str) -> list[RunRecord]:
         place.name_session(record, lock, spark)
         warehouse = place.open(spark)
         with place.table_lock(warehouse, record, lock) as still_locked:
-            settled = place.settle(warehouse, still_locked)
+
+            def tell(settled: list[RunRecord]) -> None:
+                place.books.recovered(settled)
+                record.days, record.publication = settled[0].days, settled[0].publication
+
+            settled = place.settle(warehouse, still_locked, tell)
             stop.check()
-        if settled:
-            place.books.recovered(settled)
-            record.days, record.publication = settled[0].days, settled[0].publication
-            place.refresh_final(record, [day for each in settled for day in each.days])
     return settled
 
 

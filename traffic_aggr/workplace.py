@@ -138,7 +138,17 @@ class Workplace:
 
             yield still_locked
 
-    def settle(self, warehouse: Warehouse, still_locked: Callable[[], None]) -> list[RunRecord]:
+    def settle(
+        self,
+        warehouse: Warehouse,
+        still_locked: Callable[[], None],
+        tell: Callable[[list[RunRecord]], None] = lambda settled: None,
+    ) -> list[RunRecord]:
+        """
+        Makes the days of runs that died whole, then has Impala and ``tell`` know; those runs, newest first.
+
+        They are closed last: if this process dies before, the next one tells again.
+        """
         adopt_copies(self.books.store, warehouse.files, warehouse.final_root)
 
         def publisher_for(record: RunRecord) -> Publisher:
@@ -147,6 +157,12 @@ class Workplace:
         settled = runner.settle_earlier(self.books.store, publisher_for)
         for record in settled:
             steps.forget_shadow(warehouse.spark, record)
+        if settled:
+            tell(settled)
+            touched = [each for each in settled if each.publication is not Publication.UNTOUCHED]
+            if touched:
+                self.refresh_final(touched[0], [day for each in touched for day in each.days])
+            runner.close_settled(self.books.store, settled)
         return settled
 
     def publisher(
@@ -177,7 +193,7 @@ class Workplace:
         return ImpalaRefresher(self.config.impala, self.impala_password, sleep=stop.sleep, checkpoint=stop.check)
 
     def refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
-        """Has Impala reload the final table after its old data was put back."""
+        """Has Impala reload the final table after some of its days were put back, or forward."""
         impala = self.impala(Stop())
         if impala is None:
             return

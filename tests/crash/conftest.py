@@ -1,3 +1,5 @@
 """The fixtures of the Spark tests."""
 
-from tests.spark.conftest import impala, job, sources  # noqa: F401
+from tests.spark.conftest import desk, impala, job, sources
+
+__all__ = ["desk", "impala", "job", "sources"]

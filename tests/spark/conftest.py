@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from devtools.impala_double import ImpalaDouble
+from tests.mail_server import Desk, LoopbackController
 from tests.spark.warehouse import Job, Sources, impala_double
 
 
@@ -30,3 +31,18 @@ def job(
 @pytest.fixture
 def impala(spark: SparkSession) -> Iterator[ImpalaDouble]:
     yield from impala_double(spark)
+
+
+@pytest.fixture
+def desk(job: Job) -> Iterator[Desk]:
+    """A service desk that the job mails to."""
+    made = Desk()
+    controller = LoopbackController(made, hostname="127.0.0.1", port=0)
+    controller.start()
+    job.settings["notify"] = {
+        "smtp": {"host": controller.hostname, "port": controller.port},
+        "from": "job@example.com",
+        "ticket_to": ["desk@example.com"],
+    }
+    yield made
+    controller.stop()

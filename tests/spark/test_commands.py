@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from email import message_from_bytes
 from email.message import Message
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devtools.impala_double import ImpalaDouble
-from tests.mail_server import LoopbackController
+from tests.mail_server import Desk
 from tests.spark.warehouse import LISTED, Job
-
-
-class Desk:
-    """A service desk's mail server: keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.mails: list[Message] = []
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        assert isinstance(envelope.content, bytes)
-        self.mails.append(message_from_bytes(envelope.content))
-        return "250 taken"
-
-
-@pytest.fixture
-def desk(job: Job) -> Iterator[Desk]:
-    made = Desk()
-    controller = LoopbackController(made, hostname="127.0.0.1", port=0)
-    controller.start()
-    job.settings["notify"] = {
-        "smtp": {"host": controller.hostname, "port": controller.port},
-        "from": "job@example.com",
-        "ticket_to": ["desk@example.com"],
-    }
-    yield made
-    controller.stop()
 
 
 def text_of(mail: Message) -> str:

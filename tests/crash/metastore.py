@@ -1,0 +1,102 @@
+"""
+The tables of one database in the metastore, kept as the JVM's own objects and put back; files are left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from traffic_aggr.hive import HiveCatalog
+from traffic_aggr.sql import TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_VOLATILE = re.compile(r"(?m)^.*(Created Time|Last Access|transient_lastDdlTime).*$")
+
+
+@dataclasses.dataclass(frozen=True)
+class PartitionState:
+    """A partition: where it is, and all that the metastore says of it but the times of its creation."""
+
+    location: str
+    text: str
+    whole: str = dataclasses.field(compare=False)
+    java: Any = dataclasses.field(compare=False, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableState:
+    """A table and its partitions by day."""
+
+    text: str
+    partitions: Mapping[str, PartitionState]
+    java: Any = dataclasses.field(compare=False, repr=False)
+
+
+Tables = Mapping[str, TableState]
+
+
+class Metastore:
+    """The tables of ``database`` but those named in ``constant``."""
+
+    def __init__(self, spark: SparkSession, database: str, constant: Iterable[str]) -> None:
+        self._database = database
+        self._constant = frozenset(constant)
+        self._hive = HiveCatalog(spark)
+        self._spark = spark
+        self._catalog: Any = self._hive._catalog
+        self._java: Any = self._hive._jvm
+
+    def tables(self) -> dict[str, TableState]:
+        listed = self._catalog.listTables(self._database).mkString(",")
+        names = sorted(set(filter(None, listed.split(","))) - self._constant)
+        return {name: self._table(name) for name in names}
+
+    def _table(self, name: str) -> TableState:
+        facts = self._hive.facts(TableName(self._database, name))
+        assert facts is not None
+        properties = {key: value for key, value in facts.properties.items() if key != "transient_lastDdlTime"}
+        partitions = {}
+        if facts.partition_columns:
+            for partition, each in self._hive.table(facts)._listed().items():
+                whole = each.toString()
+                text = _VOLATILE.sub("", whole)
+                partitions[str(partition)] = PartitionState(self._hive.path(each.location()), text, whole, each)
+        java = self._catalog.getTable(self._database, name)
+        return TableState(repr(dataclasses.replace(facts, properties=properties)), partitions, java)
+
+    def put_back(self, wanted: Tables) -> None:
+        """Makes the metastore hold ``wanted``; what is as wanted is not touched."""
+        now = self.tables()
+        for name, table in now.items():
+            if name not in wanted or wanted[name].text != table.text:
+                assert "kind='EXTERNAL'" in table.text, f"dropping {name} would delete its files"
+                self._catalog.dropTable(self._database, name, True, False)
+        for name, table in wanted.items():
+            found = now.get(name)
+            if found is None or found.text != table.text:
+                self._catalog.createTable(table.java, False)
+                found = None
+            self._put_partitions_back(name, found.partitions if found else {}, table.partitions)
+        session: Any = self._spark
+        session._jsparkSession.sessionState().catalog().invalidateAllCachedTables()
+
+    def _put_partitions_back(
+        self, name: str, now: Mapping[str, PartitionState], wanted: Mapping[str, PartitionState]
+    ) -> None:
+        unwanted = [each.java.spec() for day, each in now.items() if wanted.get(day) != each]
+        missing = [each.java for day, each in wanted.items() if now.get(day) != each]
+        if unwanted:
+            self._catalog.dropPartitions(self._database, name, self._seq(unwanted), True, False, True)
+        if missing:
+            self._catalog.createPartitions(self._database, name, self._seq(missing), False)
+
+    def _seq(self, values: Iterable[Any]) -> Any:
+        java_list = self._java.java.util.ArrayList()
+        for value in values:
+            java_list.add(value)
+        return self._java.org.apache.spark.api.python.PythonUtils.toSeq(java_list)

@@ -1,0 +1,270 @@
+"""
+The worlds that a command passes through: files and metastore before its first effect, and after each.
+
+A process that dies at some point leaves exactly the world of that instant, so that a command need run only once, and
+each of its worlds be given to the next process. Nothing is left out unnoticed: what has changed between two effects
+fails the test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.readwriter import DataFrameWriter
+
+from tests.crash.effects import Calls
+from tests.crash.metastore import Metastore, Tables
+from tests.crash.trees import DurableTree, Entry, Place, Tree
+from traffic_aggr.hive import HiveCatalog, HiveTable
+from traffic_aggr.impala_refresh import ImpalaRefresher
+from traffic_aggr.notify import Notifier
+
+_TEMPORARY = re.compile(r"(^|/)\.[^/]+\.\d+\.[0-9a-f]{8}\.tmp$")
+_OF_THE_JVM: tuple[tuple[type, str], ...] = (
+    (HiveTable, "drop"),
+    (HiveTable, "add"),
+    (HiveTable, "point"),
+    (HiveCatalog, "create_partitioned"),
+    (SparkSession, "sql"),
+    (DataFrameWriter, "parquet"),
+    (DataFrameWriter, "insertInto"),
+)
+_OF_SERVERS: tuple[tuple[type, str], ...] = (
+    (ImpalaRefresher, "execute"),
+    (ImpalaRefresher, "query"),
+    (Notifier, "send"),
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a process that died at ``point`` left; ``beside`` is what servers had by then."""
+
+    point: str
+    files: Tree
+    tables: Tables = field(default_factory=dict)
+    beside: Any = None
+
+    def key(self, *, fine: bool) -> object:
+        """Equal for worlds that hold the same; where not ``fine``, whatever their temporary files and modes."""
+        files = frozenset(
+            (path, entry.mode if fine else None, entry.content)
+            for path, entry in self.files.items()
+            if fine or not _TEMPORARY.search(path)
+        )
+        tables = [(name, table.text, sorted(table.partitions.items(), key=repr)) for name, table in self.tables.items()]
+        return files, repr(tables), repr(self.beside)
+
+
+class Trail:
+    """Collects the worlds of what runs inside ``following``."""
+
+    def __init__(
+        self,
+        place: Place,
+        metastore: Optional[Metastore] = None,
+        beside: Callable[[], Any] = lambda: None,
+        *,
+        power_cuts: bool = False,
+    ) -> None:
+        self.worlds: list[World] = []
+        self.effects = 0
+        self._following = False
+        self._place = place
+        self._metastore = metastore
+        self._beside = beside
+        self._power_cuts = power_cuts
+        self._durable: Optional[DurableTree] = None
+        self._unsynced: set[str] = set()
+        self._files: dict[str, Entry] = {}
+        self._tables: Tables = {}
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Everything inside is noticed; at the end no effect may be left that nobody saw."""
+        with pytest.MonkeyPatch.context() as patch:
+            self._files, self._tables = self._place.read(), self._metastore_now()
+            self._durable = DurableTree(self._place) if self._power_cuts else None
+            self._add("nothing done yet")
+            self._calls = Calls(self._place, self, patch)
+            if self._metastore is not None:
+                for owner, name in _OF_THE_JVM:
+                    patch.setattr(owner, name, self._of_jvm(f"{owner.__name__}.{name}", getattr(owner, name)))
+                for owner, name in _OF_SERVERS:
+                    patch.setattr(owner, name, self._of_server(f"{owner.__name__}.{name}", getattr(owner, name)))
+            self._following = True
+            try:
+                yield
+                with self._calls.silence():
+                    self._expect_no_change("the end", look_at_tables=True)
+            finally:
+                self._following = False
+                if self._durable is not None:
+                    self._durable.close()
+
+    def distinct(self, *, fine: bool) -> list[World]:
+        return list({world.key(fine=fine): world for world in reversed(self.worlds)}.values())[::-1]
+
+    def noticed(self, point: str) -> None:
+        """Something beside the files has changed."""
+        if self._following:
+            with self._calls.silence():
+                self._note(point)
+
+    @contextmanager
+    def unfollowed(self, point: str) -> Iterator[None]:
+        """Changes inside are those of another process, and count as one."""
+        if not self._following:
+            yield
+            return
+        with self._calls.silence():
+            yield
+            self._note(point)
+
+    # ---- system calls
+
+    def before(self, call: str, paths: list[str]) -> None:
+        point = self._named(call, paths)
+        self._expect_no_change(point)
+        if self._durable is not None and call in ("rename", "replace"):
+            self._durable.renaming(*paths)
+
+    def after(self, call: str, paths: list[str]) -> None:
+        point = self._named(call, paths)
+        if call == "open":
+            self._unsynced.add(str(self._place.relative(paths[0])))
+        if call in ("fsync", "fdatasync"):
+            self._unsynced.discard(str(self._place.relative(paths[0])))
+            if self._durable is not None:
+                self._durable.synced(paths[0])
+        self._note(point)
+
+    def _named(self, call: str, paths: list[str]) -> str:
+        return " ".join([call, *(path[len(self._place.root) + 1 :] for path in paths)])
+
+    # ---- calls of the JVM and of servers
+
+    def _of_jvm(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def told(target: Any, *arguments: Any, **options: Any) -> Any:
+            point = f"{name}({', '.join(map(str, arguments))})"[:200]
+            with self._calls.silence():
+                self._expect_no_change(point, look_at_tables=True)
+                files, tables = self._files, self._tables
+            result = call(target, *arguments, **options)
+            with self._calls.silence():
+                found = World(point, self._place.read(), self._metastore_now(), self._beside())
+                self.worlds += between(World(point, files, tables, found.beside), found)
+                self._note(point, look_at_tables=True)
+            return result
+
+        return told
+
+    def _of_server(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def told(target: Any, *arguments: Any, **options: Any) -> Any:
+            with self._calls.silence():
+                self._expect_no_change(name)
+            result = call(target, *arguments, **options)
+            with self._calls.silence():
+                self._note(name)
+            return result
+
+        return told
+
+    # ---- worlds
+
+    def _metastore_now(self) -> Tables:
+        return self._metastore.tables() if self._metastore is not None else {}
+
+    def _note(self, point: str, *, look_at_tables: bool = False) -> None:
+        self.effects += 1
+        self._files = self._place.read()
+        if look_at_tables:
+            self._tables = self._metastore_now()
+        self._add(f"after {point}")
+
+    def _add(self, point: str) -> None:
+        self.worlds.append(World(point, self._files, self._tables, self._beside()))
+        if self._durable is not None:
+            left = World(f"power cut {point}", self._durable.tree(), self._tables, self._beside())
+            self.worlds.append(left)
+
+    def _expect_no_change(self, point: str, *, look_at_tables: bool = False) -> None:
+        found = self._place.read()
+        changed = {path for path in {*found, *self._files} if found.get(path) != self._files.get(path)}
+        assert changed <= self._unsynced, f"changed by nothing that is followed, before {point}: {sorted(changed)}"
+        if changed:  # what is being written is there before it is synced
+            self._files = found
+            self._add(f"written before {point}")
+        if look_at_tables:
+            now = self._metastore_now()
+            assert now == self._tables, f"the metastore was changed by nothing that is followed, before {point}"
+
+
+def between(before: World, after: World) -> Iterable[World]:
+    """
+    Worlds in the middle of one call of the JVM: files come before metadata, a statement about many partitions is no
+    transaction unless it is ``point``, and what a writer has not committed lies in ``_temporary``.
+    """
+    point = f"in the middle of {after.point}"
+    written = [path for path in after.files if path not in before.files and after.files[path].content is not None]
+    data = [path for path in written if not path.rsplit("/", 1)[-1].startswith((".", "_"))]
+    if data:
+        yield World(point, {**before.files, **_begun(data[0], after.files, data)}, before.tables, after.beside)
+        if len(data) > 1:
+            kept = {path: entry for path, entry in after.files.items() if not _of_second_half(path, data)}
+            kept.update(_begun(data[-1], after.files, data))
+            yield World(point, kept, before.tables, after.beside)
+    if after.files != before.files and after.tables != before.tables:
+        yield World(point, after.files, before.tables, after.beside)
+    if ".point(" in after.point:
+        return
+    for name, table in after.tables.items():
+        old = before.tables.get(name)
+        if old is None or old.partitions == table.partitions:
+            continue
+        days = sorted({*old.partitions, *table.partitions})
+        changed = [day for day in days if old.partitions.get(day) != table.partitions.get(day)]
+        for half in {1, len(changed) // 2} - {0, len(changed)}:
+            first = set(changed[:half])
+            partitions = {
+                day: where
+                for day in days
+                for where in [(table if day in first or day not in changed else old).partitions.get(day)]
+                if where is not None
+            }
+            mixed = type(table)(table.text, partitions, table.java)
+            yield World(point, after.files, {**after.tables, name: mixed}, after.beside)
+
+
+def _of_second_half(path: str, data: list[str]) -> bool:
+    name = path.rsplit("/", 1)[-1]
+    gone = data[len(data) // 2 :]
+    return name == "_SUCCESS" or path in gone or any(path == _checksum(each) for each in gone)
+
+
+def _checksum(path: str) -> str:
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/.{name}.crc"
+
+
+def _begun(path: str, files: Tree, data: list[str]) -> dict[str, Entry]:
+    """Half a file of a task that is at work below the writer's directory, and the directories around it."""
+    top = path.rpartition("/")[0]
+    while not all(each.startswith(f"{top}/") for each in data):
+        top = top.rpartition("/")[0]
+    if "partition_date=" in top.rsplit("/", 1)[-1]:
+        top = top.rpartition("/")[0]
+    attempt = f"{top}/_temporary/0/_temporary/attempt_0"
+    parts = attempt.split("/")
+    around = {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    content = files[path].content or b""
+    begun = {each: Entry(0o755, None) for each in sorted(around) if each not in files}
+    begun.update({each: files[each] for each in sorted(around) if each in files})
+    begun[f"{attempt}/{path.rsplit('/', 1)[-1]}"] = Entry(0o644, content[: len(content) // 2])
+    return begun
