@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from traffic_aggr.layout import Placement
 from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher, fingerprint
 from traffic_aggr.runrecord import Publication, RunRecord
+from traffic_aggr.swap import SwapPublisher
 
 
 @pytest.fixture
@@ -170,3 +171,35 @@ def test_a_drop_whose_answer_was_lost_has_ended_before_old_data_is_back(site: Ta
     publisher.restore(record)
     table.at_last()
     assert site.read(FIRST) == "old"
+
+
+class SlowMetastore(MemoryTable):
+    """Loses the answer to its first request to point partitions elsewhere; carries it out when the next one comes."""
+
+    def __init__(self, placements: dict[Partition, Placement]) -> None:
+        super().__init__(placements)
+        self._late: list[Mapping[Partition, Placement]] = []
+
+    def point(self, placements: Mapping[Partition, Placement]) -> None:
+        if not self._late:
+            self._late.append(placements)
+            raise Broken
+        super().point(self._late[0])
+        super().point(placements)
+
+
+def test_a_swap_whose_answer_was_lost_cannot_take_effect_after_old_data_is_back(tmp_path: Path) -> None:
+    days = TableOfDays(tmp_path)
+    days.have(FIRST, "old")
+    days.table = SlowMetastore(days.table.placements)
+    publisher = SwapPublisher(days.table, LocalFiles(), lambda record: None, lambda: None)
+    record = days.record([FIRST])
+    days.stage(record, FIRST)
+    with pytest.raises(Broken):
+        publisher.publish(record)
+
+    publisher.restore(record)
+
+    assert record.publication is Publication.RESTORED
+    assert days.read(FIRST) == "old"
+    assert days.table.placements[FIRST] == record.days[FIRST].before

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_aggr.errors import StateError, StatusFlagError
-from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, Status, StatusFile, StepFlag
+from traffic_aggr.plan import Step
+from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, Status, StatusFile
 
 SAMPLE = b"""\
 #traffic adhoc aggregation: process status
@@ -200,7 +201,7 @@ def test_what_was_updated_is_read_back(path: Path) -> None:
 
 
 def test_steps_have_the_old_names() -> None:
-    assert [STEP_NAMES[flag] for flag in (StepFlag.DROP, StepFlag.STAGE, StepFlag.LOAD)] == [
+    assert [STEP_NAMES[step] for step in (Step.DROP, Step.STAGE, Step.LOAD)] == [
         "MNAAS_remove_partitions_from_the_table",
         "MNAAS_traffic_aggr_adhoc_inter_table_loading",
         "MNAAS_traffic_aggr_adhoc_table_loading",

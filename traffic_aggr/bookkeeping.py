@@ -10,13 +10,13 @@ import os
 import shlex
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Optional
 
 from traffic_aggr.config import Config
-from traffic_aggr.errors import Interrupted, TrafficAggrError
+from traffic_aggr.errors import Interrupted, LockHeldError, StatusFlagError, TrafficAggrError
 from traffic_aggr.lock import FileLock, Holder, process_start_time
 from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
 from traffic_aggr.partitions import Partition
@@ -42,6 +42,7 @@ class Bookkeeping:
     notifier: Notifier
     log_tail: Callable[[], list[str]] = list
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    _status_before: Optional[str] = None
 
     def new_record(self, command: str, tables: dict[str, str], run_id: str) -> RunRecord:
         """The record of a command that begins now, in this process; not on disk yet."""
@@ -81,6 +82,8 @@ class Bookkeeping:
     def begin(self, record: RunRecord) -> None:
         """Shows the run as running."""
         self.save(record)
+        with suppress(StatusFlagError):
+            self._status_before = self.status_file.read().job_status
         self.status_file.update(job_status=RUNNING, ran_time=self._ran_time(), process_id=os.getpid())
 
     def mark(self, step: Step) -> None:
@@ -112,6 +115,9 @@ class Bookkeeping:
         Closes the record, sets Failure, and opens one ticket an incident. A failure to tell is logged and
         does not hide ``error``, which is told where the data is.
         """
+        if isinstance(error, LockHeldError):
+            self._leave_to_holder(record, error)
+            return
         concerned = self._concerned(record)
         whose = f"run {concerned.run_id}: " if concerned is not record else ""
         error.message = f"{error.message}; {whose}{concerned.data_state}"
@@ -125,6 +131,20 @@ class Bookkeeping:
         )
         if not isinstance(error, Interrupted):
             self._attempt("raise the ticket", lambda: self._raise_ticket(record, concerned))
+
+    def _leave_to_holder(self, record: RunRecord, error: LockHeldError) -> None:
+        """
+        Nothing was touched, so status and desk stay as they were. A run that lost its lock meanwhile leaves even its
+        own record alone: whoever has the lock now has settled the run, or will.
+        """
+        if record.steps or record.publication is not Publication.UNTOUCHED:
+            log.error("run %s has lost its lock and changes nothing more", record.run_id)
+            return
+        record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
+        record.outcome = Outcome.REFUSED
+        self._attempt("write the run record", lambda: self.save(record))
+        before = self._status_before if self._status_before in (RUNNING, SUCCESS, FAILURE) else FAILURE
+        self._attempt("update the status file", lambda: self.status_file.update(job_status=before))
 
     def recovered(self, settled: list[RunRecord]) -> None:
         """Leaves the flag so that the next run starts afresh, or only refreshes and verifies what is loaded."""

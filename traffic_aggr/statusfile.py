@@ -9,7 +9,6 @@ that read the file earlier may still put its copy, without the update, in place.
 from __future__ import annotations
 
 import contextlib
-import enum
 import fcntl
 import os
 import re
@@ -24,22 +23,12 @@ from typing import Callable, Optional
 from traffic_aggr.errors import StateError, StatusFlagError
 from traffic_aggr.text import shown
 
-
-class StepFlag(enum.IntEnum):
-    """Values of the flag: the step in progress or to resume from."""
-
-    IDLE = 0
-    DROP = 1
-    STAGE = 2
-    LOAD = 3
-
-
 STEP_NAMES: Mapping[int, str] = {
-    StepFlag.DROP: "MNAAS_remove_partitions_from_the_table",
-    StepFlag.STAGE: "MNAAS_traffic_aggr_adhoc_inter_table_loading",
-    StepFlag.LOAD: "MNAAS_traffic_aggr_adhoc_table_loading",
+    1: "MNAAS_remove_partitions_from_the_table",
+    2: "MNAAS_traffic_aggr_adhoc_inter_table_loading",
+    3: "MNAAS_traffic_aggr_adhoc_table_loading",
 }
-"""What ``process_name`` is in each step."""
+"""What ``process_name`` is in each step, by the flag of the step; the flag is 0 when there is none."""
 
 RUNNING = "Running"
 SUCCESS = "Success"
@@ -71,7 +60,7 @@ _LOCK_POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Status:
-    """The six keys; ``ran_time`` is ``yyyy-MM-dd HH:mm:ss``, ``flag`` one of StepFlag."""
+    """The six keys; ``ran_time`` is ``yyyy-MM-dd HH:mm:ss``, ``flag`` 0 or a step's."""
 
     flag: int
     process_name: str
@@ -145,7 +134,9 @@ class StatusFile:
         """
         changes: dict[str, str] = {}
         if flag is not None:
-            changes[_FLAG] = str(int(StepFlag(flag)))
+            if flag not in (0, *STEP_NAMES):
+                raise ValueError(f"{_FLAG} cannot be {flag!r}")
+            changes[_FLAG] = str(flag)
         if process_id is not None:
             changes[_PROCESS_ID] = str(process_id)
         if ticket_created is not None:

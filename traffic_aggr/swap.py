@@ -15,6 +15,8 @@ from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Day, Publication, RunRecord
 
+_POINT = "point"
+
 
 class SwapPublisher(Publisher):
     """Changes where the partitions of one table point, under a run record."""
@@ -31,7 +33,10 @@ class SwapPublisher(Publisher):
     def restore(self, record: RunRecord) -> None:
         """Points the record's days back to where they were before the run."""
         self._enter(record, Publication.RESTORING)
-        self._point(record, {each: day.before for each, day in record.days.items() if day.before is not None})
+        # Sent again even where nothing seems to have moved: a request whose answer was lost may still be at work.
+        unanswered = any(change.what.startswith(_POINT) and change.done is None for change in record.changes)
+        before = {each: day.before for each, day in record.days.items() if day.before is not None}
+        self._point(record, before, all_of_them=unanswered)
         self._drop_unwanted(record, [each for each, day in record.days.items() if day.before is None])
         self._verify(record, {each: day.before.location if day.before else None for each, day in record.days.items()})
         self._leave_restored(record)
@@ -39,11 +44,17 @@ class SwapPublisher(Publisher):
     def _all_new_data_is_there(self, record: RunRecord) -> bool:
         return all(day.new is None or self._files.is_directory(day.new) for day in record.days.values())
 
-    def _point(self, record: RunRecord, placements: Mapping[Partition, Placement]) -> None:
+    def _point(
+        self, record: RunRecord, placements: Mapping[Partition, Placement], *, all_of_them: bool = False
+    ) -> None:
         present = self._table.partitions(placements)
-        moving = {each: where for each, where in placements.items() if each in present and present[each] != where}
+        moving = {
+            each: where
+            for each, where in placements.items()
+            if each in present and (all_of_them or present[each] != where)
+        }
         if moving:
-            what = f"point to other directories ({len(moving)} partitions)"
+            what = f"{_POINT} to other directories ({len(moving)} partitions)"
             self._noted_once(record, what, lambda: self._table.point(moving))
         self._add(record, placements)
 

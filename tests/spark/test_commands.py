@@ -10,12 +10,30 @@ import pytest
 from devtools.impala_double import ImpalaDouble
 from tests.mail_server import Desk
 from tests.spark.warehouse import LISTED, Job
+from traffic_aggr.lock import FileLock, Holder
 
 
 def text_of(mail: Message) -> str:
     payload = mail.get_payload(decode=True)
     assert isinstance(payload, bytes)
     return payload.decode()
+
+
+def test_a_table_that_another_config_is_at_work_on_is_left_to_it_without_a_word_to_the_desk(job: Job) -> None:
+    directory = job.create_final()
+    (job.home / "status").write_text("MNAAS_job_status=Success\n")
+    before = job.content(LISTED)
+    holder = Holder.this_process("20210504T020200Z-0a1b2c", "run", "2021-05-04T02:02:00+00:00")
+
+    with FileLock(str(directory / ".traffic_aggr" / "lock"), holder):
+        refused = job("run")
+
+    assert refused.code == 75
+    assert "held by run 20210504T020200Z-0a1b2c" in refused.err
+    assert job.content(LISTED) == before
+    assert job.status()["MNAAS_job_status"] == "Success"
+    assert not (job.home / "alerts.jsonl").exists()
+    assert (job.record()["outcome"], job.record()["exit_code"]) == ("refused", 75)
 
 
 def test_one_ticket_is_mailed_for_an_incident_and_a_notice_when_it_is_over(job: Job, desk: Desk) -> None:
