@@ -42,6 +42,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.addinivalue_line("filterwarnings", PY4J_SOCKETS)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """
+    Say what tests have covered that cover many points each.
+    """
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "covered":
+                terminalreporter.write_line(f"covered: {value}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def odd_time_zone() -> Iterator[str]:
     """

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 from devtools.impala_double import ImpalaDouble
 from tests.crash.harness import Harness, every, is_published, is_unsettled, record_of
 from tests.crash.trail import World
 from tests.spark.warehouse import Job
+
+Covered = Callable[[str, str], None]
+"""Tells what a test has covered, at the end of pytest's output: where, and what."""
 
 
 def harness(

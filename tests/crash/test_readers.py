@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.crash.cover import Covered
 from tests.installation import DAYS, ROOT
 from tests.readers import ImpalaReader, MetastoreReader, Reading, View
 from tests.served_warehouse import ServedWarehouse, served_warehouse
@@ -40,7 +41,8 @@ def impala_port(warehouse: ServedWarehouse) -> Iterator[int]:
 class Readers:
     """One reader of each kind while something happens, and how each sees the table before and after."""
 
-    def __init__(self, warehouse: ServedWarehouse, impala_port: int) -> None:
+    def __init__(self, warehouse: ServedWarehouse, impala_port: int, covered: Covered) -> None:
+        self._covered = covered
         self._ports = {"metastore": warehouse.server.port, "impala": impala_port}
         self.metastore = Reading("metastore", warehouse.server.port)
         self.impala = Reading("impala", impala_port)
@@ -54,7 +56,10 @@ class Readers:
             yield
         self.after = self._look()
         assert self.before != self.after
-        print(f"{what}: {self.metastore.reads} reads through the metastore, {self.impala.reads} through Impala")
+        self._covered(
+            f"readers during a {what}",
+            f"{self.metastore.reads} through the metastore, {self.impala.reads} through Impala",
+        )
 
     def _look(self) -> dict[str, View]:
         return {
@@ -74,18 +79,20 @@ class Readers:
         assert self.impala.reads > ENOUGH_READS
 
 
-def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(warehouse: ServedWarehouse, impala_port: int) -> None:
+def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(
+    warehouse: ServedWarehouse, impala_port: int, covered: Covered
+) -> None:
     warehouse.reset("swap")
     job = warehouse.installation
 
-    during_run = Readers(warehouse, impala_port)
+    during_run = Readers(warehouse, impala_port, covered)
     with during_run.at_work("run"):
         code, _, err = job.run("run")
     assert code == 0, err
     assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
     during_run.assert_whole_days_only()
 
-    during_rollback = Readers(warehouse, impala_port)
+    during_rollback = Readers(warehouse, impala_port, covered)
     with during_rollback.at_work("rollback"):
         code, _, err = job.run("rollback", job.newest_record()["run_id"])
     assert code == 0, err
@@ -93,9 +100,11 @@ def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(warehouse: Serve
     during_rollback.assert_whole_days_only()
 
 
-def test_in_drop_and_load_mode_the_same_readers_do_see_holes(warehouse: ServedWarehouse, impala_port: int) -> None:
+def test_in_drop_and_load_mode_the_same_readers_do_see_holes(
+    warehouse: ServedWarehouse, impala_port: int, covered: Covered
+) -> None:
     warehouse.reset("drop_and_load")
-    readers = Readers(warehouse, impala_port)
+    readers = Readers(warehouse, impala_port, covered)
 
     with readers.at_work("run"):
         code, _, err = warehouse.installation.run("run")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pyspark.sql import SparkSession
 
-from tests.crash.cover import harness
+from tests.crash.cover import Covered, harness
 from tests.crash.harness import FINAL, Harness, Rows
 from tests.spark.warehouse import LISTED, UNLISTED, Job, Result, raw_rows
 from traffic_aggr.statusfile import StatusFile
@@ -202,7 +202,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
 def test_whatever_happens_in_whatever_order_every_day_is_whole(
-    job: Job, spark: SparkSession, mode: str, capsys: pytest.CaptureFixture[str]
+    job: Job, spark: SparkSession, mode: str, covered: Covered
 ) -> None:
     made = harness(job, mode)
     lives = 0
@@ -224,5 +224,4 @@ def test_whatever_happens_in_whatever_order_every_day_is_whole(
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Followed, settings=chosen)
-    with capsys.disabled():
-        print(f"\nstate machine: {lives} lives of 8 steps in mode {mode}, derandomized")
+    covered(f"{mode} state machine", f"{lives} lives of 8 steps, derandomized")
