@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HOST_TIME_ZONE = "Asia/Kolkata"
 SPARK_TESTS = Path(__file__).parent / "spark"
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Tests run each line of code a few times: compiling it well costs more than it saves."""
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""Tests run each line of code a few times, so compiling it well costs more than it saves; all of it needs room."""
 
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 

