@@ -252,3 +252,18 @@ def test_a_damaged_copy_of_a_lost_run_is_an_error_that_names_it(
     path.write_bytes(content)
     with pytest.raises(StateError, match=str(path)):
         adopt_copies(store, LocalFiles(), root)
+
+
+def test_what_dead_writers_left_beside_records_is_found_also_where_no_record_came_to_be(
+    store: RecordStore, tmp_path: Path
+) -> None:
+    assert store.temporaries() == []
+    record = saved(store, 1)
+    left = [Path(store.directory(record.run_id)) / ".run.json.12.0123abcd.tmp"]
+    left.append(Path(store.directory(nth_id(2))) / ".report.html.12.0123abcd.tmp")
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_text("{")
+    assert [info.path for info in store.temporaries()] == [str(path) for path in left]
+    store.delete(str(left[0]))
+    assert [info.path for info in store.temporaries()] == [str(left[1])]

@@ -83,6 +83,8 @@ class RecordStore:
 
     def temporaries(self) -> list[FileInfo]:
         """What writers that died have left beside records and reports, or are about to rename."""
+        if not self._files.is_directory(self._runs):
+            return []
         directories = [info.path for info in self._files.list(self._runs) if info.is_directory]
         return [
             found

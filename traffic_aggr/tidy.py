@@ -55,7 +55,7 @@ def _forget_shadows(place: Workplace, warehouse: Warehouse, records: Sequence[Ru
     """Tables through which runs rewrote rows, and which they could not drop when they failed."""
     found = []
     for record in records:
-        if record.shadow is not None and record.tables["final"] == place.tables["final"]:
+        if record.shadow is not None and record.tables.get("final") == place.tables["final"]:
             found.append(f"table {record.shadow}")
             if not dry_run:
                 steps.forget_shadow(warehouse.spark, record)
