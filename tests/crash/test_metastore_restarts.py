@@ -133,7 +133,8 @@ def test_a_server_killed_amid_a_swap_of_many_partitions_has_moved_all_or_none(wa
 def placed(template: Any, number: int, generation: str) -> Any:
     """A partition of the table ``many`` in the directory of a ``generation``."""
     made = type(template)(**{**vars(template), "values": [f"day {number}"], "tableName": "many"})
-    made.sd = type(template.sd)(**{**vars(template.sd), "location": f"file:/nowhere/{generation}/{number}"})
+    location = f"{template.sd.location.rpartition('/')[0]}/many/{generation}/{number}"
+    made.sd = type(template.sd)(**{**vars(template.sd), "location": location})
     return made
 
 
