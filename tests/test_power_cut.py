@@ -13,7 +13,7 @@ from typing import Optional
 import pytest
 from fakes import FIRST, RUN_ID, SECOND, UNLISTED, MemoryTable, run_record, write
 
-from tests.crash.trail import Trail, World
+from tests.crash.trail import Trail, World, distinct
 from tests.crash.trees import Place
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.layout import Placement
@@ -153,7 +153,7 @@ def test_after_a_death_or_a_power_cut_anywhere_every_day_is_whole(
 ) -> None:
     site = Site(tmp_path / "home", mode)
     action(site)
-    worlds = site.trail.distinct(fine=True)
+    worlds = distinct(site.trail.worlds, fine=True)
     sides = []
     for world in worlds:
         site.put_back(world)
@@ -170,12 +170,12 @@ def test_after_a_power_cut_in_a_recovery_from_any_of_them_every_day_is_whole(tmp
     site = Site(tmp_path / "home", mode)
     restated(site)
     known = 0
-    for world in site.trail.distinct(fine=False):
+    for world in distinct(site.trail.worlds, fine=False):
         site.put_back(world)
         site.trail = Trail(site.place, beside=lambda: dict(site.placements), power_cuts=True)
         with site.trail.following():
             site.process().settle()
-        for second in site.trail.distinct(fine=False):
+        for second in distinct(site.trail.worlds, fine=False):
             site.put_back(second)
             record = Process(tmp_path / "home", mode, site.placements).settle()
             assert_whole(site, record, f"{world.point}, then {second.point}")

@@ -30,11 +30,6 @@ def harness(
     return Harness(job, text=kind == "text", impala=impala)
 
 
-def distinct(worlds: Sequence[World], *, fine: bool) -> list[World]:
-    """Each world once, the first of those that are equal."""
-    return list({world.key(fine=fine): world for world in reversed(worlds)}.values())[::-1]
-
-
 def recover_all(made: Harness, worlds: Sequence[World]) -> Counter[str]:
     """Has each world recovered; how many were taken back and how many forward."""
     sides: Counter[str] = Counter()

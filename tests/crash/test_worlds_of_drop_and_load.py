@@ -1,91 +1,13 @@
-"""Deaths at every point of a run, a rollback and a recovery in mode drop_and_load, on real tables."""
+"""Deaths at every point in mode drop_and_load."""
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from devtools.impala_double import ImpalaDouble
-from tests.crash.cover import Covered, cover_pairs, cover_run, distinct, harness, recover_all
-from tests.crash.harness import is_unsettled
-from tests.mail_server import Desk
-from tests.spark.warehouse import Job
+from tests.crash.deaths import DeathsAnywhere
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
-MODE = "drop_and_load"
-RUN_EVERY = 16
-SEED = 20210401
-PAIRS = 25
 
-
-def test_after_a_death_anywhere_in_a_run_every_day_is_whole(job: Job, covered: Covered) -> None:
-    made = harness(job, MODE)
-    worlds = distinct(made.first_run(), fine=True)
-    covered(f"{MODE} parquet external", cover_run(made, worlds, run_every=RUN_EVERY))
-
-
-@pytest.mark.parametrize(
-    ("kind", "managed"),
-    [("parquet", True), ("text", False), ("text", True)],
-    ids=["parquet managed", "text external", "text managed"],
-)
-def test_after_a_death_in_a_run_on_another_kind_of_table_every_day_is_whole(
-    job: Job, covered: Covered, kind: str, managed: bool
-) -> None:
-    made = harness(job, MODE, kind, managed=managed)
-    worlds = distinct(made.first_run(), fine=False)
-    what = f"{kind} {'managed' if managed else 'external'}"
-    covered(f"{MODE} {what}", cover_run(made, worlds, run_every=RUN_EVERY))
-
-
-def test_after_a_power_cut_anywhere_in_a_run_every_day_is_whole(job: Job, covered: Covered) -> None:
-    made = harness(job, MODE)
-    followed = made.first_run(power_cuts=True)
-    worlds = [world for world in distinct(followed, fine=True) if world.point.startswith("power cut")]
-    sides = recover_all(made, worlds)
-    covered(f"{MODE} power cuts", f"{len(worlds)} worlds, {sides['old']} taken back, {sides['new']} forward")
-
-
-def test_after_a_death_with_impala_and_the_desk_every_day_is_whole(
-    job: Job, impala: ImpalaDouble, desk: Desk, covered: Covered
-) -> None:
-    made = harness(job, MODE, impala=impala)
-    assert job("run", "--dates", "2021-04-04").code == 3
-    made.start = made.world("a ticket is open")
-    worlds = distinct(made.first_run(), fine=False)
-    assert [mail["Subject"].split("]")[1].split()[0] for mail in desk.mails] == ["FAILED", "RECOVERED:"]
-    covered(f"{MODE} with Impala and mail", cover_run(made, worlds, run_every=RUN_EVERY))
-
-
-def test_after_a_death_anywhere_in_a_rollback_every_day_is_whole(job: Job, covered: Covered) -> None:
-    made = harness(job, MODE)
-    made.first_run()
-    worlds = distinct(made.follow("rollback", job.record()["run_id"]), fine=False)
-    sides = recover_all(made, worlds)
-    assert set(sides) == {"old", "new"}
-    covered(f"{MODE} rollback", f"{len(worlds)} worlds, {sides['old']} old after recover, {sides['new']} new")
-
-
-@pytest.mark.parametrize("command", ["run", "rollback"])
-def test_after_a_death_anywhere_in_a_recovery_every_day_is_whole(job: Job, command: str, covered: Covered) -> None:
-    made = harness(job, MODE)
-    worlds = made.first_run()
-    if command == "rollback":
-        worlds = made.follow("rollback", job.record()["run_id"])
-    chosen = [world for world in worlds if is_unsettled(world)][-1]
-    made.put_back(chosen)
-    followed = distinct(made.follow("recover"), fine=True)
-    side = {"run": "new", "rollback": "old"}[command]
-    for world in followed:
-        made.check_readers(world)
-        made.put_back(world)
-        assert made.recover_here(world, interrupted=True)[0] == side, world.point
-    covered(f"{MODE} recover after {command}", f"{len(followed)} worlds, all {side}")
-
-
-def test_after_two_deaths_in_a_row_every_day_is_whole(job: Job, covered: Covered) -> None:
-    made = harness(job, MODE)
-    worlds = distinct(made.first_run(), fine=False)
-    covered(f"{MODE} seed {SEED}", cover_pairs(made, worlds, PAIRS, random.Random(SEED)))
+class TestDropAndLoad(DeathsAnywhere):
+    mode = "drop_and_load"

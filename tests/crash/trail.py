@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -65,6 +65,11 @@ class World:
         )
         tables = [(name, table.text, sorted(table.partitions.items(), key=repr)) for name, table in self.tables.items()]
         return files, repr(tables), repr(self.beside)
+
+
+def distinct(worlds: Sequence[World], *, fine: bool) -> list[World]:
+    """Each world once, the first of those that are equal."""
+    return list({world.key(fine=fine): world for world in reversed(worlds)}.values())[::-1]
 
 
 @cache
@@ -125,9 +130,6 @@ class Trail:
                 self._following = False
                 if self._durable is not None:
                     self._durable.close()
-
-    def distinct(self, *, fine: bool) -> list[World]:
-        return list({world.key(fine=fine): world for world in reversed(self.worlds)}.values())[::-1]
 
     def noticed(self, point: str) -> None:
         """Something beside the files has changed."""

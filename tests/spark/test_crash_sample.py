@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.cover import distinct, harness
+from tests.crash.cover import harness
 from tests.crash.harness import every, is_unsettled
+from tests.crash.trail import distinct
 from tests.spark.warehouse import Job
 
 
