@@ -16,6 +16,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional
 
@@ -31,7 +32,10 @@ HOST = "127.0.0.1"
 View = dict[str, Any]
 """What a reader saw of each listed day, or what went wrong under ``error``."""
 
-_DIGEST = "SELECT count(*), sum(hash(day)::HUGEINT)::VARCHAR FROM read_parquet($1, hive_partitioning = false) AS day"
+_DIGEST = """
+    SELECT filename, count(*), sum(hash(part)::HUGEINT)
+    FROM read_parquet($1, hive_partitioning = false, filename = true) AS part GROUP BY filename
+"""
 _USAGE = f"SELECT partition_date, COUNT(*), SUM(data_usage_in_kb) FROM {DATABASE}.{FINAL} GROUP BY partition_date"
 
 
@@ -39,19 +43,24 @@ class MetastoreReader:
     """Asks where all listed days are in one request, then reads all their rows."""
 
     def __init__(self, port: int) -> None:
-        self._catalog = ThriftMetastoreCatalog(HOST, port)
+        self._connected = ExitStack()  # one connection for the reader's life
+        self._client = self._connected.enter_context(ThriftMetastoreCatalog(HOST, port).client())
         self._names = [f"partition_date={day}" for day in DAYS]
         duckdb.execute("SET threads = 1")  # the files are small, and the job wants the processors too
 
     def __call__(self) -> View:
-        with self._catalog.client() as client:
-            found = client.get_partitions_by_names(DATABASE, FINAL, self._names)
-        places = {part.values[0]: local_path(part.sd.location, quoted=False) for part in found}
-        return {day: self._digest(Path(places[day])) for day in sorted(places)}
-
-    def _digest(self, directory: Path) -> list[Any]:
-        files = sorted(str(path) for path in directory.iterdir() if path.name.endswith(".parquet"))
-        return list(duckdb.execute(_DIGEST, [files]).fetchall()[0])
+        found = self._client.get_partitions_by_names(DATABASE, FINAL, self._names)
+        view = {part.values[0]: [0, 0] for part in sorted(found, key=lambda part: str(part.values))}
+        days = {
+            str(path): part.values[0]
+            for part in found
+            for path in Path(local_path(part.sd.location, quoted=False)).iterdir()
+            if path.name.endswith(".parquet")
+        }
+        for path, rows, digest in duckdb.execute(_DIGEST, [sorted(days)]).fetchall() if days else ():
+            rows_before, digest_before = view[days[path]]
+            view[days[path]] = [rows_before + rows, digest_before + digest]
+        return view
 
 
 class ImpalaReader:

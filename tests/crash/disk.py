@@ -25,8 +25,8 @@ class Disk:
         assert done.returncode == 0, done.stderr
         self._mounts += 1
 
-    def fill(self) -> None:
-        """Leaves no byte of space."""
+    def fill(self, *, leaving: int = 0) -> None:
+        """Leaves so many bytes of space."""
         with self._filler.open("ab", buffering=0) as filler:
             for size in (65536, 1):
                 try:
@@ -34,6 +34,7 @@ class Disk:
                         pass
                 except OSError:
                     continue
+            filler.truncate(filler.tell() - leaving)
 
     def make_read_only(self) -> None:
         """By a read-only mount of the same directory over it: a remount would refuse because of open files."""

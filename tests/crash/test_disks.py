@@ -25,6 +25,7 @@ REASONS = {
     "full": "No space left on device",
     "read-only": "Read-only file system|Mkdirs failed to create|unable to create",
 }
+ROOM_FOR_A_LOCK = 16384
 IN_PLACE = ("old data is back in place", "old data is in place")
 
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -117,6 +118,26 @@ def test_old_data_comes_back_when_staging_cannot_be_written(
     assert_failed(job, failed, REASONS[mishap], before)
     if mishap == "full" or mode == "swap":
         assert job.content(LISTED) == before
+    table_disk.mend()
+    assert_next_run_goes_through(job, unlisted)
+
+
+@every_mode
+def test_a_disk_without_room_for_the_new_data_refuses_the_run_before_anything_changes(
+    job: Job, table_disk: Disk, mode: str
+) -> None:
+    job.create_final()
+    job.settings["publish"] = {"mode": mode}
+    before, unlisted, partitions = job.content(LISTED), job.content(UNLISTED), job.partitions()
+    table_disk.fill(leaving=ROOM_FOR_A_LOCK)
+
+    refused = job("run")
+
+    assert refused.code == 3, refused.err
+    assert "space: " in refused.err
+    assert re.search(r"final has .+ left, and the new data needs about .+ beside the old", refused.err)
+    assert job.content(LISTED) == before
+    assert job.partitions() == partitions
     table_disk.mend()
     assert_next_run_goes_through(job, unlisted)
 

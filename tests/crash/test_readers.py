@@ -16,7 +16,8 @@ from tests.served_warehouse import ServedWarehouse, served_warehouse
 
 pytestmark = [pytest.mark.crash, pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")]
 
-ENOUGH_READS = 20
+ENOUGH_READS = 2000
+MOST_ROUNDS = 6
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,6 @@ class Readers:
         for view in self.impala.views:
             assert list(view) == list(DAYS)
             assert all(view[day] in (before[day], after[day]) for day in DAYS), view
-        assert self.metastore.reads > ENOUGH_READS
-        assert self.impala.reads > ENOUGH_READS
 
 
 def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(
@@ -84,20 +83,27 @@ def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(
 ) -> None:
     warehouse.reset("swap")
     job = warehouse.installation
+    reads = 0
 
-    during_run = Readers(warehouse, impala_port, covered)
-    with during_run.at_work("run"):
-        code, _, err = job.run("run")
-    assert code == 0, err
-    assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
-    during_run.assert_whole_days_only()
+    for _ in range(MOST_ROUNDS):
+        during_run = Readers(warehouse, impala_port, covered)
+        with during_run.at_work("run"):
+            code, _, err = job.run("run")
+        assert code == 0, err
+        assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
+        during_run.assert_whole_days_only()
 
-    during_rollback = Readers(warehouse, impala_port, covered)
-    with during_rollback.at_work("rollback"):
-        code, _, err = job.run("rollback", job.newest_record()["run_id"])
-    assert code == 0, err
-    assert warehouse.content() == warehouse.old
-    during_rollback.assert_whole_days_only()
+        during_rollback = Readers(warehouse, impala_port, covered)
+        with during_rollback.at_work("rollback"):
+            code, _, err = job.run("rollback", job.newest_record()["run_id"])
+        assert code == 0, err
+        assert warehouse.content() == warehouse.old
+        during_rollback.assert_whole_days_only()
+
+        reads += sum(each.metastore.reads + each.impala.reads for each in (during_run, during_rollback))
+        if reads > ENOUGH_READS:
+            return
+    pytest.fail(f"only {reads} reads")
 
 
 def test_in_drop_and_load_mode_the_same_readers_do_see_holes(
