@@ -13,7 +13,8 @@ from fakes import RUN_ID, run_record
 
 from traffic_aggr.cli import main
 from traffic_aggr.files import LocalFiles
-from traffic_aggr.lock import FileLock, Holder
+from traffic_aggr.holder import Holder
+from traffic_aggr.lock import FileLock
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Day, Outcome, Publication
 from traffic_aggr.state import RecordStore

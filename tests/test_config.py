@@ -100,7 +100,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
         ("hooks: {after_load: /bin/true -q}", "hooks.after_load", (("/bin/true", "-q"),)),
         ("hooks: {after_load: }", "hooks.after_load", ()),
         ("spark: {submit: [--executor-cores, 4]}", "spark.submit", ("--executor-cores", "4")),
-        ("spark: {master: yarn, deploy_mode: cluster}", "spark.deploy_mode", "cluster"),
+        ("{spark: {master: yarn, deploy_mode: cluster}, state: {dir: 'hdfs://ns/app'}}", "spark.deploy_mode", "cluster"),
         ("state: {dir: 'hdfs://ns/app'}", "state.dir", "hdfs://ns/app"),
         ("partitions: {file: 's3a://bucket/days'}", "partitions.file", "s3a://bucket/days"),
         ("partitions: {file: 'file:///app/days'}", "partitions.file", "/app/days"),
@@ -288,7 +288,13 @@ WRONG = [
     ("hooks: {after_load: [[curl, --token=hunter2]]}", "hooks.after_load[0]", "secret"),
     ("spark: {master: yam}", "spark.master", "local[*]"),
     ("spark: {deploy_mode: cluster}", "spark.deploy_mode", "local[*]"),
-    ("spark: {deploy_mode: cluster, master: 'spark://h:7077'}", "spark.deploy_mode", "client mode only"),
+    ("spark: {deploy_mode: cluster, master: 'spark://h:7077'}", "spark.deploy_mode", "master yarn"),
+    ("spark: {deploy_mode: cluster, master: yarn}", "state.dir", "hdfs://"),
+    (
+        "{spark: {deploy_mode: cluster, master: yarn}, state: {dir: 'hdfs://ns/app'},"
+        " impala: {auth: {mechanism: LDAP, user: u, password: {file: /x}}}}",
+        "impala.auth.password", "{hadoop: ALIAS}",
+    ),
     ("spark: {submit: [--master=yarn]}", "spark.submit[0]", "spark.master"),
     ("spark: {submit: [--deploy-mode, cluster]}", "spark.submit[0]", "spark.deploy_mode"),
     ("spark: {submit: [--conf, spark.ssl.keyPassword=hunter2]}", "spark.submit[1]", "secret"),
@@ -322,7 +328,9 @@ def test_a_wrong_value_is_one_problem_that_names_its_key(problems, text, key, sa
         "impala: {auth: {mechanism: GSSAPI}, tls: {enabled: true}}",
         "impala: {retry: {initial_wait_s: 60, max_wait_s: 60}}",
         "spark: {conf: {spark.authenticate.secret.file: /x, a.token.always: true}}",
-        "spark: {master: 'k8s://https://h:443', deploy_mode: cluster}",
+        "spark: {master: 'k8s://https://h:443'}",
+        "{spark: {master: yarn, deploy_mode: cluster}, state: {dir: 'hdfs://ns/app'},"
+        " impala: {auth: {mechanism: LDAP, user: u, password: {hadoop: impala}}}}",
     ],
 )
 def test_what_goes_together_is_accepted(load, text):

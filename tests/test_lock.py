@@ -19,7 +19,8 @@ from typing import Any, Callable
 import pytest
 
 from traffic_aggr.errors import LockHeldError, StateError
-from traffic_aggr.lock import FileLock, Holder, is_held, process_start_time, read_holder
+from traffic_aggr.holder import Holder, process_start_time
+from traffic_aggr.lock import FileLock, is_held, read_holder
 
 PROCESSES = multiprocessing.get_context("fork")
 SINCE = "2021-05-04T02:02:00Z"

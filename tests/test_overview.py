@@ -14,7 +14,8 @@ from traffic_aggr.config import Config, load_config
 from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import StateError
 from traffic_aggr.files import LocalFiles
-from traffic_aggr.lock import FileLock, Holder
+from traffic_aggr.holder import Holder
+from traffic_aggr.lock import FileLock
 from traffic_aggr.overview import history_lines, overview, summary
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Day, DayTotals, Outcome, Publication, RunRecord, StepRecord

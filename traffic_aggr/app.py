@@ -15,10 +15,10 @@ from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.check import Finding, exit_code, probe, probe_impala, probe_list, probe_smtp, probe_state
 from traffic_aggr.config import Config
 from traffic_aggr.errors import TrafficAggrError
+from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.hive import HiveCatalog
-from traffic_aggr.plan import Plan
+from traffic_aggr.plan import Ask, Plan
 from traffic_aggr.preflight import table_names
-from traffic_aggr.restate import Ask
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sample_data import SampleData, generate
 from traffic_aggr.workplace import Workplace
@@ -28,10 +28,15 @@ class App:
     """The commands of one configuration; each starts Spark and stops it, unless ``spark`` is there already."""
 
     def __init__(
-        self, config: Config, bookkeeping: Bookkeeping, secrets: Mapping[str, str], spark: Optional[SparkSession] = None
+        self,
+        config: Config,
+        bookkeeping: Bookkeeping,
+        secrets: Mapping[str, str],
+        hadoop: Hadoop,
+        spark: Optional[SparkSession] = None,
     ) -> None:
         self._config = config
-        self._place = Workplace(config, bookkeeping, secrets, spark)
+        self._place = Workplace(config, bookkeeping, secrets, hadoop, spark)
 
     def plan(self, ask: Ask) -> Plan:
         """What ``run`` would do now. Changes no table and no state."""

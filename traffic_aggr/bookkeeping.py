@@ -1,5 +1,5 @@
 """
-What a run tells the outside: its record and report, the shared status file, the service desk, and who holds the lock.
+The books of a run: its record and report; what of it the edge node shows goes through ``edge``.
 """
 
 from __future__ import annotations
@@ -7,24 +7,21 @@ from __future__ import annotations
 import getpass
 import logging
 import os
-import shlex
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Optional
 
 from traffic_aggr.config import Config
-from traffic_aggr.errors import Interrupted, LockHeldError, StatusFlagError, TrafficAggrError
-from traffic_aggr.lock import FileLock, Holder, process_start_time
-from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
-from traffic_aggr.partitions import Partition
+from traffic_aggr.edge import Edge, RunLock
+from traffic_aggr.errors import Interrupted, LockHeldError, TrafficAggrError
+from traffic_aggr.holder import Holder, process_start_time
 from traffic_aggr.plan import Step
 from traffic_aggr.report import render_report
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
-from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +29,16 @@ log = logging.getLogger(__name__)
 @dataclass
 class Bookkeeping:
     """
-    The records of one configuration. ``log_tail`` gives the last lines of the log, secrets removed;
-    ``now`` the time.
+    The records of one configuration; ``now`` is the time. ``application_id`` and ``attempt`` are those of the YARN
+    application that this driver runs inside of, if it does.
     """
 
     config: Config
     store: RecordStore
-    status_file: StatusFile
-    notifier: Notifier
-    log_tail: Callable[[], list[str]] = list
+    edge: Edge
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
-    _status_before: Optional[str] = None
+    application_id: Optional[str] = None
+    attempt: Optional[int] = None
 
     def new_record(self, command: str, tables: dict[str, str], run_id: str) -> RunRecord:
         """The record of a command that begins now, in this process; not on disk yet."""
@@ -57,22 +53,18 @@ class Bookkeeping:
             config_digest=self.config.digest,
             mode=self.config.publish.mode,
             tables=tables,
+            application_id=self.application_id,
         )
 
-    # ---- locks
+    def holder(self, record: RunRecord) -> Holder:
+        """The record's process as the holder of locks."""
+        return Holder.this_process(
+            record.run_id, record.command, record.started, application_id=self.application_id, attempt=self.attempt
+        )
 
-    @contextmanager
-    def lock(self, record: RunRecord) -> Iterator[FileLock]:
+    def lock(self, record: RunRecord) -> AbstractContextManager[RunLock]:
         """Holds the run lock. Raises LockHeldError."""
-        with self.table_lock(str(self.config.state.lock_file), record) as lock:
-            yield lock
-
-    @contextmanager
-    def table_lock(self, path: str, record: RunRecord) -> Iterator[FileLock]:
-        """Holds the lock file at ``path`` in the name of the record's process. Raises LockHeldError."""
-        holder = Holder.this_process(record.run_id, record.command, record.started)
-        with FileLock(path, holder) as lock:
-            yield lock
+        return self.edge.lock(self.holder(record))
 
     # ---- the course of a run
 
@@ -82,37 +74,26 @@ class Bookkeeping:
     def begin(self, record: RunRecord) -> None:
         """Shows the run as running."""
         self.save(record)
-        with suppress(StatusFlagError):
-            self._status_before = self.status_file.read().job_status
-        self.status_file.update(job_status=RUNNING, ran_time=self._ran_time(), process_id=os.getpid())
+        self.edge.begin()
 
     def mark(self, step: Step) -> None:
         """Shows the step in progress; a run that dies is resumed from it."""
-        self.status_file.update(flag=int(step), process_name=STEP_NAMES[step])
+        self.edge.mark(step)
 
     def succeed(self, record: RunRecord) -> None:
-        """Closes the record and the status file; the desk hears of it only if it has a ticket."""
+        """Closes the record and shows success."""
         record.outcome, record.exit_code, record.ended, record.flag = Outcome.SUCCESS, 0, self._time(), 0
         self.save(record)
         self._write_report(record)
-        ticket_open = self.status_file.ticket_created()
-        self.status_file.update(flag=0, job_status=SUCCESS, ran_time=self._ran_time(), ticket_created=False)
-        if ticket_open:
-            self.notifier.send(
-                recovery_alert(
-                    job=self.config.job.name,
-                    script_name=self.config.job.script_name,
-                    run_id=record.run_id,
-                    failure_run_id=self._last_failure(record),
-                    host=record.host,
-                    partitions=list(record.days),
-                    data_state=record.data_state,
-                )
-            )
+        self.show_success(record)
+
+    def show_success(self, record: RunRecord) -> None:
+        """Shows the success that the record tells of; the desk hears of it only if it has a ticket."""
+        self.edge.succeeded(record, lambda: self._last_failure(record))
 
     def fail(self, record: RunRecord, error: TrafficAggrError) -> None:
         """
-        Closes the record, sets Failure, and opens one ticket an incident. A failure to tell is logged and
+        Closes the record, shows failure, and opens one ticket an incident. A failure to tell is logged and
         does not hide ``error``, which is told where the data is.
         """
         if isinstance(error, LockHeldError):
@@ -125,12 +106,16 @@ class Bookkeeping:
         record.outcome = _outcome(error)
         self._attempt("write the run record", lambda: self.save(record))
         self._attempt("write the report", lambda: self._write_report(record))
-        self._attempt(
-            "update the status file",
-            lambda: self.status_file.update(job_status=FAILURE, ran_time=self._ran_time(), process_id=os.getpid()),
-        )
-        if not isinstance(error, Interrupted):
-            self._attempt("raise the ticket", lambda: self._raise_ticket(record, concerned))
+        self._show_failure(record, concerned)
+
+    def show_failure(self, record: RunRecord) -> None:
+        """Shows the failure that the record tells of."""
+        self._show_failure(record, self._concerned(record))
+
+    def _show_failure(self, record: RunRecord, concerned: RunRecord) -> None:
+        self._attempt("update the status file", self.edge.failed)
+        if record.outcome is not Outcome.STOPPED:
+            self._attempt("raise the ticket", lambda: self.edge.raise_ticket(record, concerned))
 
     def _leave_to_holder(self, record: RunRecord, error: LockHeldError) -> None:
         """
@@ -143,15 +128,18 @@ class Bookkeeping:
         record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
         record.outcome = Outcome.REFUSED
         self._attempt("write the run record", lambda: self.save(record))
-        before = self._status_before if self._status_before in (RUNNING, SUCCESS, FAILURE) else FAILURE
-        self._attempt("update the status file", lambda: self.status_file.update(job_status=before))
+        self.leave_to_holder()
+
+    def leave_to_holder(self) -> None:
+        """Shows what was shown before this run."""
+        self._attempt("update the status file", self.edge.left_to_holder)
 
     def recovered(self, settled: list[RunRecord]) -> None:
         """Leaves the flag so that the next run starts afresh, or only refreshes and verifies what is loaded."""
         newest = settled[0]
         newest.flag = int(Step.LOAD) if newest.publication is Publication.PUBLISHED else 0
         self.save(newest)
-        self.status_file.update(flag=newest.flag, job_status=FAILURE, ran_time=self._ran_time())
+        self.edge.recovered(newest.flag)
 
     # ---- parts
 
@@ -165,33 +153,6 @@ class Bookkeeping:
             log.error("could not look for runs that died: %s", exc)
             return record
         return earlier[0] if earlier else record
-
-    def _raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
-        if self.status_file.ticket_created():
-            log.info("a ticket for this failure is open already: no further mail")
-            return
-        sent = self.notifier.send(
-            failure_alert(
-                job=self.config.job.name,
-                script_name=self.config.job.script_name,
-                run_id=record.run_id,
-                host=record.host,
-                step=record.steps[-1].name if record.steps else "preflight",
-                error=record.error or "",
-                partitions=list(concerned.days) or record.partitions,
-                data_state=concerned.data_state,
-                day_states=day_states(concerned),
-                log_tail=self.log_tail(),
-                next_command=self.next_command(),
-            )
-        )
-        if sent:
-            self.status_file.update(ticket_created=True)
-
-    def next_command(self) -> str:
-        """The command that resumes the job with this configuration."""
-        program = os.environ.get("TRAFFIC_AGGR_PROGRAM", "traffic-aggr")
-        return f"{shlex.quote(program)} run --config {shlex.quote(str(self.config.path))}"
 
     def _last_failure(self, record: RunRecord) -> Optional[str]:
         failures = (each for each in self.store.newest_first() if each.exit_code and each.run_id != record.run_id)
@@ -209,31 +170,8 @@ class Bookkeeping:
     def _time(self) -> str:
         return self.now().astimezone(timezone.utc).isoformat(timespec="milliseconds")
 
-    def _ran_time(self) -> str:
-        return f"{self.now().astimezone():%Y-%m-%d %H:%M:%S}"
-
 
 def _outcome(error: TrafficAggrError) -> Outcome:
     if isinstance(error, Interrupted):
         return Outcome.STOPPED
     return Outcome.REFUSED if error.exit_code in (2, 3) else Outcome.FAILED
-
-
-def day_states(record: RunRecord) -> list[str]:
-    """Each changed day with what the table holds for it now."""
-    if record.publication is Publication.PUBLISHED:
-        return [f"{partition}: new data" for partition in record.days]
-    if record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
-        return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
-    if record.mode == "swap":
-        return [
-            f"{partition}: {f'old data kept in {day.before.location}' if day.before else 'had no data before'}"
-            for partition, day in record.days.items()
-        ]
-    return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]
-
-
-def _old_state(record: RunRecord, partition: Partition) -> str:
-    if partition in record.lost:
-        return "old data is gone"
-    return "old data" if record.days[partition].before else "no data, as before"

@@ -15,30 +15,38 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Optional
 
 from traffic_aggr import __version__, log
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config, is_uri, load_config
+from traffic_aggr.edge import EdgeNode
 from traffic_aggr.errors import InputError, Interrupted, PartitionListError, StateError, TrafficAggrError
-from traffic_aggr.files import LocalFiles, local_path
+from traffic_aggr.files import Files, LocalFiles, files_for, local_path
 from traffic_aggr.notify import Notifier, unsent
 from traffic_aggr.overview import history_lines, overview, summary
-from traffic_aggr.partitions import PartitionList, parse_partition_list, partitions_between, partitions_of_month
-from traffic_aggr.plan import Step
+from traffic_aggr.partitions import (
+    MAX_BYTES,
+    PartitionList,
+    parse_partition_list,
+    partitions_between,
+    partitions_of_month,
+)
+from traffic_aggr.plan import Ask, Step
 from traffic_aggr.report import render_report
 from traffic_aggr.runrecord import is_run_id, new_run_id
 from traffic_aggr.secret import Redactor
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
 from traffic_aggr.state import RecordStore
-from traffic_aggr.statusfile import StatusFile
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from traffic_aggr.app import App
-    from traffic_aggr.restate import Ask
+    from traffic_aggr.hadoop import Hadoop
+    from traffic_aggr.launch import Launcher
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +57,9 @@ LOG_TAIL_LINES = 40
 def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = None) -> int:
     """Runs one command; its exit code (contract: "Exit codes"). ``spark`` is used where a session is there already."""
     arguments = _parser().parse_args(argv)
+    session = _Session(arguments, spark)
     try:
-        code: int = arguments.command(_Session(arguments, spark))
+        code: int = arguments.command(session)
         return code
     except TrafficAggrError as exc:
         _complain(exc)
@@ -66,6 +75,7 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
         _complain(TrafficAggrError(f"{type(exc).__name__}: {exc}", hint="The log has the details"))
         return 1
     finally:
+        session.close()
         log.shut_down()
 
 
@@ -85,50 +95,77 @@ class _Session:
     def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
         self.arguments = arguments
         self.spark = spark
+        self._used_hadoop: Optional[Hadoop] = None
 
     @cached_property
     def config(self) -> Config:
         path = self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
         return load_config(path, os.environ)
 
+    @cached_property
+    def hadoop(self) -> Hadoop:
+        """What is kept in Hadoop: files, secrets, applications. The first use of one starts a JVM."""
+        from traffic_aggr.hadoop import Hadoop
+
+        self._used_hadoop = Hadoop(self.config.spark, self.config.logs.dir, self.spark)
+        return self._used_hadoop
+
+    def close(self) -> None:
+        if self._used_hadoop is not None:
+            self._used_hadoop.stop()
+
+    def files(self, location: str) -> Files:
+        return files_for(location, lambda: self.hadoop.files)
+
     def store(self) -> RecordStore:
         directory = self.config.state.dir
-        if is_uri(directory) and not directory.startswith("file:"):
-            raise InputError(
-                f"state.dir {directory} is not local, which this version needs", hint="Set a local directory"
-            )
-        return RecordStore(directory, LocalFiles())
+        return RecordStore(directory, self.files(directory))
 
+    @cached_property
     def secrets(self) -> dict[str, str]:
         """The configured secrets by key. Raises ConfigError."""
-        return {key: ref.reveal(os.environ) for key, ref in self.config.secret_refs()}
+        needed = self.config.secret_refs()
+        if self.config.spark.deploy_mode == "cluster" and self.arguments.command is _run:
+            # The driver fetches that one itself.
+            needed = ((key, ref) for key, ref in needed if key != "impala.auth.password")
+        return {key: ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias)) for key, ref in needed}
 
     def notifier(self) -> Notifier:
         """The way to the service desk."""
-        secrets = self.secrets()
-        redact = Redactor(secrets.values()).redact
-        return Notifier(self.config.notify, secrets.get("notify.smtp.password"), redact=redact)
+        redact = Redactor(self.secrets.values()).redact
+        return Notifier(self.config.notify, self.secrets.get("notify.smtp.password"), redact=redact)
 
-    def app(self, run_id: Optional[str] = None) -> App:
-        """The application, its log going to the log file and to standard error."""
+    def books(self, run_id: Optional[str]) -> Bookkeeping:
+        """The books of a command on this host, whose log goes to the log file and to standard error."""
         config = self.config
-        secrets = self.secrets()
-        log.configure(config.logs, run_id, secrets.values(), console=True)
+        log.configure(config.logs, run_id, self.secrets.values(), console=True)
         log_file = config.logs.dir / log.FILE_NAME
-        books = Bookkeeping(
+        edge = EdgeNode(
             config,
-            self.store(),
-            StatusFile(str(config.state.status_file)),
             self.notifier(),
+            runs=lambda application_id: self.hadoop.runs(application_id),
             log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
         )
+        return Bookkeeping(config, self.store(), edge)
+
+    def app(self, run_id: Optional[str] = None) -> App:
+        """The application, its driver in this process."""
+        books = self.books(run_id)
         from traffic_aggr.app import App
 
-        return App(config, books, secrets, self.spark)
+        return App(self.config, books, self.secrets, self.hadoop, self.spark)
+
+    def launcher(self, run_id: str) -> Launcher:
+        """The way to a driver in the cluster."""
+        books = self.books(run_id)
+        from traffic_aggr.launch import Launcher
+        from traffic_aggr.preflight import table_names
+
+        tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
+        return Launcher(self.config, books, self.hadoop, tables)
 
     def ask(self) -> Ask:
         """The list and the first step as asked for. Raises PartitionListError."""
-        from traffic_aggr.restate import Ask
 
         step = getattr(self.arguments, "from_step", None)
         return Ask(self._partitions(), Step[step.upper()] if step else None)
@@ -140,7 +177,7 @@ class _Session:
         elif arguments.get("month"):
             found = partitions_of_month(arguments["month"])
         else:
-            found = _read_list(arguments.get("partitions") or config.file)
+            found = self._read_list(arguments.get("partitions") or config.file)
         if not found.partitions and config.empty_list == "fail":
             raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
         if len(found.partitions) > config.max_per_run:
@@ -150,17 +187,25 @@ class _Session:
             )
         return found
 
+    def _read_list(self, path: str) -> PartitionList:
+        try:
+            if is_uri(path) and not path.startswith("file:"):
+                stream: BinaryIO = BytesIO(self._bounded(path))
+            else:
+                stream = open(local_path(path), "rb")  # noqa: SIM115 - closed just below
+            with stream:
+                return parse_partition_list(stream, path)
+        except OSError as exc:
+            raise PartitionListError(
+                f"the partition list {path} cannot be read: {exc.strerror}",
+                hint="Check partitions.file, or --partitions",
+            ) from exc
 
-def _read_list(path: str) -> PartitionList:
-    if is_uri(path) and not path.startswith("file:"):
-        raise PartitionListError(f"{path} is not local, which this version needs", hint="Copy it to this host first")
-    try:
-        with open(local_path(path), "rb") as stream:
-            return parse_partition_list(stream, path)
-    except OSError as exc:
-        raise PartitionListError(
-            f"the partition list {path} cannot be read: {exc.strerror}", hint="Check partitions.file, or --partitions"
-        ) from exc
+    def _bounded(self, uri: str) -> bytes:
+        size = self.hadoop.files.usage(uri).bytes
+        if size > MAX_BYTES:
+            raise PartitionListError(f"{uri} has {size} bytes: that is no partition list", hint="Name another file")
+        return self.hadoop.files.read_bytes(uri)
 
 
 # ---- commands
@@ -170,12 +215,20 @@ def _run(session: _Session) -> int:
     if session.arguments.dry_run:
         return _plan(session)
     run_id = session.arguments.run_id or _new_run_id()
-    record = session.app(run_id).run(session.ask, run_id)
+    in_cluster = session.config.spark.deploy_mode == "cluster"
+    runner = session.launcher(run_id) if in_cluster else session.app(run_id)
+    record = runner.run(session.ask, run_id)
     for line in result_lines(
         record, session.store().report_path(record.run_id), session.config.logs.dir / log.FILE_NAME
     ):
         print(line)
     return 0
+
+
+def _in_cluster(session: _Session) -> int:
+    from traffic_aggr.in_cluster import drive
+
+    return drive()
 
 
 def _plan(session: _Session) -> int:
@@ -356,6 +409,7 @@ def _parser() -> argparse.ArgumentParser:
         default="parquet",
         help="of the old final table (default parquet)",
     )
+    commands.add_parser("in-cluster").set_defaults(command=_in_cluster)  # for the launcher, which lists no help for it
     return parser
 
 

@@ -93,6 +93,10 @@ class Config:
         canonical = json.dumps(_as_json(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
+    def to_yaml(self) -> str:
+        """Every effective value, which ``load_config`` reads to an equal configuration on any host."""
+        return json.dumps(_as_json(self)).replace("${", "$${") + "\n"
+
     def secret_refs(self) -> Iterator[tuple[str, SecretRef]]:
         """Each secret that is configured, with its key."""
         return _secret_refs(self, "")

@@ -79,6 +79,22 @@ def combinations(config: Config) -> Iterator[Finding]:
     yield from _files(config)
     yield from _hooks(config)
     yield from _spark(config.spark)
+    yield from _cluster(config)
+
+
+def _cluster(config: Config) -> Iterator[Finding]:
+    """In YARN's cluster mode the driver runs on another host, which has neither this disk nor this environment."""
+    if (config.spark.master, config.spark.deploy_mode) != ("yarn", "cluster"):
+        return
+    mode, state = "spark.deploy_mode", config.state.dir
+    if not is_uri(state) or state.startswith("file:"):
+        yield ("state.dir", mode), "must be a URI such as hdfs://…: with deploy_mode cluster the driver is elsewhere"
+    password = config.impala.auth.password
+    if password is not None and password.kind != "hadoop":
+        yield (
+            ("impala.auth.password", mode),
+            "must be {hadoop: ALIAS}: with deploy_mode cluster the driver is elsewhere, and no secret travels to it",
+        )
 
 
 def _tables(config: Config) -> Iterator[Finding]:
@@ -164,12 +180,9 @@ def _hooks(config: Config) -> Iterator[Finding]:
 
 
 def _spark(spark: SparkConfig) -> Iterator[Finding]:
-    if spark.deploy_mode == "cluster":
+    if spark.deploy_mode == "cluster" and spark.master != "yarn":
         keys = ("spark.deploy_mode", "spark.master")
-        if spark.master.startswith("local"):
-            yield keys, f"cannot be cluster with master {shown(spark.master)}: set client, or a master such as yarn"
-        elif spark.master.startswith(("spark://", "mesos://")):
-            yield keys, "cannot be cluster: this master runs Python programs in client mode only"
+        yield keys, f"cannot be cluster with master {shown(spark.master)}: set client, or master yarn"
     for number, argument in enumerate(spark.submit):
         key = f"spark.submit[{number}]"
         option = argument.partition("=")[0]

@@ -17,6 +17,7 @@ TrafficAggrError                1    something failed
 ├── GuardError                  3    a guard refused; old data is in place
 │   └── ReconciliationError     3    control totals differ before publishing
 ├── LockHeldError              75    another run holds the lock; nothing was touched
+├── DriverFailedError           *    the driver in the cluster failed, with this exit code of its own
 └── Interrupted           130/143    stopped by SIGINT or SIGTERM
 """
 
@@ -114,6 +115,14 @@ class LockHeldError(TrafficAggrError):
     """Another run holds the lock, or its JVM still lives."""
 
     exit_code = 75
+
+
+class DriverFailedError(TrafficAggrError):
+    """The driver in the cluster ended with an error, which it has recorded; ``exit_code`` is its own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Interrupted(TrafficAggrError):

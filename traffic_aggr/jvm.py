@@ -15,7 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -71,9 +71,7 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
         "PYSPARK_SUBMIT_ARGS": shlex.join([*submit, "pyspark-shell"]),
         "SPARK_SUBMIT_OPTS": _java_options(log_dir),
     }
-    path = log_dir / SPARK_LOG
-    descriptor = _open_log(path)
-    before = os.fstat(descriptor).st_size
+    path, descriptor, before = open_log(log_dir)
     output = {
         "start_new_session": True,
         "stdout": descriptor,
@@ -83,7 +81,7 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
         with _environment(environment):
             return launch_gateway(conf=arguments, popen_kwargs=output)  # type: ignore[no-untyped-call]
     except PySparkRuntimeError as exc:
-        reason = _failure(path, before)
+        reason = told_by_spark(path, before)
         raise InputError(f"Spark did not start{f': {reason}' if reason else ''}", hint=f"See {path}") from exc
     except OSError as exc:
         home = os.environ.get("SPARK_HOME", "")
@@ -176,6 +174,24 @@ def _java_options(log_dir: Path) -> str:
     return " ".join([*quoted, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
 
 
+def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, str]:
+    """
+    The environment of a ``spark-submit`` that this process waits for: ours, with a suitable Java and Spark's log in
+    ``log_dir``, ``without`` some variables. Raises InputError when there is no suitable Java.
+    """
+    changes = {**suitable_java(), "SPARK_SUBMIT_OPTS": _java_options(log_dir), **dict.fromkeys(without)}
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+
+
+def open_log(log_dir: Path) -> tuple[Path, int, int]:
+    """
+    Where Spark's log is, a descriptor to append to it, and its size now. Raises InputError.
+    """
+    path = log_dir / SPARK_LOG
+    descriptor = _open_log(path)
+    return path, descriptor, os.fstat(descriptor).st_size
+
+
 def _open_log(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -186,7 +202,7 @@ def _open_log(path: Path) -> int:
         raise InputError(f"cannot write {path}: {exc.strerror}", hint="Check logs.dir and who owns it") from exc
 
 
-def _failure(log: Path, start: int) -> str:
+def told_by_spark(log: Path, start: int) -> str:
     """
     The one line worth showing of what ``spark-submit`` wrote after byte ``start`` of ``log``.
     """

@@ -8,20 +8,17 @@ is what lets others name the holder, and tells about its JVM, which may outlive 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
-import getpass
-import json
 import logging
 import os
 import socket
 import time
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from traffic_aggr.errors import LockHeldError, StateError
 from traffic_aggr.files import PRIVATE_FILE, LocalFiles, local_path
+from traffic_aggr.holder import Holder, holder_in, lives
 
 log = logging.getLogger(__name__)
 
@@ -34,78 +31,6 @@ _READS = 3
 _LONGEST_CONTENT = 65536
 
 
-@dataclass(frozen=True)
-class Holder:
-    """
-    Who holds a lock. ``since`` is ISO 8601 in UTC.
-
-    A process is known by its id and ``started``, its start time in clock ticks since boot: an id alone may have gone
-    to another process since.
-    """
-
-    run_id: str
-    command: str
-    host: str
-    user: str
-    pid: int
-    pid_started: Optional[int]
-    jvm_pid: Optional[int]
-    jvm_started: Optional[int]
-    application_id: Optional[str]
-    since: str
-
-    @classmethod
-    def this_process(cls, run_id: str, command: str, since: str) -> Holder:
-        """The process that calls, without a JVM yet."""
-        pid = os.getpid()
-        return cls(
-            run_id=run_id,
-            command=command,
-            host=socket.gethostname(),
-            user=_user_name(),
-            pid=pid,
-            pid_started=process_start_time(pid),
-            jvm_pid=None,
-            jvm_started=None,
-            application_id=None,
-            since=since,
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> Holder:
-        """Raises ValueError for anything that ``to_json`` does not write."""
-        found = json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError("not a JSON object")
-        values: dict[str, Any] = {field.name: found.get(field.name) for field in dataclasses.fields(cls)}
-        for name, value in values.items():
-            kind: type = int if name in ("pid", "pid_started", "jvm_pid", "jvm_started") else str
-            optional = name in ("pid_started", "jvm_pid", "jvm_started", "application_id")
-            if not (type(value) is kind or (optional and value is None)):
-                raise ValueError(f"{name} is {value!r}")
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(dataclasses.asdict(self))
-
-    def described(self) -> str:
-        """For a message."""
-        return f"run {self.run_id} (`{self.command}`, pid {self.pid} of {self.user} on {self.host}, since {self.since})"
-
-
-def process_start_time(pid: int) -> Optional[int]:
-    """Clock ticks from boot to the start of a process of this host; None when it is gone or only a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as source:
-            # The second field is the command's name in parentheses, which may hold blanks and parentheses itself.
-            fields = source.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, started = fields[0], fields[19]
-    return None if state in (b"Z", b"X") else int(started)
-
-
 def read_holder(path: str) -> Optional[Holder]:
     """Who the lock file names, held or not; None when it is missing, empty or unreadable as a holder."""
     try:
@@ -116,7 +41,7 @@ def read_holder(path: str) -> Optional[Holder]:
         raise _unusable(path, exc) from exc
     try:
         for _ in range(_READS):
-            found = _holder_in(os.pread(descriptor, _LONGEST_CONTENT, 0))
+            found = holder_in(os.pread(descriptor, _LONGEST_CONTENT, 0))
             if found is not None:
                 return found
     except OSError as exc:
@@ -147,7 +72,8 @@ class FileLock:
     """
     The lock file at ``path`` (local: plain, or a ``file:`` URI), to be held in the name of ``holder``.
 
-    ``jvm_wait_s`` is how long to wait for the JVM of a holder that is gone; ``clock`` gives seconds.
+    ``jvm_wait_s`` is how long to wait for the JVM or the application of a holder that is gone; ``runs`` asks the
+    resource manager whether an application of that id has not ended; ``clock`` gives seconds.
     """
 
     def __init__(
@@ -155,12 +81,14 @@ class FileLock:
         path: str,
         holder: Holder,
         *,
+        runs: Callable[[str], bool] = lambda application_id: False,
         jvm_wait_s: float = 60,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.path = local_path(path)
         self.holder = holder
+        self._runs = runs
         self._jvm_wait_s = jvm_wait_s
         self._clock = clock
         self._sleep = sleep
@@ -193,9 +121,7 @@ class FileLock:
         """Adds the run's JVM to the lock file, durably, so that no later run starts while it lives."""
         self.assert_held()
         assert self._descriptor is not None
-        self.holder = dataclasses.replace(
-            self.holder, jvm_pid=pid, jvm_started=process_start_time(pid), application_id=application_id
-        )
+        self.holder = self.holder.with_jvm(pid, application_id)
         try:
             self._write(self._descriptor)
         except OSError as exc:
@@ -262,7 +188,7 @@ class FileLock:
         holder = read_holder(self.path)
         if holder is None:
             who, stop = "a process that has not written its name yet", f"`fuser {self.path}` names it"
-        elif holder.host == socket.gethostname() and not _lives(holder.pid, holder.pid_started):
+        elif holder.host == socket.gethostname() and not lives(holder.pid, holder.pid_started):
             # The next holder keeps this content while it waits.
             who, stop = f"a starting run; the last one was {holder.described()}", f"`fuser {self.path}` names it"
         else:
@@ -273,28 +199,34 @@ class FileLock:
 
     def _await_last_holder(self, descriptor: int) -> None:
         content = os.pread(descriptor, _LONGEST_CONTENT, 0)
-        last = _holder_in(content)
+        last = holder_in(content)
         if last is None:
             if content:
                 log.warning("the lock file %s holds no holder; nobody has the lock, so it is overwritten", self.path)
             return
-        if last.host != socket.gethostname():
-            if last.jvm_pid is None:
-                return
+        if last.host != socket.gethostname() and last.jvm_pid is not None:
             raise LockHeldError(
                 f"{last.described()} ended without letting go of {self.path}, and whether its JVM, pid {last.jvm_pid},"
                 f" lives cannot be seen from {socket.gethostname()}",
                 hint=f"See on {last.host} that it is gone, then empty the lock file and run again",
             )
         deadline = self._clock() + self._jvm_wait_s
-        while _lives(last.jvm_pid, last.jvm_started):
+        while (outlives := self._what_outlives(last)) is not None:
             if self._clock() >= deadline:
+                what, stop = outlives
                 raise LockHeldError(
-                    f"the driver of {last.described()} is gone, but its JVM, pid {last.jvm_pid}, still lives and may"
-                    f" still finish a change",
-                    hint=f"Wait for it to end, or stop it with `kill {last.jvm_pid}`; then run again",
+                    f"the driver of {last.described()} is gone, but {what} still lives and may still finish a change",
+                    hint=f"Wait for it to end, or stop it with `{stop}`; then run again",
                 )
             self._sleep(_JVM_POLL_S)
+
+    def _what_outlives(self, last: Holder) -> Optional[tuple[str, str]]:
+        """What a driver that is gone has left at work, and the command that stops it."""
+        if lives(last.jvm_pid, last.jvm_started):
+            return f"its JVM, pid {last.jvm_pid},", f"kill {last.jvm_pid}"
+        if last.application_id is not None and last.on_yarn and self._runs(last.application_id):
+            return f"its application {last.application_id}", f"yarn application -kill {last.application_id}"
+        return None
 
     def _write(self, descriptor: int) -> None:
         # Readers take the first line, so what the new one leaves of a longer old one does not matter to them.
@@ -305,30 +237,11 @@ class FileLock:
         self._written = content
 
 
-def _holder_in(content: bytes) -> Optional[Holder]:
-    first_line = content.partition(b"\n")[0]
-    try:
-        return Holder.from_json(first_line.decode()) if first_line else None
-    except (ValueError, RecursionError):
-        return None
-
-
-def _lives(pid: Optional[int], started: Optional[int]) -> bool:
-    return pid is not None and started is not None and process_start_time(pid) == started
-
-
 def _is_at(descriptor: int, path: str) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return str(os.getuid())
 
 
 def _unusable(path: str, exc: OSError) -> StateError:

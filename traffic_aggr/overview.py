@@ -11,7 +11,8 @@ from typing import Any, Optional
 
 from traffic_aggr.config import Config
 from traffic_aggr.errors import StatusFlagError
-from traffic_aggr.lock import Holder, is_held, read_holder
+from traffic_aggr.holder import Holder
+from traffic_aggr.lock import is_held, read_holder
 from traffic_aggr.plan import Step, after_finished_steps
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore

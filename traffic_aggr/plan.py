@@ -29,6 +29,14 @@ class Step(IntEnum):
 
 
 @dataclass(frozen=True)
+class Ask:
+    """What the command line asked of a run: the list, and which step to start from."""
+
+    partitions: PartitionList
+    from_step: Optional[Step] = None
+
+
+@dataclass(frozen=True)
 class Request:
     """What the operator asked for. ``from_step`` overrides the flag of the status file."""
 

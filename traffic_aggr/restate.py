@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
 from traffic_aggr import preflight, runner, steps
 from traffic_aggr.controls import RawTotals
+from traffic_aggr.edge import RunLock
 from traffic_aggr.errors import GuardError
 from traffic_aggr.hive import TableFacts
-from traffic_aggr.hooks import run_after_load
 from traffic_aggr.layout import Placement, run_directory
-from traffic_aggr.lock import FileLock
-from traffic_aggr.partitions import Partition, PartitionList
-from traffic_aggr.plan import Found, Plan, Request, Step, build_plan
+from traffic_aggr.partitions import Partition
+from traffic_aggr.plan import Ask, Found, Plan, Request, Step, build_plan
 from traffic_aggr.preflight import table_names
 from traffic_aggr.runrecord import Day, Input, RunRecord
 from traffic_aggr.sql import TableName
@@ -32,17 +30,9 @@ from traffic_aggr.writers import find_writers
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Ask:
-    """What the command line asked of a run: the list, which step to start from, and the run id if one was chosen."""
-
-    partitions: PartitionList
-    from_step: Optional[Step] = None
-
-
 def plan(place: Workplace, ask: Ask) -> Plan:
     """What ``run`` would do now. Changes no table and no state."""
-    flag = place.books.status_file.read().flag
+    flag = place.books.edge.flag()
     with place.session() as spark:
         warehouse = place.open(spark)
         plan, _, _ = _plan(place, warehouse, ask, flag)
@@ -53,12 +43,9 @@ def run(place: Workplace, ask: Callable[[], Ask], run_id: str) -> RunRecord:
     """Restates the days that ``ask`` names, or raises a TrafficAggrError after putting old data back."""
     record = place.books.new_record("run", place.tables, run_id)
     with place.recorded(record) as (stop, lock):
-        flag = place.books.status_file.read().flag
+        flag = place.books.edge.flag()
         asked = ask()
-        record.partitions = list(asked.partitions.partitions)
-        record.partitions_digest = asked.partitions.digest
-        record.partitions_source = asked.partitions.source
-        record.skipped_lines = [f"line {line.number}: {line.text}" for line in asked.partitions.skipped]
+        record.take_list(asked.partitions)
         record.flag = flag
         place.books.begin(record)
         with place.session() as spark:
@@ -66,12 +53,12 @@ def run(place: Workplace, ask: Callable[[], Ask], run_id: str) -> RunRecord:
             stop.cancel = spark.sparkContext.cancelAllJobs
             _run(place, spark, record, asked, flag, stop, lock)
         place.books.succeed(record)
-        run_after_load(place.config.hooks.after_load, record.run_id)
+        place.books.edge.after_load(record.run_id)
     return record
 
 
 def _run(
-    place: Workplace, spark: SparkSession, record: RunRecord, ask: Ask, flag: int, stop: Stop, lock: FileLock
+    place: Workplace, spark: SparkSession, record: RunRecord, ask: Ask, flag: int, stop: Stop, lock: RunLock
 ) -> None:
     warehouse = place.open(spark)
     record.final_root = warehouse.final_root

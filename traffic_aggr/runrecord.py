@@ -26,7 +26,7 @@ from traffic_aggr.controls import (
 )
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.layout import Placement, RowFormat
-from traffic_aggr.partitions import Partition
+from traffic_aggr.partitions import Partition, PartitionList
 
 RECORD_VERSION = 1
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -203,6 +203,13 @@ class RunRecord:
     totals: dict[Partition, DayTotals] = field(default_factory=dict)
     impala: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def take_list(self, asked: PartitionList) -> None:
+        """Enters the list that the run was given."""
+        self.partitions = list(asked.partitions)
+        self.partitions_digest = asked.digest
+        self.partitions_source = asked.source
+        self.skipped_lines = [f"line {line.number}: {line.text}" for line in asked.skipped]
 
     def totals_of(self, partition: Partition) -> DayTotals:
         return self.totals.setdefault(partition, DayTotals())

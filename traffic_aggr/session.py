@@ -62,38 +62,43 @@ class SparkSettings(Protocol):
     def submit(self) -> Sequence[str]: ...
 
 
-def start_session(config: SparkSettings, app_name: str, *, log_dir: Path) -> SparkSession:
+def start_gateway(config: SparkSettings, log_dir: Path) -> Any:
     """
-    Starts Spark and returns its session, with Hive's catalog and the settings in ``CORRECTNESS``.
-
-    Under a plain ``spark-submit`` its JVM, master and log are used as they are; otherwise a JVM is started beneath
-    this process, which writes to ``log_dir/spark.log``. SIGINT keeps the handler it had. Raises InputError, one line,
-    when Spark cannot start.
+    PySpark's gateway to the JVM of this process: under a plain ``spark-submit`` the one that is there, otherwise one
+    that is started beneath this process and writes to ``log_dir/spark.log``. Raises InputError.
     """
     logging.getLogger().addFilter(_py4j_at_root)
     if given_gateway():
-        gateway = launch_gateway()  # type: ignore[no-untyped-call]
-    elif config.deploy_mode == "cluster":
-        raise InputError(
-            "spark.deploy_mode: cluster is not available in this version",
-            hint="Set spark.deploy_mode: client; spark.master: yarn works with it",
-        )
-    else:
-        gateway = start_jvm({_MASTER: config.master, **config.conf}, config.submit, log_dir)
-    SparkContext._ensure_initialized(gateway=gateway)
+        return launch_gateway()  # type: ignore[no-untyped-call]
+    return start_jvm({_MASTER: config.master, **config.conf}, config.submit, log_dir)
+
+
+def start_session(
+    config: SparkSettings, app_name: str, *, log_dir: Path, gateway: Optional[Any] = None
+) -> SparkSession:
+    """
+    Starts Spark and returns its session, with Hive's catalog and the settings in ``CORRECTNESS``.
+
+    It is started in the JVM of ``gateway``, which outlives the session then, or in one of ``start_gateway``. SIGINT
+    keeps the handler it had. Raises InputError, one line, when Spark cannot start.
+    """
+    jvm = gateway or start_gateway(config, log_dir)
+    SparkContext._ensure_initialized(gateway=jvm)
     try:
-        return _session(_spark_conf(config, app_name, gateway))
+        return _session(_spark_conf(config, app_name, jvm))
     except BaseException as exc:  # whatever it is, a signal's exception too: the JVM must not outlive the attempt
         explained = explain_start_failure(exc) or _start_failure(exc, log_dir)
-        _end(gateway)
+        if gateway is None:
+            end_gateway(jvm)
         if explained is None:
             raise
         raise explained from exc
 
 
-def stop_session(spark: SparkSession) -> None:
+def stop_session(spark: SparkSession, *, keep_jvm: bool = False) -> None:
     """
-    Stops Spark and, where this process started its JVM, waits until that is gone. Raises nothing when it died before.
+    Stops Spark and, where this process started its JVM and nobody keeps it, waits until that is gone. Raises nothing
+    when it died before.
     """
     gateway = spark.sparkContext._gateway
     try:
@@ -102,7 +107,8 @@ def stop_session(spark: SparkSession) -> None:
             spark.stop()
     except (Py4JError, OSError) as exc:
         log.warning("Spark did not answer when it was stopped: %s", exc)
-    _end(gateway)
+    if not keep_jvm:
+        end_gateway(gateway)
 
 
 def jvm_process_id(spark: SparkSession) -> int:
@@ -208,6 +214,14 @@ def _accounts(exc: BaseException) -> Iterator[str]:
             yield str(each)
 
 
+def hadoop_configuration(config: SparkSettings, gateway: Any) -> Any:
+    """
+    Hadoop's Configuration as a session of this JVM would have it, before there is one.
+    """
+    spark_conf = _spark_conf(config, "traffic_aggr", gateway)._jconf
+    return gateway.jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(spark_conf)
+
+
 def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf:
     """
     The settings of the JVM (spark-defaults.conf, spark-submit's arguments), ours over them, weakest first.
@@ -217,8 +231,10 @@ def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf
     if re.match(r"local(\[.*)?$", conf.get(_MASTER, "")):
         for key, value in LOCAL_DEFAULTS.items():
             conf.setIfMissing(key, value)
+    # Inside its application the JVM has them already, with paths of that host in place of the launcher's.
+    in_cluster = conf.get("spark.submit.deployMode") == "cluster"
     for key, value in config.conf.items():
-        if key != _MASTER:
+        if key != _MASTER and not in_cluster:
             conf.set(key, value)
     for key, value in CORRECTNESS.items():
         if config.conf.get(key, value) != value:
@@ -238,7 +254,10 @@ def _session(conf: SparkConf) -> SparkSession:
             signal.signal(signal.SIGINT, handler)
 
 
-def _end(gateway: Any) -> None:
+def end_gateway(gateway: Any) -> None:
+    """
+    Ends the JVM of ``gateway`` where this process started it, and waits until it is gone.
+    """
     if gateway.proc is None:
         return
     stop_jvm(gateway)

@@ -20,6 +20,7 @@ COPY_NAME = "recovery.json"
 
 _RECORD = "run.json"
 _REPORT = "report.html"
+_STOP = "stop"
 
 
 class RecordStore:
@@ -80,6 +81,21 @@ class RecordStore:
             (name for name in names if is_run_id(name) and self._files.exists(f"{self._runs}/{name}/{_RECORD}")),
             reverse=True,
         )
+
+    def ask_to_stop(self, run_id: str, signum: int) -> None:
+        """Leaves word for the driver of a run, on whatever host it is, that it shall stop as by this signal."""
+        path = f"{self.directory(run_id)}/{_STOP}"
+        try:
+            self._files.replace_bytes(path, str(signum).encode())
+        except OSError as exc:
+            raise StateError(f"cannot write {path} ({exc})", hint="Stop the application itself") from exc
+
+    def asked_to_stop(self, run_id: str) -> Optional[int]:
+        """The signal that the driver of a run shall stop as by; None as long as nobody asked."""
+        try:
+            return int(self._files.read_bytes(f"{self.directory(run_id)}/{_STOP}"))
+        except (OSError, ValueError):
+            return None
 
     def temporaries(self) -> list[FileInfo]:
         """What writers that died have left beside records and reports, or are about to rename."""

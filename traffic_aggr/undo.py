@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr import preflight
 from traffic_aggr.controls import reconcile_final, summary
+from traffic_aggr.edge import RunLock
 from traffic_aggr.errors import GuardError, StepError
-from traffic_aggr.lock import FileLock
 from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
@@ -51,7 +51,7 @@ def rollback(place: Workplace, target: str, run_id: str) -> RunRecord:
     return record
 
 
-def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: Stop, lock: FileLock) -> None:
+def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: Stop, lock: RunLock) -> None:
     warehouse = place.open(spark)
     record.final_root = warehouse.final_root
     with place.table_lock(warehouse, record, lock) as still_locked:

@@ -15,14 +15,17 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr import __version__, preflight, runner, steps
 from traffic_aggr.bookkeeping import Bookkeeping
-from traffic_aggr.config import Config
+from traffic_aggr.config import Config, is_uri
+from traffic_aggr.edge import RunLock
 from traffic_aggr.errors import InputError, StateError, StepError, TrafficAggrError
 from traffic_aggr.files import Files, LocalFiles, files_for
+from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.hadoop_files import HadoopFiles
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.layout import RUN_ROOT
 from traffic_aggr.lock import FileLock
+from traffic_aggr.owner import OwnerFile
 from traffic_aggr.partitions import Partition
 from traffic_aggr.preflight import Tables, table_names
 from traffic_aggr.publish import Publisher
@@ -61,28 +64,35 @@ class Warehouse:
 class Workplace:
     """
     One configuration's surroundings. ``spark`` is given where a session is there already; otherwise each command starts
-    one and stops it.
+    one, in the JVM of ``hadoop``, and stops it.
     """
 
     def __init__(
-        self, config: Config, books: Bookkeeping, secrets: Mapping[str, str], spark: Optional[SparkSession] = None
+        self,
+        config: Config,
+        books: Bookkeeping,
+        secrets: Mapping[str, str],
+        hadoop: Hadoop,
+        spark: Optional[SparkSession] = None,
     ) -> None:
         self.config = config
         self.books = books
+        self.hadoop = hadoop
         self.tables = {role: str(name) for role, name in table_names(config.tables).items()}
         self.impala_password = secrets.get("impala.auth.password")
         self._given_spark = spark
 
     @contextmanager
-    def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, FileLock]]:
+    def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, RunLock]]:
         """Holds the run lock and listens to signals; what goes wrong inside is recorded, and told to the desk."""
         with ExitStack() as held:
             stop = held.enter_context(Stop().listening())
             lock = held.enter_context(self.books.lock(record))
+            held.callback(self.hadoop.stop)  # before the lock is free, so that no next run has to wait for the JVM
             try:
                 yield stop, lock
             except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
-                error = stop.reason() or _explained(exc)
+                error = stop.reason() or explained(exc)
                 if isinstance(error, InputError) and (record.steps or record.publication is not Publication.UNTOUCHED):
                     error = StepError(error.message, hint=error.hint)
                 self.books.fail(record, error)
@@ -93,15 +103,20 @@ class Workplace:
         if self._given_spark is not None:
             yield self._given_spark
             return
-        spark = start_session(self.config.spark, self.config.job.name, log_dir=self.config.logs.dir)
+        config = self.config
         try:
-            yield spark
-        except Exception as exc:  # errors of Spark ask the JVM what they have to say, which is about to end
-            raise _explained(exc) from exc
+            spark = start_session(config.spark, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
+            try:
+                yield spark
+            except Exception as exc:  # errors of Spark ask the JVM what they have to say, which may be about to end
+                raise explained(exc) from exc
+            finally:
+                stop_session(spark, keep_jvm=True)
         finally:
-            stop_session(spark)
+            if not is_uri(config.state.dir):  # else the record, yet to be closed, lies where only the JVM gets
+                self.hadoop.stop()
 
-    def name_session(self, record: RunRecord, lock: FileLock, spark: SparkSession) -> None:
+    def name_session(self, record: RunRecord, lock: RunLock, spark: SparkSession) -> None:
         record.application_id = spark.sparkContext.applicationId
         record.jvm_process_id = jvm_process_id(spark)
         record.versions = {"traffic_aggr": __version__, "spark": spark.version, "pyspark": pyspark.__version__}
@@ -115,22 +130,23 @@ class Workplace:
         return Warehouse(spark, catalog, _files(spark, root), tables, root)
 
     @contextmanager
-    def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: FileLock) -> Iterator[Callable[[], None]]:
+    def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: RunLock) -> Iterator[Callable[[], None]]:
         """
         The lock of the final table, so that two configs cannot work on it; yields the check of both locks.
 
-        It lies beside the data, where every local config finds it.
+        It lies beside the data, where every config finds it: a ``flock`` on the local file system, else owner files.
         """
         hidden = f"{warehouse.final_root}/{RUN_ROOT}"
-        if not isinstance(warehouse.files, LocalFiles):
-            yield lock.assert_held
-            return
         nearest = (warehouse.final_root, warehouse.final_root.rpartition("/")[0])
         like = next((each for each in nearest if warehouse.files.is_directory(each)), None)
         warehouse.files.make_directories(hidden, like)
-        with self.books.table_lock(f"{hidden}/lock", record) as table_lock:
-            if record.jvm_process_id is not None:
-                table_lock.name_jvm(record.jvm_process_id, record.application_id)
+        holder = self.books.holder(record).with_jvm(record.jvm_process_id, record.application_id)
+        table_lock = (
+            FileLock(f"{hidden}/lock", holder)
+            if isinstance(warehouse.files, LocalFiles)
+            else OwnerFile(hidden, warehouse.files, holder, runs=self.hadoop.runs)
+        )
+        with table_lock:
 
             def still_locked() -> None:
                 lock.assert_held()
@@ -206,7 +222,7 @@ def _files(spark: SparkSession, root: str) -> Files:
     return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
 
 
-def _explained(exc: Exception) -> TrafficAggrError:
+def explained(exc: Exception) -> TrafficAggrError:
     """What the operator is told of ``exc``, in one line; the log has its traceback."""
     if isinstance(exc, TrafficAggrError):
         return exc

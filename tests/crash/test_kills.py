@@ -21,7 +21,8 @@ from tests.crash.derby import partition_locations
 from tests.crash.disk import Disk
 from tests.installation import DAYS, PATIENCE_S, Installation
 from tests.oracle import expected_rows
-from traffic_aggr.lock import FileLock, Holder, is_held, process_start_time, read_holder
+from traffic_aggr.holder import Holder, process_start_time
+from traffic_aggr.lock import FileLock, is_held, read_holder
 from traffic_aggr.runrecord import timestamp
 
 pytestmark = pytest.mark.crash

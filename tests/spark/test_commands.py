@@ -10,7 +10,8 @@ import pytest
 from devtools.impala_double import ImpalaDouble
 from tests.mail_server import Desk
 from tests.spark.warehouse import LISTED, Job
-from traffic_aggr.lock import FileLock, Holder
+from traffic_aggr.holder import Holder
+from traffic_aggr.lock import FileLock
 
 
 def text_of(mail: Message) -> str:

@@ -351,7 +351,6 @@ except TrafficAggrError as exc:
         pytest.param("conf={'spark.driver.memory': 'lots'}", "Invalid maximum heap size", id="wrong memory"),
         pytest.param("conf={'spark.driver.memory': '100m'}", "System memory", id="too little memory"),
         pytest.param("master='there://'", "Master must either be", id="wrong master"),
-        pytest.param("deploy_mode='cluster'", "cluster is not available", id="cluster mode"),
         pytest.param(
             "conf={'spark.hadoop.hive.metastore.uris': 'thrift://127.0.0.1:1'}",
             "the Hive metastore does not answer",

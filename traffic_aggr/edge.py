@@ -1,0 +1,239 @@
+"""
+What of a run belongs to the edge node: the run lock, the shared status file, the service desk, the site's hooks.
+
+The driver has them where it runs on the edge node. In YARN's cluster mode the launcher has them, and the driver, on
+some other host, says in its record alone what the launcher then shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime, timezone
+from typing import Optional, Protocol
+
+from traffic_aggr.config import Config
+from traffic_aggr.errors import StatusFlagError
+from traffic_aggr.holder import Holder
+from traffic_aggr.hooks import run_after_load
+from traffic_aggr.lock import FileLock
+from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
+from traffic_aggr.partitions import Partition
+from traffic_aggr.plan import Step
+from traffic_aggr.runrecord import Publication, RunRecord
+from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
+
+log = logging.getLogger(__name__)
+
+
+class RunLock(Protocol):
+    """What a run does with its lock once it has it."""
+
+    def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None:
+        """Adds the run's JVM to what others can see of the holder."""
+        ...
+
+    def assert_held(self) -> None:
+        """Raises LockHeldError when the lock is lost."""
+        ...
+
+
+class Edge(Protocol):
+    """The edge node's side of a run."""
+
+    def lock(self, holder: Holder) -> AbstractContextManager[RunLock]:
+        """Holds the run lock. Raises LockHeldError."""
+        ...
+
+    def flag(self) -> int:
+        """The step that the status file says to start from. Raises StatusFlagError, StateError."""
+        ...
+
+    def begin(self) -> None:
+        """Shows that a run is at work."""
+        ...
+
+    def mark(self, step: Step) -> None:
+        """Shows the step in progress; a run that dies is resumed from it."""
+        ...
+
+    def succeeded(self, record: RunRecord, last_failure: Callable[[], Optional[str]]) -> None:
+        """Shows success; the desk hears of it only if it has a ticket, for the run that ``last_failure`` finds."""
+        ...
+
+    def after_load(self, run_id: str) -> None:
+        """Runs the site's hooks."""
+        ...
+
+    def failed(self) -> None:
+        """Shows failure."""
+        ...
+
+    def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
+        """One ticket an incident; ``concerned`` is the run that says where the data is."""
+        ...
+
+    def left_to_holder(self) -> None:
+        """Shows what was shown before: another run has the lock, and nothing was touched."""
+        ...
+
+    def recovered(self, flag: int) -> None:
+        """Shows that days were made whole, and where the next run starts."""
+        ...
+
+
+class EdgeNode:
+    """
+    This host. ``runs`` asks the resource manager whether an application has not ended; ``log_tail`` gives the last
+    lines of the log, secrets removed; ``now`` the time.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        notifier: Notifier,
+        *,
+        runs: Callable[[str], bool] = lambda application_id: False,
+        log_tail: Callable[[], list[str]] = list,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._config = config
+        self._notifier = notifier
+        self._runs = runs
+        self._log_tail = log_tail
+        self._now = now
+        self._status_file = StatusFile(str(config.state.status_file))
+        self._status_before: Optional[str] = None
+
+    def lock(self, holder: Holder) -> AbstractContextManager[RunLock]:
+        return FileLock(str(self._config.state.lock_file), holder, runs=self._runs)
+
+    def flag(self) -> int:
+        return self._status_file.read().flag
+
+    def begin(self) -> None:
+        with suppress(StatusFlagError):
+            self._status_before = self._status_file.read().job_status
+        self._status_file.update(job_status=RUNNING, ran_time=self._ran_time(), process_id=os.getpid())
+
+    def mark(self, step: Step) -> None:
+        self._status_file.update(flag=int(step), process_name=STEP_NAMES[step])
+
+    def succeeded(self, record: RunRecord, last_failure: Callable[[], Optional[str]]) -> None:
+        ticket_open = self._status_file.ticket_created()
+        self._status_file.update(flag=0, job_status=SUCCESS, ran_time=self._ran_time(), ticket_created=False)
+        if ticket_open:
+            job = self._config.job
+            self._notifier.send(
+                recovery_alert(
+                    job=job.name,
+                    script_name=job.script_name,
+                    run_id=record.run_id,
+                    failure_run_id=last_failure(),
+                    host=record.host,
+                    partitions=list(record.days),
+                    data_state=record.data_state,
+                )
+            )
+
+    def after_load(self, run_id: str) -> None:
+        run_after_load(self._config.hooks.after_load, run_id)
+
+    def failed(self) -> None:
+        self._status_file.update(job_status=FAILURE, ran_time=self._ran_time(), process_id=os.getpid())
+
+    def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
+        if self._status_file.ticket_created():
+            log.info("a ticket for this failure is open already: no further mail")
+            return
+        job = self._config.job
+        sent = self._notifier.send(
+            failure_alert(
+                job=job.name,
+                script_name=job.script_name,
+                run_id=record.run_id,
+                host=record.host,
+                step=record.steps[-1].name if record.steps else "preflight",
+                error=record.error or "",
+                partitions=list(concerned.days) or record.partitions,
+                data_state=concerned.data_state,
+                day_states=day_states(concerned),
+                log_tail=self._log_tail(),
+                next_command=self._next_command(),
+            )
+        )
+        if sent:
+            self._status_file.update(ticket_created=True)
+
+    def left_to_holder(self) -> None:
+        before = self._status_before if self._status_before in (RUNNING, SUCCESS, FAILURE) else FAILURE
+        self._status_file.update(job_status=before)
+
+    def recovered(self, flag: int) -> None:
+        self._status_file.update(flag=flag, job_status=FAILURE, ran_time=self._ran_time())
+
+    def _next_command(self) -> str:
+        """The command that resumes the job with this configuration."""
+        program = os.environ.get("TRAFFIC_AGGR_PROGRAM", "traffic-aggr")
+        return f"{shlex.quote(program)} run --config {shlex.quote(str(self._config.path))}"
+
+    def _ran_time(self) -> str:
+        return f"{self._now().astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+class Away:
+    """A driver on another host than the edge node, started with the ``flag`` that the status file had."""
+
+    def __init__(self, flag: int) -> None:
+        self._flag = flag
+
+    @contextmanager
+    def lock(self, holder: Holder) -> Iterator[RunLock]:
+        """The launcher holds it."""
+        yield self
+
+    def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None: ...
+
+    def assert_held(self) -> None: ...
+
+    def flag(self) -> int:
+        return self._flag
+
+    def begin(self) -> None: ...
+
+    def mark(self, step: Step) -> None: ...
+
+    def succeeded(self, record: RunRecord, last_failure: Callable[[], Optional[str]]) -> None: ...
+
+    def after_load(self, run_id: str) -> None: ...
+
+    def failed(self) -> None: ...
+
+    def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None: ...
+
+    def left_to_holder(self) -> None: ...
+
+    def recovered(self, flag: int) -> None: ...
+
+
+def day_states(record: RunRecord) -> Sequence[str]:
+    """Each changed day with what the table holds for it now."""
+    if record.publication is Publication.PUBLISHED:
+        return [f"{partition}: new data" for partition in record.days]
+    if record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
+        return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
+    if record.mode == "swap":
+        return [
+            f"{partition}: {f'old data kept in {day.before.location}' if day.before else 'had no data before'}"
+            for partition, day in record.days.items()
+        ]
+    return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]
+
+
+def _old_state(record: RunRecord, partition: Partition) -> str:
+    if partition in record.lost:
+        return "old data is gone"
+    return "old data" if record.days[partition].before else "no data, as before"

@@ -1,0 +1,45 @@
+"""
+What a launcher tells the driver that it starts in a cluster, as a file that travels with the application.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Optional
+
+from traffic_aggr.partitions import Partition, PartitionList, SkippedLine
+from traffic_aggr.plan import Ask, Step
+
+
+@dataclass(frozen=True)
+class Errand:
+    """The run to make: its id, what was asked for, and the ``flag`` of the status file, which the launcher keeps."""
+
+    run_id: str
+    ask: Ask
+    flag: int
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "run_id": self.run_id,
+                "flag": self.flag,
+                "from_step": self.ask.from_step and int(self.ask.from_step),
+                "partitions": asdict(self.ask.partitions),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Errand:
+        found = json.loads(text)
+        listed = found["partitions"]
+        partitions = PartitionList(
+            partitions=tuple(map(Partition, listed["partitions"])),
+            skipped=tuple(SkippedLine(**line) for line in listed["skipped"]),
+            repeated=tuple(map(Partition, listed["repeated"])),
+            source=listed["source"],
+            skipped_total=listed["skipped_total"],
+        )
+        step: Optional[int] = found["from_step"]
+        return cls(found["run_id"], Ask(partitions, Step(step) if step else None), found["flag"])

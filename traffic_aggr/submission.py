@@ -1,0 +1,102 @@
+"""
+Handing an application to YARN: what ``spark-submit`` is told so that the driver runs in the cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Callable
+
+from pyspark.find_spark_home import _find_spark_home
+
+from traffic_aggr import shipping
+from traffic_aggr.config import Config
+from traffic_aggr.errand import Errand
+from traffic_aggr.errors import InputError
+from traffic_aggr.jvm import child_environment, open_log, told_by_spark
+
+COMMAND = "in-cluster"
+CONFIG_FILE = "traffic_aggr.yaml"
+ERRAND_FILE = "errand.json"
+
+_POLL_S = 0.2
+# Of this host, and of no use on another one.
+_NOT_INHERITED = ("PYTHONPATH", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+
+
+def tag(run_id: str) -> str:
+    """What YARN finds the application of a run by."""
+    return f"traffic_aggr-{run_id}".lower()
+
+
+def submit(config: Config, errand: Errand, sleep: Callable[[float], None]) -> None:
+    """
+    Hands the run over; returns when YARN has accepted it. ``sleep`` is called between looks and may raise.
+
+    What ``spark-submit`` prints goes to ``spark.log``. Raises InputError with its reason when it refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="traffic_aggr-") as name:
+        directory = Path(name)
+        (directory / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+        (directory / ERRAND_FILE).write_text(errand.to_json(), encoding="utf-8")
+        home: str = _find_spark_home()  # type: ignore[no-untyped-call]
+        command = [os.path.join(home, "bin", "spark-submit"), *_arguments(config, errand, directory)]
+        path, log, start = open_log(config.logs.dir)
+        try:
+            environment = child_environment(config.logs.dir, without=_NOT_INHERITED)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        finally:
+            os.close(log)
+        try:
+            while process.poll() is None:
+                sleep(_POLL_S)
+        except BaseException:  # a signal: nothing may be submitted behind the launcher's back
+            process.kill()
+            process.wait()
+            raise
+    if process.returncode:
+        reason = told_by_spark(path, start)
+        raise InputError(f"spark-submit refuses{f': {reason}' if reason else ''}", hint=f"See {path}")
+
+
+def _arguments(config: Config, errand: Errand, directory: Path) -> list[str]:
+    settings = _settings(config, errand, directory)
+    return [
+        *("--master", config.spark.master),
+        *("--deploy-mode", "cluster"),
+        *("--name", config.job.name),
+        *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
+        *config.spark.submit,
+        str(shipping.PACKAGE / "__main__.py"),
+        COMMAND,
+    ]
+
+
+def _settings(config: Config, errand: Errand, directory: Path) -> Mapping[str, str]:
+    """Spark's settings: the configured ones, ours added to lists of theirs."""
+    interpreter = f"python{shipping.python_version()}"
+    defaults = {
+        "spark.pyspark.python": interpreter,
+        # A second attempt would begin while nobody has looked at why the first one died.
+        "spark.yarn.maxAppAttempts": "1",
+        # The launcher looks itself, at the run record too.
+        "spark.yarn.submit.waitAppCompletion": "false",
+    }
+    settings = {**defaults, **config.spark.conf}
+    additions = {
+        "spark.yarn.tags": tag(errand.run_id),
+        "spark.yarn.dist.files": f"{directory / CONFIG_FILE},{directory / ERRAND_FILE}",
+        "spark.yarn.dist.pyFiles": str(shipping.zip_package(directory)),
+        "spark.yarn.dist.archives": f"{shipping.pack_dependencies(directory)}#{shipping.UNPACKED}",
+    }
+    for key, addition in additions.items():
+        settings[key] = f"{settings[key]},{addition}" if settings.get(key) else addition
+    for key in ("spark.yarn.appMasterEnv.PYTHONPATH", "spark.executorEnv.PYTHONPATH"):
+        settings[key] = f"{settings[key]}:{shipping.UNPACKED}" if settings.get(key) else shipping.UNPACKED
+    return settings
