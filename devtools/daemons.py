@@ -1,0 +1,275 @@
+"""
+Java servers as child processes: started until they answer, stopped in good order or killed, and swept up at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from traffic_aggr.jvm import suitable_java
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 20
+
+_ASK_EVERY_S = 0.2
+_REQUEST_TIMEOUT_S = 30
+# Below the ports that Linux gives to outgoing connections, which could take that of a server while it is down.
+_PORTS = range(20_000, 32_000)
+_OPENS = ("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util")
+JVM_OPTIONS = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:+IgnoreUnrecognizedVMOptions",  # Java 8 knows nothing of modules
+    *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENS),
+)
+
+
+class RefusedError(OSError):
+    """A server answered a request with an error, which ``code`` and ``content`` tell."""
+
+    def __init__(self, code: int, content: bytes) -> None:
+        super().__init__(f"the server answered {code}: {content[:500].decode(errors='replace')}")
+        self.code = code
+        self.content = content
+
+
+class Daemon:
+    """
+    One server: ``command`` run in ``directory``, up once ``answers`` is true. What it prints is appended to ``log``.
+
+    It can be started again after ``stop`` and ``kill``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        log: Path,
+        answers: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.directory = directory
+        self._command = command
+        self._environment = environment
+        self._answers = answers
+        self._process: Optional[subprocess.Popen[bytes]] = None
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Of the process that runs; None when none does."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def launch(self) -> None:
+        """Starts the process, unless it runs, without waiting for it to answer."""
+        if self.pid is not None:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=dict(self._environment),
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def start(self) -> None:
+        """Starts the process and waits until it answers. Raises RuntimeError when it ends instead, or stays silent."""
+        self.launch()
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        """Raises RuntimeError when the process ends, or has not answered after ``START_TIMEOUT_S``."""
+        wait_until(self._has_answered, f"the {self.name} to answer (see {self.log})")
+
+    def terminate(self) -> None:
+        """Asks the process to end and does not wait for it."""
+        if self.pid is not None and self._process is not None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """Ends the process in good order, and by force when it takes its time."""
+        self.terminate()
+        if self._process is not None:
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Ends the process at once (SIGKILL), whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def restart(self) -> None:
+        """Stops the process, if it runs, and starts it again."""
+        self.stop()
+        self.start()
+
+    def _has_answered(self) -> bool:
+        if self.pid is None:
+            raise RuntimeError(f"the {self.name} did not start: see {self.log}")
+        try:
+            return self._answers()
+        except OSError:
+            return False
+
+
+class Sweeper:
+    """
+    Ends whatever is left running in ``directory`` once the process that made it is gone, however that ended.
+
+    It waits in a process of its own for the other end of a pipe to close, which ``sweep`` does on purpose.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "devtools.daemons", str(directory)],
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def sweep(self) -> None:
+        """Ends everything now, and returns when nothing runs any more."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def wait_until(reached: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+    """Waits for ``reached`` to be true. Raises RuntimeError, which names ``what``, when it takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(_ASK_EVERY_S)
+
+
+def java_environment(**more: str) -> dict[str, str]:
+    """
+    This process's environment with ``JAVA_HOME`` of a Java that suits Spark, and ``more``. Raises InputError.
+    """
+    changed = {**os.environ, **suitable_java()}
+    environment = {name: value for name, value in changed.items() if value is not None}
+    if "JAVA_HOME" not in environment:
+        environment["JAVA_HOME"] = str(Path(str(shutil.which("java"))).resolve().parents[1])
+    return {**environment, **more}
+
+
+def java_command(
+    environment: Mapping[str, str],
+    class_path: Iterable[object],
+    main_class: str,
+    arguments: Iterable[str] = (),
+    *,
+    memory: str,
+    properties: Optional[Mapping[str, object]] = None,
+) -> list[str]:
+    """The command that runs ``main_class`` with at most ``memory`` of heap, system ``properties`` and ``arguments``."""
+    return [
+        os.path.join(environment["JAVA_HOME"], "bin", "java"),
+        f"-Xmx{memory}",
+        *JVM_OPTIONS,
+        *(f"-D{name}={value}" for name, value in (properties or {}).items()),
+        "-cp",
+        os.pathsep.join(str(entry) for entry in class_path),
+        main_class,
+        *arguments,
+    ]
+
+
+def kept_ports(path: Path, names: Sequence[str]) -> dict[str, int]:
+    """
+    A port for each of ``names``: those that ``path`` has, or free ones, which are written there for the next time.
+    """
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    missing = [name for name in names if name not in known]
+    if missing:
+        known.update(zip(missing, free_ports(len(missing))))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return {name: known[name] for name in names}
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports on which nothing listens."""
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        for port in random.sample(_PORTS, len(_PORTS)):
+            if len(ports) == count:
+                break
+            try:
+                held.enter_context(socket.create_server((HOST, port)))
+            except OSError:
+                continue
+            ports.append(port)
+        return ports
+
+
+def fetch(url: str, *, method: str = "GET", body: Optional[bytes] = None, content_type: str = "") -> bytes:
+    """What a server on this machine answers. Raises OSError: RefusedError where the server says no."""
+    headers = {"Content-Type": content_type} if content_type else {}
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(Request(url, body, headers, method=method), timeout=_REQUEST_TIMEOUT_S) as answer:
+            content: bytes = answer.read()
+            return content
+    except HTTPError as exc:
+        with exc:
+            raise RefusedError(exc.code, exc.read()) from exc
+
+
+def fetch_json(url: str) -> Any:
+    """What a server on this machine answers, which is JSON."""
+    return json.loads(fetch(url))
+
+
+def processes_in(directory: Path) -> list[int]:
+    """Processes whose working directory is ``directory`` or lies beneath it, apart from this one (Linux only)."""
+    top, found = directory.resolve(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            current = Path(os.readlink(entry / "cwd").removesuffix(" (deleted)"))
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        if int(entry.name) != os.getpid() and (current == top or top in current.parents):
+            found.append(int(entry.name))
+    return found
+
+
+def kill_processes_in(directory: Path) -> None:
+    """Kills whatever runs in ``directory``, also what is started meanwhile, and returns when nothing is left."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while (found := processes_in(directory)) and time.monotonic() < deadline:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    kill_processes_in(Path(sys.argv[1]))

@@ -1,0 +1,325 @@
+"""
+HDFS and YARN on one machine, each daemon a process of its own, of the Hadoop version whose client pip's pyspark ships.
+
+    with HadoopCluster(directory) as cluster:
+        os.environ["HADOOP_CONF_DIR"] = str(cluster.conf)
+        cluster.hdfs.write("/user/etl/list", b"2021-04-01")
+        cluster.namenode.kill()
+        cluster.namenode.start()
+
+Permissions are checked against the name that a client gives: HADOOP_USER_NAME decides who that is, and who starts the
+cluster is HDFS's superuser. All daemons listen on the loopback interface only. ``home`` has ``conf``, ``logs`` of the
+daemons, and ``nodemanager-N/logs`` of the containers; a cluster on a used one has its files again, at the same
+addresses.
+"""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional
+
+from devtools import hadoop_conf
+from devtools.daemons import (
+    HOST,
+    Daemon,
+    Sweeper,
+    fetch,
+    fetch_json,
+    java_command,
+    java_environment,
+    kept_ports,
+    kill_processes_in,
+    wait_until,
+)
+from devtools.hadoop_client import Application, HadoopClient
+from devtools.hadoop_jars import daemon_class_path, spark_jars
+from devtools.webhdfs import WebHdfs
+
+COMMAND_TIMEOUT_S = 120
+SPARK_JARS_ON_HDFS = "/spark/jars"
+
+_NODE_PORTS = ("yarn.nodemanager.address", "yarn.nodemanager.localizer.address", "yarn.nodemanager.webapp.address")
+
+
+class NodeManager(Daemon):
+    """
+    The daemon of a node, and ``home/nodemanager-N``, in which its containers run.
+
+    Containers outlive a daemon that is killed, as the driver in one of them does until it asks the ResourceManager;
+    ``lose`` ends them too, as the loss of the machine would.
+    """
+
+    node_id: str
+    container_logs: Path
+
+    def lose(self) -> None:
+        """Ends the daemon and everything that it has started, at once."""
+        self.kill()
+        kill_processes_in(self.directory)
+
+
+class HadoopCluster:
+    """
+    The cluster with its data in ``home`` and nodes of ``node_memory_mb`` each; use it as a context manager.
+
+    Its daemons are ``namenode``, ``datanode``, ``resource_manager`` and the list ``node_managers``; each can be killed
+    and started again. Raises JarsUnavailableError where the servers' jars cannot be had.
+    """
+
+    def __init__(
+        self, home: Path, node_managers: int = 2, *, node_memory_mb: int = 2560, daemon_memory: str = "192m"
+    ) -> None:
+        self.home = home.resolve()
+        self.conf = self.home / "conf"
+        self.logs = self.home / "logs"
+        self._node_memory_mb = node_memory_mb
+        self._daemon_memory = daemon_memory
+        self._class_path: list[Path] = [self.conf, *daemon_class_path()]
+        # Drivers and executors in containers announce the address that they find here.
+        self._environment = java_environment(SPARK_LOCAL_IP=HOST, SPARK_LOCAL_HOSTNAME="localhost")
+        self._java_properties = {
+            "log4j2.configurationFile": (self.conf / hadoop_conf.LOG4J).as_uri(),
+            "java.io.tmpdir": self.home / "tmp",
+        }
+        self._client: Optional[HadoopClient] = None
+        self._sweeper: Optional[Sweeper] = None
+        names = [hadoop_conf.DEFAULT_FS, *hadoop_conf.HDFS_ADDRESSES, *hadoop_conf.YARN_ADDRESSES]
+        self._ports = kept_ports(self.home / "ports.json", names)
+        self.hdfs = WebHdfs(self._ports[hadoop_conf.NAMENODE_WEB], getpass.getuser())
+        self.namenode = self._daemon("namenode", "hdfs.server.namenode.NameNode", lambda: self.hdfs.exists("/"))
+        self.datanode = self._daemon(
+            "datanode", "hdfs.server.datanode.DataNode", _serves(self._ports[hadoop_conf.DATANODE_WEB], "/jmx?qry=none")
+        )
+        self.resource_manager = self._daemon(
+            "resourcemanager",
+            "yarn.server.resourcemanager.ResourceManager",
+            _serves(self._ports[hadoop_conf.RESOURCE_MANAGER_WEB], "/ws/v1/cluster/info"),
+        )
+        self.node_managers = [self._node_manager(number) for number in range(1, node_managers + 1)]
+
+    @property
+    def hdfs_uri(self) -> str:
+        """The root of the file system, without a slash at its end."""
+        return f"hdfs://{HOST}:{self._ports[hadoop_conf.DEFAULT_FS]}"
+
+    @property
+    def resource_manager_address(self) -> str:
+        """Where applications are submitted."""
+        return f"{HOST}:{self._ports[hadoop_conf.RESOURCE_MANAGER]}"
+
+    @property
+    def resource_manager_web(self) -> str:
+        """The ResourceManager's pages and web service."""
+        return f"http://{HOST}:{self._ports[hadoop_conf.RESOURCE_MANAGER_WEB]}"
+
+    @property
+    def daemons(self) -> list[Daemon]:
+        """All of them, in the order in which they are started."""
+        return [self.namenode, self.datanode, self.resource_manager, *self.node_managers]
+
+    @property
+    def local_spark_jars(self) -> str:
+        """For ``spark.yarn.jars``: Spark's jars where they are, as they are on every node; nothing is copied at all."""
+        return f"local:{spark_jars()}/*"
+
+    def __enter__(self) -> HadoopCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts what does not run and waits until work can be submitted. Raises RuntimeError when it cannot."""
+        hadoop_conf.write_configuration(self.conf, self.home, self._ports, self._node_memory_mb)
+        (self.home / "tmp").mkdir(exist_ok=True)
+        if self._sweeper is None:
+            self._sweeper = Sweeper(self.home)
+        try:
+            for daemon in (self.resource_manager, *self.node_managers):
+                daemon.launch()
+            if not (self.home / "namenode").exists():
+                self.run(_main("hdfs.server.namenode.NameNode"), "-format", "-nonInteractive")
+            for daemon in (self.namenode, self.datanode):
+                daemon.launch()
+            self.wait_until_ready()
+            self._make_standard_directories()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ends all daemons, and whatever their containers left behind."""
+        for daemon in reversed(self.daemons):
+            daemon.terminate()
+        for daemon in reversed(self.daemons):
+            daemon.stop()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.sweep()
+
+    def wait_until_ready(self) -> None:
+        """Waits until HDFS takes writes and every NodeManager is known to run. Raises RuntimeError."""
+        for daemon in self.daemons:
+            daemon.wait_until_it_answers()
+        wait_until(lambda: self._live_datanodes() == 1 and not self.in_safe_mode(), "HDFS to leave safe mode")
+        nodes = {node.node_id: "RUNNING" for node in self.node_managers}
+        wait_until(lambda: self.node_states() == nodes, "every NodeManager to run")
+
+    def run(self, main_class: str, *arguments: str, user: Optional[str] = None) -> str:
+        """What one of Hadoop's command line tools prints. Raises CalledProcessError, with ``stderr``, when it fails."""
+        environment = {**self._environment, **({"HADOOP_USER_NAME": user} if user else {})}
+        done = subprocess.run(
+            java_command(
+                environment,
+                self._class_path,
+                main_class,
+                arguments,
+                memory=self._daemon_memory,
+                properties={**self._java_properties, "devtools.level": "warn"},
+            ),
+            env=environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=COMMAND_TIMEOUT_S,
+        )
+        return done.stdout
+
+    def put(self, source: Path, target: str) -> None:
+        """Copies a local file or directory to a path on HDFS that is not there yet."""
+        self.run(_main("fs.FsShell"), "-put", str(source), target)
+
+    def upload_spark_jars(self) -> str:
+        """Puts Spark's jars on HDFS, once, for nodes to copy; what ``spark.yarn.jars`` is to say."""
+        if not self.hdfs.exists(SPARK_JARS_ON_HDFS):
+            self.hdfs.make_directories(SPARK_JARS_ON_HDFS.rpartition("/")[0])
+            self.put(spark_jars(), f"{SPARK_JARS_ON_HDFS}.part")
+            self.hdfs.rename(f"{SPARK_JARS_ON_HDFS}.part", SPARK_JARS_ON_HDFS)
+        return f"{self.hdfs_uri}{SPARK_JARS_ON_HDFS}/*.jar"
+
+    def make_user(self, name: str) -> None:
+        """Gives a user who is not the superuser a home directory on HDFS, which Spark on YARN wants."""
+        self.hdfs.make_directories(f"/user/{name}", 0o755, owner=name)
+
+    @property
+    def client(self) -> HadoopClient:
+        """Hadoop's clients for operators, in a JVM that is started when they are first asked for."""
+        if self._client is None:
+            self._client = HadoopClient(self._class_path, self._environment, self.home)
+        return self._client
+
+    def enter_safe_mode(self) -> None:
+        """Makes HDFS refuse changes."""
+        self.client.set_safe_mode(True)
+
+    def leave_safe_mode(self) -> None:
+        """Makes HDFS take changes again."""
+        self.client.set_safe_mode(False)
+
+    def in_safe_mode(self) -> bool:
+        """Whether HDFS refuses changes."""
+        return bool(self._namenode_bean("NameNodeInfo")["Safemode"])
+
+    def applications(self) -> list[Application]:
+        """What YARN knows of each application, oldest first."""
+        return self.client.applications()
+
+    def application_state(self, application_id: str) -> str:
+        """ACCEPTED, RUNNING, FINISHED, FAILED, KILLED, ..."""
+        return self.client.application(application_id).state
+
+    def kill_application(self, application_id: str) -> None:
+        """Has YARN kill an application, and waits until it has."""
+        self.client.kill_application(application_id)
+        wait_until(lambda: self.client.application(application_id).has_ended, f"{application_id} to end")
+
+    def node_states(self) -> dict[str, str]:
+        """RUNNING, LOST, SHUTDOWN, ... by the id of each NodeManager."""
+        return self.client.node_states()
+
+    def container_logs(self, application_id: str) -> dict[str, str]:
+        """What the containers of an application have written so far, by container and file (``.../stderr``)."""
+        found = {}
+        for node in self.node_managers:
+            top = node.container_logs / application_id
+            for path in sorted(top.glob("*/*")):
+                found[str(path.relative_to(top))] = path.read_text(encoding="utf-8", errors="replace")
+        return found
+
+    def _daemon(self, name: str, main_class: str, answers: Callable[[], bool]) -> Daemon:
+        return Daemon(
+            name,
+            self._command(main_class),
+            environment=self._environment,
+            directory=self.home / "run",
+            log=self.logs / f"{name}.log",
+            answers=answers,
+        )
+
+    def _node_manager(self, number: int) -> NodeManager:
+        name = f"nodemanager-{number}"
+        directory = self.home / name
+        ports = kept_ports(directory / "ports.json", _NODE_PORTS)
+        settings: dict[str, object] = {
+            **{setting: f"{HOST}:{port}" for setting, port in ports.items()},
+            "yarn.nodemanager.local-dirs": directory / "local",
+            "yarn.nodemanager.log-dirs": directory / "logs",
+        }
+        node = NodeManager(
+            name,
+            self._command("yarn.server.nodemanager.NodeManager", settings),
+            environment=self._environment,
+            directory=directory,
+            log=self.logs / f"{name}.log",
+            answers=_serves(ports["yarn.nodemanager.webapp.address"], "/ws/v1/node/info"),
+        )
+        node.node_id = f"localhost:{ports['yarn.nodemanager.address']}"
+        node.container_logs = directory / "logs"
+        return node
+
+    def _command(self, main_class: str, settings: Optional[Mapping[str, object]] = None) -> Sequence[str]:
+        arguments = [word for name, value in (settings or {}).items() for word in ("-D", f"{name}={value}")]
+        return java_command(
+            self._environment,
+            self._class_path,
+            _main(main_class),
+            arguments,
+            memory=self._daemon_memory,
+            properties=self._java_properties,
+        )
+
+    def _namenode_bean(self, name: str) -> dict[str, Any]:
+        port = self._ports[hadoop_conf.NAMENODE_WEB]
+        beans = fetch_json(f"http://{HOST}:{port}/jmx?qry=Hadoop:service=NameNode,name={name}")["beans"]
+        return dict(beans[0])
+
+    def _live_datanodes(self) -> int:
+        return int(self._namenode_bean("FSNamesystemState")["NumLiveDataNodes"])
+
+    def _make_standard_directories(self) -> None:
+        for path in ("/tmp", "/yarn/logs", "/user/hive/warehouse"):
+            self.hdfs.make_directories(path, 0o1777)
+        self.make_user(getpass.getuser())
+
+
+def _serves(port: int, path: str) -> Callable[[], bool]:
+    return lambda: bool(fetch(f"http://{HOST}:{port}{path}"))
+
+
+def _main(name: str) -> str:
+    return f"org.apache.hadoop.{name}"

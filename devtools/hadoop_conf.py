@@ -1,0 +1,131 @@
+"""
+The configuration of a Hadoop cluster on the loopback interface: NameNode, DataNode, ResourceManager and NodeManagers.
+
+The directory that ``write_configuration`` makes serves daemons and clients alike: it is what HADOOP_CONF_DIR names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from devtools.daemons import HOST
+
+LOG4J = "hadoop-log4j2.properties"  # a name that Spark, which gets this directory too, does not take for its own
+QUEUES = ("default", "etl")
+DEFAULT_FS = "fs.defaultFS"
+NAMENODE_WEB = "dfs.namenode.http-address"
+DATANODE_WEB = "dfs.datanode.http.address"
+RESOURCE_MANAGER = "yarn.resourcemanager.address"
+RESOURCE_MANAGER_WEB = "yarn.resourcemanager.webapp.address"
+HDFS_ADDRESSES = (NAMENODE_WEB, DATANODE_WEB, "dfs.datanode.address", "dfs.datanode.ipc.address")
+YARN_ADDRESSES = (
+    RESOURCE_MANAGER,
+    RESOURCE_MANAGER_WEB,
+    "yarn.resourcemanager.scheduler.address",
+    "yarn.resourcemanager.resource-tracker.address",
+    "yarn.resourcemanager.admin.address",
+)
+"""Settings whose value is a host and a port, each with a port of its own; those of NodeManagers are given to them."""
+
+# A node that is silent for so long counts as lost.
+NODE_EXPIRY_MS = 12_000
+MINIMUM_CONTAINER_MB = 256
+
+_STATE_STORE = "org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore"
+_LOG4J = """\
+rootLogger.level = ${sys:devtools.level:-info}
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %c{1}: %m%n%ex
+"""
+
+
+def write_configuration(directory: Path, home: Path, ports: Mapping[str, int], node_memory_mb: int) -> None:
+    """Writes all files into ``directory``; the daemons' data goes beneath ``home``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    addresses = {name: f"{HOST}:{port}" for name, port in ports.items()}
+    hdfs, yarn = ({name: addresses[name] for name in names} for names in (HDFS_ADDRESSES, YARN_ADDRESSES))
+    write_site(directory / "core-site.xml", _core(home, addresses[DEFAULT_FS]))
+    write_site(directory / "hdfs-site.xml", {**_hdfs(home), **hdfs})
+    write_site(directory / "yarn-site.xml", {**_yarn(home, node_memory_mb), **yarn})
+    write_site(directory / "capacity-scheduler.xml", _queues())
+    (directory / LOG4J).write_text(_LOG4J, encoding="utf-8")
+
+
+def write_site(path: Path, settings: Mapping[str, object]) -> None:
+    """Writes settings the way Hadoop and Hive read them."""
+    lines = (
+        f"  <property><name>{escape(name)}</name><value>{escape(str(value))}</value></property>"
+        for name, value in settings.items()
+    )
+    path.write_text("\n".join(["<configuration>", *lines, "</configuration>", ""]), encoding="utf-8")
+
+
+def _core(home: Path, namenode: str) -> dict[str, object]:
+    return {
+        DEFAULT_FS: f"hdfs://{namenode}",
+        "hadoop.tmp.dir": home / "tmp",
+        "fs.trash.interval": 0,
+    }
+
+
+def _hdfs(home: Path) -> dict[str, object]:
+    return {
+        "dfs.namenode.name.dir": (home / "namenode").as_uri(),
+        "dfs.datanode.data.dir": (home / "datanode").as_uri(),
+        "dfs.datanode.hostname": HOST,
+        "dfs.replication": 1,
+        "dfs.permissions.enabled": "true",
+        # A kill loses nothing without it, only a power cut would.
+        "dfs.namenode.edits.noeditlogchannelflush": "true",
+        "dfs.namenode.safemode.extension": 0,
+        "dfs.namenode.safemode.min.datanodes": 1,
+        "dfs.heartbeat.interval": 1,
+        "dfs.namenode.heartbeat.recheck-interval": 1_000,
+    }
+
+
+def _yarn(home: Path, node_memory_mb: int) -> dict[str, object]:
+    return {
+        "yarn.resourcemanager.hostname": HOST,
+        "yarn.nodemanager.hostname": HOST,
+        "yarn.nm.liveness-monitor.expiry-interval-ms": NODE_EXPIRY_MS,
+        "yarn.resourcemanager.connect.retry-interval.ms": 1_000,
+        "yarn.am.liveness-monitor.expiry-interval-ms": 30_000,
+        # A ResourceManager that comes back goes on with what was running, as on clusters that matter.
+        "yarn.resourcemanager.recovery.enabled": "true",
+        "yarn.resourcemanager.store.class": _STATE_STORE,
+        "yarn.resourcemanager.fs.state-store.uri": (home / "resourcemanager").as_uri(),
+        "yarn.resourcemanager.work-preserving-recovery.scheduling-wait-ms": 0,
+        "yarn.scheduler.minimum-allocation-mb": MINIMUM_CONTAINER_MB,
+        "yarn.scheduler.maximum-allocation-mb": node_memory_mb,
+        "yarn.nodemanager.resource.memory-mb": node_memory_mb,
+        "yarn.nodemanager.resource.cpu-vcores": 4,
+        "yarn.nodemanager.vmem-check-enabled": "false",
+        "yarn.nodemanager.pmem-check-enabled": "false",
+        "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
+        "yarn.nodemanager.env-whitelist": "JAVA_HOME,SPARK_LOCAL_IP,SPARK_LOCAL_HOSTNAME",
+        # Logs are collected on HDFS when an application ends, and stay where they were written as well.
+        "yarn.log-aggregation-enable": "true",
+        "yarn.nodemanager.remote-app-log-dir": "/yarn/logs",
+        "yarn.nodemanager.delete.debug-delay-sec": 86_400,
+    }
+
+
+def _queues() -> dict[str, object]:
+    settings: dict[str, object] = {
+        "yarn.scheduler.capacity.root.queues": ",".join(QUEUES),
+        "yarn.scheduler.capacity.maximum-am-resource-percent": 1.0,
+        # Looks at every node at once rather than wait for its next heartbeats when data would be on another one.
+        "yarn.scheduler.capacity.node-locality-delay": 0,
+    }
+    for queue in QUEUES:
+        settings[f"yarn.scheduler.capacity.root.{queue}.capacity"] = 100 / len(QUEUES)
+        settings[f"yarn.scheduler.capacity.root.{queue}.maximum-capacity"] = 100
+        settings[f"yarn.scheduler.capacity.root.{queue}.user-limit-factor"] = len(QUEUES)
+    return settings

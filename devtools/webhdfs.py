@@ -1,0 +1,119 @@
+"""
+Files on HDFS through the NameNode's web service, for tests that look at them from outside of Spark.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Optional
+from urllib.parse import quote, urlencode
+
+from devtools.daemons import HOST, RefusedError, fetch
+
+
+class WebHdfs:
+    """
+    Paths (``/user/etl/x``) on the HDFS whose NameNode serves ``port``, as ``user`` sees them, the superuser by default.
+
+    Raises FileNotFoundError, PermissionError and other OSErrors, with HDFS's own words.
+    """
+
+    def __init__(self, port: int, user: str) -> None:
+        self.user = user
+        self._port = port
+
+    def as_user(self, user: str) -> WebHdfs:
+        """The same files, asked for by another user."""
+        return WebHdfs(self._port, user)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Creates or overwrites a file, and its parents."""
+        self._send("PUT", path, "CREATE", content, overwrite="true")
+
+    def append(self, path: str, content: bytes) -> None:
+        """Adds to a file that is there."""
+        self._send("POST", path, "APPEND", content)
+
+    def read(self, path: str) -> bytes:
+        """The content of a file."""
+        return self._call("GET", path, "OPEN")
+
+    def status(self, path: str) -> dict[str, Any]:
+        """What HDFS knows of a path: type, length, owner, group, permission (octal digits), modificationTime, ..."""
+        found: dict[str, Any] = json.loads(self._call("GET", path, "GETFILESTATUS"))["FileStatus"]
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at this path."""
+        try:
+            return bool(self.status(path))
+        except FileNotFoundError:
+            return False
+
+    def list(self, path: str) -> dict[str, dict[str, Any]]:
+        """What a directory holds: the status of each by its name."""
+        found = json.loads(self._call("GET", path, "LISTSTATUS"))["FileStatuses"]["FileStatus"]
+        return {status["pathSuffix"]: status for status in found}
+
+    def walk(self, path: str) -> dict[str, dict[str, Any]]:
+        """All files at any depth beneath a directory: the status of each by its path from there."""
+        files = {}
+        for name, status in self.list(path).items():
+            if status["type"] == "DIRECTORY":
+                files.update({f"{name}/{below}": each for below, each in self.walk(f"{path}/{name}").items()})
+            else:
+                files[name] = status
+        return files
+
+    def make_directories(self, path: str, mode: int = 0o755, owner: Optional[str] = None) -> None:
+        """Makes a directory and its parents; ``mode`` and ``owner`` hold for the last one, also where it is there."""
+        self._call("PUT", path, "MKDIRS")
+        self.set_mode(path, mode)
+        if owner is not None:
+            self._call("PUT", path, "SETOWNER", owner=owner)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Sets the permission bits of a path."""
+        self._call("PUT", path, "SETPERMISSION", permission=f"{mode:o}")
+
+    def set_times(self, path: str, modified_ms: int) -> None:
+        """Sets the time at which a path was modified."""
+        self._call("PUT", path, "SETTIMES", modificationtime=str(modified_ms))
+
+    def rename(self, source: str, target: str) -> None:
+        """Renames a path. Raises OSError where HDFS only answers with false."""
+        if not json.loads(self._call("PUT", source, "RENAME", destination=target))["boolean"]:
+            raise OSError(f"HDFS did not rename {source} to {target}")
+
+    def delete(self, path: str) -> None:
+        """Deletes a file or a whole directory, if it is there."""
+        self._call("DELETE", path, "DELETE", recursive="true")
+
+    def _url(self, path: str, operation: str, **parameters: str) -> str:
+        query = urlencode({"op": operation, "user.name": self.user, **parameters})
+        return f"http://{HOST}:{self._port}/webhdfs/v1{quote(path)}?{query}"
+
+    def _call(self, method: str, path: str, operation: str, **parameters: str) -> bytes:
+        with _errors_translated():
+            return fetch(self._url(path, operation, **parameters), method=method)
+
+    def _send(self, method: str, path: str, operation: str, content: bytes, **parameters: str) -> None:
+        """Data goes to a DataNode, which the NameNode names; it is sent none itself."""
+        answer = self._call(method, path, operation, noredirect="true", **parameters)
+        with _errors_translated():
+            fetch(json.loads(answer)["Location"], method=method, body=content, content_type="application/octet-stream")
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except RefusedError as exc:
+        try:
+            remote = json.loads(exc.content)["RemoteException"]
+        except (ValueError, KeyError):
+            raise exc from None
+        kinds = {"FileNotFoundException": FileNotFoundError, "AccessControlException": PermissionError}
+        raise kinds.get(remote["exception"], OSError)(remote["message"].splitlines()[0]) from exc
