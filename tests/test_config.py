@@ -100,7 +100,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
         ("hooks: {after_load: /bin/true -q}", "hooks.after_load", (("/bin/true", "-q"),)),
         ("hooks: {after_load: }", "hooks.after_load", ()),
         ("spark: {submit: [--executor-cores, 4]}", "spark.submit", ("--executor-cores", "4")),
-        ("{spark: {master: yarn, deploy_mode: cluster}, state: {dir: 'hdfs://ns/app'}}", "spark.deploy_mode", "cluster"),
+        ("{spark: {master: yarn, deploy_mode: cluster}, state: {dir: 'hdfs://n/a'}}", "spark.deploy_mode", "cluster"),
         ("state: {dir: 'hdfs://ns/app'}", "state.dir", "hdfs://ns/app"),
         ("partitions: {file: 's3a://bucket/days'}", "partitions.file", "s3a://bucket/days"),
         ("partitions: {file: 'file:///app/days'}", "partitions.file", "/app/days"),

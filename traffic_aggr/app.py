@@ -4,8 +4,8 @@ The only place that wires the parts together: the commands of one configuration 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from traffic_aggr import restate, tidy, undo
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.check import Finding, exit_code, probe, probe_impala, probe_list, probe_smtp, probe_state
-from traffic_aggr.config import Config
+from traffic_aggr.config import Config, is_uri
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.hive import HiveCatalog
@@ -21,7 +21,7 @@ from traffic_aggr.plan import Ask, Plan
 from traffic_aggr.preflight import table_names
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sample_data import SampleData, generate
-from traffic_aggr.workplace import Workplace
+from traffic_aggr.workplace import Workplace, files_of
 
 
 class App:
@@ -86,13 +86,15 @@ class App:
             found([Finding("Spark", exc)])
         return exit_code(findings)
 
-    def sample_data(self, out: Path, days: int, rows_per_day: int, seed: int, final_format: str) -> SampleData:
-        """Makes sample tables in the configured database, their files under ``out``."""
+    def sample_data(self, out: str, days: int, rows_per_day: int, seed: int, final_format: str) -> SampleData:
+        """Makes sample tables in the configured database, their files under ``out``, a local path or a URI."""
+        location = out if is_uri(out) else f"file:{os.path.abspath(out)}"
         with self._place.session() as spark:
             return generate(
                 spark,
                 self._config.tables,
-                out,
+                files_of(spark, location),
+                location.rstrip("/"),
                 days=days,
                 rows_per_day=rows_per_day,
                 seed=seed,

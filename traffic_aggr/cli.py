@@ -275,7 +275,7 @@ def _check(session: _Session) -> int:
 def _sample_data(session: _Session) -> int:
     arguments = session.arguments
     made = session.app().sample_data(
-        Path(arguments.out), arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format
+        arguments.out, arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format
     )
     print(f"sample data in {arguments.out}: {made}")
     return 0
@@ -399,7 +399,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("file", metavar="FILE", help="the old properties file; it is read, not run")
     importing.add_argument("-o", "--output", metavar="FILE", help="new file for the YAML (default: standard output)")
     sample = _command(commands, "sample-data", _sample_data, "make sample tables, and an old final table to correct")
-    sample.add_argument("--out", required=True, help="empty directory for the files")
+    sample.add_argument("--out", required=True, help="empty directory for the files, a local path or a URI")
     sample.add_argument("--days", type=_positive, default=30, help="days of raw (default 30)")
     sample.add_argument("--rows-per-day", type=_positive, default=2000, help="raw rows a day (default 2000)")
     sample.add_argument("--seed", type=int, default=1, help="the same seed makes the same data (default 1)")

@@ -99,9 +99,9 @@ class Launcher:
                         return
                     self._show(self._record_of(application.id, run_id))
                     silent = False
-                except StateError as exc:  # they may come back, and the driver goes on without them
+                except Exception as exc:  # whatever it is, the driver goes on, and so does looking after it
                     if not silent:
-                        log.warning("%s: %s is still followed", exc.message, application.id)
+                        log.warning("%s: %s is still followed", exc, application.id)
                     silent = True
                 stop.sleep(POLL_S)
         except Interrupted as exc:
@@ -122,7 +122,7 @@ class Launcher:
         self._hadoop.applications.kill(application.id)
 
     def _show(self, record: RunRecord) -> None:
-        if record.steps and record.flag != self._shown:
+        if record.outcome is Outcome.RUNNING and record.steps and record.flag != self._shown:
             self._shown = record.flag
             step = Step(record.flag)
             self._books.mark(step)

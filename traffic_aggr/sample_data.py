@@ -8,7 +8,6 @@ import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +15,7 @@ from pyspark.sql import functions as F
 from traffic_aggr import sql, tables
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.errors import InputError
+from traffic_aggr.files import Files
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.layout import TEXT_SERDE, RowFormat, normal
 from traffic_aggr.partitions import Partition
@@ -50,7 +50,7 @@ class SampleData:
     rows: int
     days: int
     bytes: int
-    partition_list: Path
+    partition_list: str
 
     def __str__(self) -> str:
         volume = data_volume(self.bytes)
@@ -60,7 +60,8 @@ class SampleData:
 def generate(
     spark: SparkSession,
     config: TablesConfig,
-    out: Path,
+    files: Files,
+    out: str,
     *,
     days: int,
     rows_per_day: int,
@@ -69,7 +70,8 @@ def generate(
     final_format: str = "parquet",
 ) -> SampleData:
     """
-    Write sample data under ``out`` and register it as the tables that ``config`` names, all of them external.
+    Write sample data under ``out``, a location on the file system of ``files``, and register it as the tables that
+    ``config`` names, all of them external.
 
     ``out`` gets ``raw``, ``org_details`` (comma-delimited text), ``country_lookup``, ``partitions.txt`` and ``final``
     (``parquet``, or ``text``: ``;``-delimited, purged when dropped, as in production). Final has a day before and one
@@ -78,12 +80,11 @@ def generate(
 
     Raises InputError when ``out`` holds anything, or when one of these tables is there with its files elsewhere.
     """
-    out = out.resolve()
     day_zero = Partition(first_day).day - datetime.timedelta(days=1)
     listed = [Partition((day_zero + datetime.timedelta(days=number)).isoformat()) for number in range(1, days + 1)]
-    _refuse_used_directory(out)
+    _refuse_used_directory(files, out)
     names = _free_names(HiveCatalog(spark), config, out)
-    out.mkdir(parents=True, exist_ok=True)
+    files.make_directories(out)
     for name in names.values():
         spark.sql(sql.drop_table(name))
     spark.sql(f"CREATE DATABASE IF NOT EXISTS {sql.identifier(config.database)}")
@@ -91,8 +92,8 @@ def generate(
     def rows(first: int, count: int, a_day: int) -> DataFrame:
         return cdrs(spark, day_zero=day_zero, first=first, days=count, rows_per_day=a_day, seed=seed)
 
-    partition_list = _write_list(out / PARTITION_LIST, listed)
-    _make_lookups(spark, names, out)
+    partition_list = _write_list(files, f"{out}/{PARTITION_LIST}", listed)
+    _make_lookups(spark, names, files, out)
     raw = _make_raw(spark, names["raw"], rows(1, days, rows_per_day), out, listed)
     few = min(rows_per_day, _ROWS_BESIDE_THE_LIST)
     neighbours = rows(0, 1, few).unionByName(rows(days + 1, 1, few))
@@ -102,16 +103,16 @@ def generate(
     right = aggregate(raw, customers, places, repeated=F.broadcast(repeated_cdrids(raw)))
     with _without(spark, _CONSTRAINTS):
         _make_final(spark, names["final"], _damaged(right, listed), out, final_format)
-    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    size = files.usage(out).bytes
     return SampleData(rows=days * rows_per_day, days=days, bytes=size, partition_list=partition_list)
 
 
-def _refuse_used_directory(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+def _refuse_used_directory(files: Files, out: str) -> None:
+    if files.exists(out) and (not files.is_directory(out) or files.list(out)):
         raise InputError(f"{out} is not an empty directory", hint="Give --out a new directory, or empty this one")
 
 
-def _free_names(catalog: HiveCatalog, config: TablesConfig, out: Path) -> dict[str, TableName]:
+def _free_names(catalog: HiveCatalog, config: TablesConfig, out: str) -> dict[str, TableName]:
     """
     The tables to make, by their key in the configuration; those that are there must be left from earlier sample data.
     """
@@ -119,7 +120,7 @@ def _free_names(catalog: HiveCatalog, config: TablesConfig, out: Path) -> dict[s
     names = {key: TableName(config.database, getattr(config, key)) for key in keys}
     for name in names.values():
         facts = catalog.facts(name)
-        if facts is not None and not f"{facts.location}/".startswith(f"{normal(str(out))}/"):
+        if facts is not None and not f"{facts.location}/".startswith(f"{normal(out)}/"):
             raise InputError(
                 f"the table {name} is there already, with its data in {facts.location or 'another table'}",
                 hint="Sample data replaces no table: name another database in tables.database, or drop the table",
@@ -127,7 +128,7 @@ def _free_names(catalog: HiveCatalog, config: TablesConfig, out: Path) -> dict[s
     return names
 
 
-def _write_list(path: Path, listed: Sequence[Partition]) -> Path:
+def _write_list(files: Files, path: str, listed: Sequence[Partition]) -> str:
     """
     The list as upstream jobs leave it, with a comment, a line of a log, and a day that is named twice.
     """
@@ -137,32 +138,32 @@ def _write_list(path: Path, listed: Sequence[Partition]) -> Path:
         *listed,
         listed[0],
     ]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+    files.create_exclusive(path, "".join(f"{line}\n" for line in lines).encode())
+    return path.removeprefix("file:")
 
 
-def _make_lookups(spark: SparkSession, names: dict[str, TableName], out: Path) -> None:
-    directory = out / "org_details"
-    directory.mkdir()
+def _make_lookups(spark: SparkSession, names: dict[str, TableName], files: Files, out: str) -> None:
+    directory = f"{out}/org_details"
+    files.make_directories(directory)
     lines = (",".join(_NULL if value is None else str(value) for value in row) for row in organisations())
-    (directory / "org_details.csv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    files.create_exclusive(f"{directory}/org_details.csv", "".join(f"{line}\n" for line in lines).encode())
     spark.sql(
         f"CREATE EXTERNAL TABLE {names['org_details'].quoted} (orgno BIGINT, orgname STRING, org_abbr STRING) "
-        f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION {sql.literal(directory.as_uri())}"
+        f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION {sql.literal(directory)}"
     )
-    directory = out / "country_lookup"
+    directory = f"{out}/country_lookup"
     columns = "mcc STRING, country STRING, cntry_code STRING"
-    spark.createDataFrame(countries(), columns).coalesce(1).write.parquet(directory.as_uri())
+    spark.createDataFrame(countries(), columns).coalesce(1).write.parquet(directory)
     spark.sql(
         f"CREATE EXTERNAL TABLE {names['country_lookup'].quoted} ({columns}) "
-        f"STORED AS PARQUET LOCATION {sql.literal(directory.as_uri())}"
+        f"STORED AS PARQUET LOCATION {sql.literal(directory)}"
     )
 
 
 def _make_raw(
-    spark: SparkSession, name: TableName, rows: DataFrame, out: Path, listed: Sequence[Partition]
+    spark: SparkSession, name: TableName, rows: DataFrame, out: str, listed: Sequence[Partition]
 ) -> DataFrame:
-    location = (out / "raw").as_uri()
+    location = f"{out}/raw"
     with _without(spark, _WHOLE_STAGE):
         rows.write.partitionBy(tables.PARTITION_COLUMN).parquet(location)
     columns = [tables.Column(column, type_) for column, type_ in rows.dtypes if column != tables.PARTITION_COLUMN]
@@ -182,12 +183,12 @@ def _without(spark: SparkSession, feature: str) -> Iterator[None]:
         spark.conf.set(feature, str(before))
 
 
-def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: Path, final_format: str) -> None:
+def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: str, final_format: str) -> None:
     text = final_format == "text"
     statement = sql.create_external_table(
         name,
         tables.FINAL_COLUMNS,
-        (out / "final").as_uri(),
+        f"{out}/final",
         row_format=_TEXT if text else None,
         properties={"external.table.purge": "true"} if text else None,
     )

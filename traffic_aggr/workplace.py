@@ -58,7 +58,7 @@ class Warehouse:
 
     def files_of(self, location: str) -> Files:
         """For a table that may lie on another file system than the final one."""
-        return _files(self.spark, location)
+        return files_of(self.spark, location)
 
 
 class Workplace:
@@ -127,7 +127,7 @@ class Workplace:
         tables = preflight.describe_tables(catalog, self.config.tables)
         final = table_names(self.config.tables)["final"]
         root = tables.final.location if tables.final else catalog.default_location(final)
-        return Warehouse(spark, catalog, _files(spark, root), tables, root)
+        return Warehouse(spark, catalog, files_of(spark, root), tables, root)
 
     @contextmanager
     def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: RunLock) -> Iterator[Callable[[], None]]:
@@ -217,7 +217,8 @@ class Workplace:
         steps.send(impala, record, steps.refresh_final_statements(name, partitions))
 
 
-def _files(spark: SparkSession, root: str) -> Files:
+def files_of(spark: SparkSession, root: str) -> Files:
+    """The files of the file system that a location is on."""
     context = spark.sparkContext
     return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
 

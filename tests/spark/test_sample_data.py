@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.errors import InputError
+from traffic_aggr.files import LocalFiles
 from traffic_aggr.partitions import PartitionList, parse_partition_list
 from traffic_aggr.sample_data import SampleData, generate
 from traffic_aggr.sample_rows import BIGGEST_CUSTOMER, cdrs
@@ -52,7 +53,7 @@ class Sample:
     right: DataFrame
 
     def listed(self) -> PartitionList:
-        with self.made.partition_list.open("rb") as stream:
+        with open(self.made.partition_list, "rb") as stream:
             return parse_partition_list(stream, "list")
 
     def differing(self, day: str) -> tuple[int, int]:
@@ -65,7 +66,7 @@ class Sample:
 def sample(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     out = tmp_path_factory.mktemp("sample") / "made"
     tables = TablesConfig(database="sample_data_once")
-    made = generate(spark, tables, out, days=len(DAYS), rows_per_day=ROWS_PER_DAY, seed=1)
+    made = generate(spark, tables, LocalFiles(), f"file:{out}", days=len(DAYS), rows_per_day=ROWS_PER_DAY, seed=1)
     found = [
         spark.table(f"{tables.database}.{getattr(tables, key)}")
         for key in ("raw", "org_details", "country_lookup", "final")
@@ -162,7 +163,7 @@ class TestTables:
         listed = sample.listed()
         assert list(listed.partitions) == DAYS
         assert (len(listed.skipped), list(listed.repeated)) == (1, [DAYS[0]])
-        assert sample.made.partition_list.read_text().startswith("#")
+        assert Path(sample.made.partition_list).read_text().startswith("#")
 
     def test_the_summary_says_what_was_made(self, sample: Sample) -> None:
         assert (sample.made.rows, sample.made.days) == (len(DAYS) * ROWS_PER_DAY, len(DAYS))
@@ -202,7 +203,14 @@ class TestGenerate:
     ) -> None:
         tables = TablesConfig(database=database)
         generate(
-            spark, tables, tmp_path / "out", days=len(DAYS), rows_per_day=ROWS_PER_DAY, seed=1, final_format="text"
+            spark,
+            tables,
+            LocalFiles(),
+            f"file:{tmp_path}/out",
+            days=len(DAYS),
+            rows_per_day=ROWS_PER_DAY,
+            seed=1,
+            final_format="text",
         )
         final = f"{database}.{tables.final}"
         properties = {row.key: row.value for row in spark.sql(f"SHOW TBLPROPERTIES {final}").collect()}
@@ -216,7 +224,15 @@ class TestGenerate:
     ) -> None:
         (tmp_path / "kept").write_text("mine")
         with pytest.raises(InputError, match="not an empty directory"):
-            generate(spark, TablesConfig(database=database), tmp_path, days=1, rows_per_day=10, seed=1)
+            generate(
+                spark,
+                TablesConfig(database=database),
+                LocalFiles(),
+                f"file:{tmp_path}",
+                days=1,
+                rows_per_day=10,
+                seed=1,
+            )
         assert [path.name for path in tmp_path.iterdir()] == ["kept"]
         assert spark.catalog.listTables(database) == []
 
@@ -226,7 +242,7 @@ class TestGenerate:
         tables = replace(TablesConfig(database=database), final="precious")
         spark.sql(f"CREATE TABLE {database}.precious (a INT) STORED AS PARQUET")
         with pytest.raises(InputError, match="precious is there already"):
-            generate(spark, tables, tmp_path / "out", days=1, rows_per_day=10, seed=1)
+            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=1, rows_per_day=10, seed=1)
         assert not (tmp_path / "out").exists()
         assert [table.name for table in spark.catalog.listTables(database)] == ["precious"]
 
@@ -235,6 +251,6 @@ class TestGenerate:
     ) -> None:
         tables = TablesConfig(database=database)
         for days in (1, 2):
-            generate(spark, tables, tmp_path / "out", days=days, rows_per_day=10, seed=1)
+            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=days, rows_per_day=10, seed=1)
             assert spark.table(f"{database}.{tables.raw}").count() == 10 * days
             shutil.rmtree(tmp_path / "out")
