@@ -1,8 +1,10 @@
-# make setup       .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python
-# make demo        the whole job on sample data, with a stand-in for Impala
-# make test        the tests
-# make test-crash  the long ones: deaths at every point, kills, full disks, restarts
-# make lint        style, types and the direction of imports
+# make setup        .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python
+# make demo         the whole job on sample data, with a stand-in for Impala
+# make test         the tests
+# make test-crash   the long ones: deaths at every point, kills, full disks, restarts
+# make test-cluster on HDFS and YARN, of which a small cluster is started for them
+# make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
+# make lint         style, types and the direction of imports
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -10,7 +12,7 @@ VENV := .venv
 STAMP := $(VENV)/.setup
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: setup demo test test-crash lint another_python
+.PHONY: setup demo test test-crash test-cluster cluster-up cluster-down lint another_python
 .DEFAULT_GOAL := setup
 
 # A Python that was asked for, and is not the one in .venv, replaces it.
@@ -47,10 +49,19 @@ demo: setup
 	@$(VENV)/bin/python -m devtools.demo
 
 test: setup
-	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not crash"
+	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not crash and not cluster"
 
 test-crash: setup
-	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m crash
+	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "crash and not cluster"
+
+test-cluster: setup
+	@$(VENV)/bin/python -m pytest -q -m cluster
+
+cluster-up: setup
+	@$(VENV)/bin/python -m devtools.cluster up
+
+cluster-down:
+	@$(VENV)/bin/python -m devtools.cluster down
 
 lint: setup
 	@$(VENV)/bin/ruff check .

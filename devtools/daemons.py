@@ -1,5 +1,5 @@
 """
-Java servers as child processes: started until they answer, stopped in good order or killed, and swept up at the end.
+Java servers as child processes: started until they answer, stopped in good order or killed, and started again.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, Optional
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from devtools.sweeper import MARK
 from traffic_aggr.jvm import suitable_java
 
 HOST = "127.0.0.1"
@@ -137,28 +136,6 @@ class Daemon:
             return False
 
 
-class Sweeper:
-    """
-    Ends whatever is left running in ``directory`` once the process that made it is gone, however that ended.
-
-    It waits in a process of its own for the other end of a pipe to close, which ``sweep`` does on purpose.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "devtools.daemons", str(directory)],
-            cwd=Path(__file__).parents[1],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def sweep(self) -> None:
-        """Ends everything now, and returns when nothing runs any more."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def wait_until(reached: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
     """Waits for ``reached`` to be true. Raises RuntimeError, which names ``what``, when it takes too long."""
     deadline = time.monotonic() + timeout_s
@@ -168,15 +145,16 @@ def wait_until(reached: Callable[[], bool], what: str, timeout_s: float = START_
         time.sleep(_ASK_EVERY_S)
 
 
-def java_environment(**more: str) -> dict[str, str]:
+def java_environment(belongs_to: Path, **more: str) -> dict[str, str]:
     """
-    This process's environment with ``JAVA_HOME`` of a Java that suits Spark, and ``more``. Raises InputError.
+    This process's environment with ``JAVA_HOME`` of a Java that suits Spark, the mark of the directory that its
+    processes belong to, and ``more``. Raises InputError.
     """
     changed = {**os.environ, **suitable_java()}
     environment = {name: value for name, value in changed.items() if value is not None}
     if "JAVA_HOME" not in environment:
         environment["JAVA_HOME"] = str(Path(str(shutil.which("java"))).resolve().parents[1])
-    return {**environment, **more}
+    return {**environment, MARK: str(belongs_to.resolve()), **more}
 
 
 def java_command(
@@ -245,31 +223,3 @@ def fetch(url: str, *, method: str = "GET", body: Optional[bytes] = None, conten
 def fetch_json(url: str) -> Any:
     """What a server on this machine answers, which is JSON."""
     return json.loads(fetch(url))
-
-
-def processes_in(directory: Path) -> list[int]:
-    """Processes whose working directory is ``directory`` or lies beneath it, apart from this one (Linux only)."""
-    top, found = directory.resolve(), []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            current = Path(os.readlink(entry / "cwd").removesuffix(" (deleted)"))
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        if int(entry.name) != os.getpid() and (current == top or top in current.parents):
-            found.append(int(entry.name))
-    return found
-
-
-def kill_processes_in(directory: Path) -> None:
-    """Kills whatever runs in ``directory``, also what is started meanwhile, and returns when nothing is left."""
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while (found := processes_in(directory)) and time.monotonic() < deadline:
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    sys.stdin.buffer.read()
-    kill_processes_in(Path(sys.argv[1]))

@@ -16,6 +16,7 @@ addresses.
 from __future__ import annotations
 
 import getpass
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,17 +27,16 @@ from devtools import hadoop_conf
 from devtools.daemons import (
     HOST,
     Daemon,
-    Sweeper,
     fetch,
     fetch_json,
     java_command,
     java_environment,
     kept_ports,
-    kill_processes_in,
     wait_until,
 )
 from devtools.hadoop_client import Application, HadoopClient
 from devtools.hadoop_jars import daemon_class_path, spark_jars
+from devtools.sweeper import MARK, Sweeper, kill_processes_of
 from devtools.webhdfs import WebHdfs
 
 COMMAND_TIMEOUT_S = 120
@@ -59,7 +59,7 @@ class NodeManager(Daemon):
     def lose(self) -> None:
         """Ends the daemon and everything that it has started, at once."""
         self.kill()
-        kill_processes_in(self.directory)
+        kill_processes_of(self.directory)
 
 
 class HadoopCluster:
@@ -80,7 +80,7 @@ class HadoopCluster:
         self._daemon_memory = daemon_memory
         self._class_path: list[Path] = [self.conf, *daemon_class_path()]
         # Drivers and executors in containers announce the address that they find here.
-        self._environment = java_environment(SPARK_LOCAL_IP=HOST, SPARK_LOCAL_HOSTNAME="localhost")
+        self._environment = java_environment(self.home, SPARK_LOCAL_IP=HOST, SPARK_LOCAL_HOSTNAME="localhost")
         self._java_properties = {
             "log4j2.configurationFile": (self.conf / hadoop_conf.LOG4J).as_uri(),
             "java.io.tmpdir": self.home / "tmp",
@@ -158,7 +158,10 @@ class HadoopCluster:
             raise
 
     def stop(self) -> None:
-        """Ends all daemons, and whatever their containers left behind."""
+        """
+        Ends all daemons, and whatever their containers left behind. Files stay; applications are forgotten, which
+        would else go on where they were when the cluster is next started.
+        """
         for daemon in reversed(self.daemons):
             daemon.terminate()
         for daemon in reversed(self.daemons):
@@ -169,6 +172,7 @@ class HadoopCluster:
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.sweep()
+        shutil.rmtree(self.home / "resourcemanager", ignore_errors=True)
 
     def wait_until_ready(self) -> None:
         """Waits until HDFS takes writes and every NodeManager is known to run. Raises RuntimeError."""
@@ -283,7 +287,7 @@ class HadoopCluster:
         node = NodeManager(
             name,
             self._command("yarn.server.nodemanager.NodeManager", settings),
-            environment=self._environment,
+            environment={**self._environment, MARK: str(directory)},
             directory=directory,
             log=self.logs / f"{name}.log",
             answers=_serves(ports["yarn.nodemanager.webapp.address"], "/ws/v1/node/info"),

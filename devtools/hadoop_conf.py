@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from devtools.daemons import HOST
+from devtools.sweeper import MARK
 
 LOG4J = "hadoop-log4j2.properties"  # a name that Spark, which gets this directory too, does not take for its own
 QUEUES = ("default", "etl")
@@ -109,7 +110,7 @@ def _yarn(home: Path, node_memory_mb: int) -> dict[str, object]:
         "yarn.nodemanager.vmem-check-enabled": "false",
         "yarn.nodemanager.pmem-check-enabled": "false",
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
-        "yarn.nodemanager.env-whitelist": "JAVA_HOME,SPARK_LOCAL_IP,SPARK_LOCAL_HOSTNAME",
+        "yarn.nodemanager.env-whitelist": f"JAVA_HOME,SPARK_LOCAL_IP,SPARK_LOCAL_HOSTNAME,{MARK}",
         # Logs are collected on HDFS when an application ends, and stay where they were written as well.
         "yarn.log-aggregation-enable": "true",
         "yarn.nodemanager.remote-app-log-dir": "/yarn/logs",

@@ -4,6 +4,9 @@ A Hive metastore server of one's own, made of the jars that come with pip's pysp
     with MetastoreServer(directory) as metastore:
         print(metastore.uri)  # for spark.hadoop.hive.metastore.uris
 
+The warehouse lies beside the database unless ``warehouse`` names another place. One on HDFS takes ``conf`` too, the
+directory of Hadoop's configuration.
+
 It asks nobody for a password and, as this version of Hive has no setting for it, listens on every interface: for tests
 and trials on a host whose firewall keeps others out. It starts in 10 s, on a used directory in 6, and takes 250 to
 500 MB of memory.
@@ -23,6 +26,7 @@ import pyspark
 from thrift.transport.TTransport import TTransportException
 
 from devtools.impala_double.metastore_catalog import ThriftMetastoreCatalog
+from devtools.sweeper import MARK
 from traffic_aggr.jvm import suitable_java
 
 HOST = "127.0.0.1"
@@ -48,10 +52,20 @@ class MetastoreServer:
     ``port`` 0 takes a free one, which it keeps over restarts. What the server prints goes to ``home/metastore.log``.
     """
 
-    def __init__(self, home: Path, *, port: int = 0, memory: str = "512m") -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int = 0,
+        memory: str = "512m",
+        warehouse: Optional[str] = None,
+        conf: Optional[Path] = None,
+    ) -> None:
         self.home = home
         self.port = port or _free_port()
+        self.warehouse = warehouse or (home / "warehouse").as_uri()
         self._memory = memory
+        self._conf = conf
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     @property
@@ -80,7 +94,7 @@ class MetastoreServer:
         """Starts the server and waits until it answers. Raises RuntimeError when it ends instead, or stays silent."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
-        environment = {**os.environ, **suitable_java()}
+        environment = {**os.environ, **suitable_java(), MARK: str(self.home.resolve())}
         with (self.home / "metastore.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(environment.get("JAVA_HOME")),
@@ -123,10 +137,11 @@ class MetastoreServer:
             "java.io.tmpdir": home,
             "derby.system.home": home,
             "javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home}/metastore_db;create=true",
-            "hive.metastore.warehouse.dir": (home / "warehouse").as_uri(),
+            "hive.metastore.warehouse.dir": self.warehouse,
             "datanucleus.schema.autoCreateAll": "true",
             "hive.metastore.schema.verification": "false",
         }
+        jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent, "jars", "*")
         return [
             os.path.join(java_home, "bin", "java") if java_home else "java",
             f"-Xmx{self._memory}",
@@ -134,7 +149,7 @@ class MetastoreServer:
             "-XX:+UseSerialGC",
             *(f"-D{name}={value}" for name, value in settings.items()),
             "-cp",
-            str(Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent, "jars", "*")),
+            os.pathsep.join(str(entry) for entry in (self._conf, jars) if entry is not None),
             "org.apache.hadoop.hive.metastore.HiveMetaStore",
             "-p",
             str(self.port),
