@@ -5,22 +5,36 @@ The only place that wires the parts together: the commands of one configuration 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
 from traffic_aggr import restate, tidy, undo
 from traffic_aggr.bookkeeping import Bookkeeping
-from traffic_aggr.check import Finding, exit_code, probe, probe_impala, probe_list, probe_smtp, probe_state
+from traffic_aggr.check import (
+    Finding,
+    exit_code,
+    probe,
+    probe_executors,
+    probe_impala,
+    probe_list,
+    probe_smtp,
+    probe_state,
+)
 from traffic_aggr.config import Config, is_uri
 from traffic_aggr.errors import TrafficAggrError
+from traffic_aggr.files import files_for
 from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.plan import Ask, Plan
 from traffic_aggr.preflight import table_names
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sample_data import SampleData, generate
+from traffic_aggr.shipping import interpreter, with_packages
 from traffic_aggr.workplace import Workplace, files_of
 
 
@@ -70,12 +84,15 @@ class App:
         config = self._config
         show(f"ok    config {config.path}")
         found([probe_list(config, ask)])
-        found(probe_state(config))
+        found(probe_state(config, lambda location: files_for(location, lambda: self._place.hadoop.files)))
         found(probe_impala(config, self._place.impala_password))
         found(probe_smtp(config))
         try:
-            with self._place.session() as spark:
+            with self._probing_session() as spark:
                 found([Finding(f"Spark {spark.version} on {spark.sparkContext.master}", None)])
+                if config.spark.master == "yarn":
+                    where = interpreter(config.spark.conf)
+                    found([probe_executors(spark, where, config.impala.auth.mechanism)])
                 catalog = HiveCatalog(spark)
                 found([probe("metastore", lambda: catalog.facts(table_names(config.tables)["raw"]))])
                 tables = probe(f"tables of {config.tables.database}", lambda: self._place.open(spark))
@@ -85,6 +102,16 @@ class App:
         except TrafficAggrError as exc:
             found([Finding("Spark", exc)])
         return exit_code(findings)
+
+    @contextmanager
+    def _probing_session(self) -> Iterator[SparkSession]:
+        """A session whose executors get the packages that travel, where there are any."""
+        with ExitStack() as held:
+            conf = None
+            if self._config.spark.master == "yarn":
+                directory = held.enter_context(TemporaryDirectory(prefix="traffic_aggr-"))
+                conf = with_packages(self._config.spark.conf, Path(directory))
+            yield held.enter_context(self._place.session(conf))
 
     def sample_data(self, out: str, days: int, rows_per_day: int, seed: int, final_format: str) -> SampleData:
         """Makes sample tables in the configured database, their files under ``out``, a local path or a URI."""

@@ -4,6 +4,7 @@ Probes of everything that a run needs, each by itself, so that all failures show
 
 from __future__ import annotations
 
+import importlib
 import os
 import smtplib
 import socket
@@ -12,12 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from traffic_aggr.config import Config
 from traffic_aggr.errors import ConfigError, StateError, TrafficAggrError
+from traffic_aggr.files import Files, temporary_name
 from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.statusfile import StatusFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,11 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return next((code for code in (2, 3, 1) if code in codes), 0)
 
 
-def probe_state(config: Config) -> Iterator[Finding]:
-    """State directories can be written, the status file read."""
+def probe_state(config: Config, files: Callable[[str], Files]) -> Iterator[Finding]:
+    """State directories can be written, the status file read; ``files`` are those of a location's file system."""
+    where = config.state.dir
+    yield probe(f"state.dir {where} can be written", lambda: _write_somewhere(files(where), where))
     directories = {
-        "state.dir": Path(config.state.dir),
         "state.status_file": config.state.status_file.parent,
         "state.lock_file": config.state.lock_file.parent,
         "logs.dir": config.logs.dir,
@@ -67,6 +73,17 @@ def probe_state(config: Config) -> Iterator[Finding]:
         yield probe(f"{key} {directory} can be written", partial(_write_into, directory))
     status_file = StatusFile(str(config.state.status_file))
     yield probe(f"status file {config.state.status_file}", status_file.read)
+
+
+def _write_somewhere(files: Files, directory: str) -> None:
+    while not files.is_directory(directory):
+        directory = directory.rpartition("/")[0] or "/"
+    path = f"{directory}/{temporary_name('check')}"
+    try:
+        files.create_exclusive(path, b"")
+        files.delete_tree(path)
+    except OSError as exc:
+        raise ConfigError(f"{directory}: {exc.strerror}", hint="Make it writable for this user") from exc
 
 
 def _write_into(directory: Path) -> None:
@@ -101,6 +118,33 @@ def probe_smtp(config: Config) -> Iterator[Finding]:
             raise StateError(str(exc), hint="Check notify.smtp; alerts go to notify.alert_file meanwhile") from exc
 
     yield probe(f"SMTP {smtp.host}:{smtp.port}", greet)
+
+
+def probe_executors(spark: SparkSession, interpreter: str, mechanism: str) -> Finding:
+    """
+    The packages that travel, and Python itself, where a container gets them; Kerberos' where Impala wants it.
+
+    It is what the driver meets there in cluster mode.
+    """
+    modules = ("impala.dbapi", "bitarray", "yaml", "tenacity", *(("kerberos",) if mechanism == "GSSAPI" else ()))
+    context = spark.sparkContext
+    context.pythonExec = interpreter
+
+    def look() -> None:
+        wrong = context.range(1, numSlices=1).mapPartitions(partial(_missing, modules)).collect()
+        if wrong:
+            raise StateError("; ".join(wrong), hint="Set spark.conf, spark.pyspark.python to a Python that suits")
+
+    return probe(f"packages on an executor, by {interpreter}", look)
+
+
+def _missing(modules: Sequence[str], _: object) -> Iterator[str]:
+    """What an executor cannot import, and why."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as exc:
+            yield f"{socket.gethostname()} cannot import {name}: {exc}"
 
 
 def probe_list(config: Config, read: Callable[[], object]) -> Finding:

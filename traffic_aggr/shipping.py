@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -33,6 +33,26 @@ _CACHES = ("__pycache__", ".pyc")
 def python_version() -> str:
     """``3.11``: what an interpreter must be to load the archive."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def interpreter(conf: Mapping[str, str]) -> str:
+    """The Python of the cluster's hosts: as configured, or the one of this version on their PATH."""
+    return conf.get("spark.pyspark.python", f"python{python_version()}")
+
+
+def with_packages(conf: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Spark's settings ``conf``, and those that take zip and archive, made in ``directory``, to every container."""
+    found = {**conf, "spark.pyspark.python": interpreter(conf)}
+    append(found, "spark.yarn.dist.pyFiles", str(zip_package(directory)))
+    append(found, "spark.yarn.dist.archives", f"{pack_dependencies(directory)}#{UNPACKED}")
+    for key in ("spark.yarn.appMasterEnv.PYTHONPATH", "spark.executorEnv.PYTHONPATH"):
+        append(found, key, UNPACKED, separator=":")
+    return found
+
+
+def append(conf: MutableMapping[str, str], key: str, value: str, separator: str = ",") -> None:
+    """Adds to a setting that is a list."""
+    conf[key] = f"{conf[key]}{separator}{value}" if conf.get(key) else value
 
 
 def zip_package(directory: Path) -> Path:

@@ -80,23 +80,13 @@ def _arguments(config: Config, errand: Errand, directory: Path) -> list[str]:
 
 def _settings(config: Config, errand: Errand, directory: Path) -> Mapping[str, str]:
     """Spark's settings: the configured ones, ours added to lists of theirs."""
-    interpreter = f"python{shipping.python_version()}"
     defaults = {
-        "spark.pyspark.python": interpreter,
         # A second attempt would begin while nobody has looked at why the first one died.
         "spark.yarn.maxAppAttempts": "1",
         # The launcher looks itself, at the run record too.
         "spark.yarn.submit.waitAppCompletion": "false",
     }
-    settings = {**defaults, **config.spark.conf}
-    additions = {
-        "spark.yarn.tags": tag(errand.run_id),
-        "spark.yarn.dist.files": f"{directory / CONFIG_FILE},{directory / ERRAND_FILE}",
-        "spark.yarn.dist.pyFiles": str(shipping.zip_package(directory)),
-        "spark.yarn.dist.archives": f"{shipping.pack_dependencies(directory)}#{shipping.UNPACKED}",
-    }
-    for key, addition in additions.items():
-        settings[key] = f"{settings[key]},{addition}" if settings.get(key) else addition
-    for key in ("spark.yarn.appMasterEnv.PYTHONPATH", "spark.executorEnv.PYTHONPATH"):
-        settings[key] = f"{settings[key]}:{shipping.UNPACKED}" if settings.get(key) else shipping.UNPACKED
+    settings = shipping.with_packages({**defaults, **config.spark.conf}, directory)
+    shipping.append(settings, "spark.yarn.tags", tag(errand.run_id))
+    shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / ERRAND_FILE}")
     return settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 import pyspark
@@ -99,13 +99,15 @@ class Workplace:
                 raise error from exc
 
     @contextmanager
-    def session(self) -> Iterator[SparkSession]:
+    def session(self, conf: Optional[Mapping[str, str]] = None) -> Iterator[SparkSession]:
+        """Spark's session; ``conf`` stands in for the configured ``spark.conf``."""
         if self._given_spark is not None:
             yield self._given_spark
             return
         config = self.config
+        settings = config.spark if conf is None else replace(config.spark, conf=conf)
         try:
-            spark = start_session(config.spark, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
+            spark = start_session(settings, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
             try:
                 yield spark
             except Exception as exc:  # errors of Spark ask the JVM what they have to say, which may be about to end
