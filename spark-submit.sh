@@ -6,9 +6,11 @@
 #   Python         $TRAFFIC_AGGR_PYTHON, the project's .venv/bin/python, python3 on PATH
 #   Spark          $SPARK_HOME, the PySpark that this Python has
 #   configuration  --config FILE, $TRAFFIC_AGGR_CONFIG, conf/local.yaml of the project
+#   cluster        $HADOOP_CONF_DIR or $YARN_CONF_DIR, /etc/hadoop/conf
 #
 # The driver takes this process over, so its signals and its exit code are those of this script. It starts Spark's JVM
-# beneath itself, through $SPARK_HOME/bin/spark-submit, and only for commands that need one.
+# beneath itself, through $SPARK_HOME/bin/spark-submit, and only for commands that need one. In YARN's cluster mode the
+# driver runs elsewhere, and this process is its launcher: it passes signals on, and ends with the driver's exit code.
 
 set -euo pipefail
 
@@ -38,6 +40,10 @@ if [[ -n ${SPARK_HOME:-} ]]; then
     for archive in "$SPARK_HOME"/python/lib/*.zip; do
         python_path+=:$archive
     done
+fi
+
+if [[ -z ${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-} && -d /etc/hadoop/conf ]]; then
+    export HADOOP_CONF_DIR=/etc/hadoop/conf
 fi
 
 # bash makes a PATH where cron or env -i gave none, but keeps it to itself.
