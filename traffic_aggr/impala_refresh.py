@@ -15,9 +15,12 @@ from datetime import datetime, timezone
 from typing import Callable, Optional
 
 from traffic_aggr.config import HostPort, ImpalaConfig
-from traffic_aggr.errors import ImpalaError, ImpalaRejectedError
+from traffic_aggr.errors import ImpalaError, ImpalaRejectedError, ImpalaUnavailableError
+from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
 from traffic_aggr.impala_route import ImpalaRoute
-from traffic_aggr.impala_session import ImpalaSession, NoAnswerError, RejectedError, Row, check_mechanism, tls_context
+from traffic_aggr.impala_security import check_mechanism, tls_context
+from traffic_aggr.impala_session import ImpalaSession, Row
+from traffic_aggr.kerberos_login import KerberosLogin
 from traffic_aggr.text import shown
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class ImpalaRefresher:
     """
     Sends statements to the coordinators of ``config.hosts``.
 
+    With Kerberos it shows them a ticket of ``login``, or of the user's own ticket cache where there is none.
     Attempts and deadline are counted for each statement of a batch by itself; neither a change of host nor the
     INVALIDATE METADATA that takes the place of a REFRESH starts the count again. ``sleep`` waits between attempts,
     ``clock`` (seconds) measures the deadline, ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a
@@ -69,6 +73,7 @@ class ImpalaRefresher:
         config: ImpalaConfig,
         password: Optional[str],
         *,
+        login: Optional[KerberosLogin] = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
@@ -76,6 +81,7 @@ class ImpalaRefresher:
     ) -> None:
         self._config = config
         self._password = password
+        self._login = login
         self._sleep = sleep
         self._clock = clock
         self._random = random
@@ -121,16 +127,20 @@ class ImpalaRefresher:
         with self._route(self._hosts()) as route:
             route.answered("opening a session", lambda: route.session().open(self._config.timeout_s))
 
-    def probe_each(self) -> list[tuple[HostPort, Optional[str]]]:
+    def probe_each(self) -> list[tuple[HostPort, Optional[ImpalaError]]]:
         """Open and close a session on each host, one try each: what is wrong with it, or None."""
         return [(host, self._probe_once(host)) for host in self._config.hosts]
 
-    def _probe_once(self, host: HostPort) -> Optional[str]:
+    def _probe_once(self, host: HostPort) -> Optional[ImpalaError]:
         try:
             with self._route([host]) as route:
                 route.session().open(min(PROBE_LIMIT_S, self._config.timeout_s))
-        except (NoAnswerError, RejectedError) as exc:
-            return str(exc)
+        except UntrustedError as exc:
+            return ImpalaRejectedError(str(exc), hint=exc.hint)
+        except RejectedError as exc:
+            return ImpalaRejectedError(str(exc), hint="Check impala.hosts")
+        except NoAnswerError as exc:
+            return ImpalaUnavailableError(str(exc), hint="Check impala.hosts")
         return None
 
     def _hosts(self) -> list[HostPort]:
@@ -143,7 +153,7 @@ class ImpalaRefresher:
     def _route(self, hosts: Sequence[HostPort]) -> Iterator[ImpalaRoute]:
         route = ImpalaRoute(
             hosts,
-            lambda host: ImpalaSession(self._config, self._password, self._tls, host, self._checkpoint),
+            lambda host: ImpalaSession(self._config, self._password, self._login, self._tls, host, self._checkpoint),
             close_limit_s=min(CLOSE_LIMIT_S, self._config.timeout_s),
             retry=self._config.retry,
             sleep=self._sleep,

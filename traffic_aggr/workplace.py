@@ -21,6 +21,7 @@ from traffic_aggr.files import Files, LocalFiles, files_for
 from traffic_aggr.hadoop_files import HadoopFiles
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.impala_refresh import ImpalaRefresher
+from traffic_aggr.kerberos_login import kerberos_login
 from traffic_aggr.layout import RUN_ROOT
 from traffic_aggr.lock import FileLock
 from traffic_aggr.partitions import Partition
@@ -190,7 +191,10 @@ class Workplace:
     def impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
         if not self.config.impala.enabled:
             return None
-        return ImpalaRefresher(self.config.impala, self.impala_password, sleep=stop.sleep, checkpoint=stop.check)
+        login = kerberos_login(self.config.impala.auth, self.config.spark)
+        return ImpalaRefresher(
+            self.config.impala, self.impala_password, login=login, sleep=stop.sleep, checkpoint=stop.check
+        )
 
     def refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
         """Has Impala reload the final table after some of its days were put back, or forward."""

@@ -39,11 +39,15 @@ class _Operation:
 
 @dataclass
 class Journal:
-    """What clients have done so far: statements, calls in order, users, and sessions and operations still open."""
+    """
+    What clients have done so far: statements, calls in order, users that sessions were opened for, names that were
+    proved over SASL, and sessions and operations still open.
+    """
 
     statements: list[Received] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
+    authenticated: list[str] = field(default_factory=list)
     open_sessions: set[str] = field(default_factory=set)
     open_operations: set[str] = field(default_factory=set)
 
