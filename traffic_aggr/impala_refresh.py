@@ -8,6 +8,7 @@ import logging
 import random
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from traffic_aggr.impala_route import ImpalaRoute
 from traffic_aggr.impala_security import check_mechanism, tls_context
 from traffic_aggr.impala_session import ImpalaSession, Row
 from traffic_aggr.kerberos_login import KerberosLogin
+from traffic_aggr.sql import SEVERAL_PARTITIONS_SINCE, refreshes_together
 from traffic_aggr.text import shown
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ PROBE_LIMIT_S = 20.0
 STATEMENT_CHARACTERS = 160
 
 _REFRESH = re.compile(r"\s*REFRESH\s+(\S+)", re.IGNORECASE)
+_SYNTAX_ERROR = re.compile(r"syntax error", re.IGNORECASE)
+_VERSION = re.compile(r"\bversion (\d+)\.(\d+)")
 _UNKNOWN_TABLE = re.compile(r"(table|database) does not exist|could not resolve (table reference|path)", re.IGNORECASE)
 
 
@@ -95,8 +99,9 @@ class ImpalaRefresher:
         Send a batch of idempotent statements over one connection, in order, and return what was sent.
 
         After a lost connection the batch goes on, on the next host, with the statement that was not answered. A REFRESH
-        of a table that Impala does not know is replaced by one INVALIDATE METADATA of it. With ``sync_ddl`` the last
-        statement returns when every coordinator knows of all of them.
+        of a table that Impala does not know is replaced by one INVALIDATE METADATA of it. REFRESHes of several
+        partitions are sent as one where the coordinator's version takes that. With ``sync_ddl`` the last statement
+        returns when every coordinator knows of all of them.
 
         Raises ImpalaRejectedError (also for a certificate that cannot be verified and for failed authentication) and
         ImpalaUnavailableError. Their ``sent`` holds the statements so far, the failed one last.
@@ -105,9 +110,7 @@ class ImpalaRefresher:
         if not statements:
             return sent
         with self._route(self._hosts()) as route:
-            for statement in statements[:-1]:
-                self._send(route, statement, {}, sent)
-            self._send(route, statements[-1], {"SYNC_DDL": "true"} if self._config.sync_ddl else {}, sent)
+            self._send_batch(route, statements, sent)
         self._coordinator = route.host
         return sent
 
@@ -169,6 +172,38 @@ class ImpalaRefresher:
             route.abandon()
             raise
         route.close()
+
+    def _send_batch(self, route: ImpalaRoute, statements: Sequence[str], sent: list[SentStatement]) -> None:
+        pending = deque(refreshes_together(statements))
+        several: Optional[bool] = None
+        while pending:
+            statement, parts = pending.popleft()
+            if len(parts) > 1 and several is None:
+                several = self._takes_several_partitions(route)
+            if len(parts) > 1 and not several:
+                pending.extendleft((part, [part]) for part in reversed(parts))
+                continue
+            options = {"SYNC_DDL": "true"} if self._config.sync_ddl and not pending else {}
+            try:
+                self._send(route, statement, options, sent)
+            except ImpalaRejectedError as exc:
+                if len(parts) == 1 or not _SYNTAX_ERROR.search(str(exc)):
+                    raise
+                # Another coordinator than was asked, or a build from before its version was complete.
+                log.warning("%s takes one partition in a REFRESH; sending %d statements", route.host, len(parts))
+                several = False
+                pending.appendleft((statement, parts))
+
+    def _takes_several_partitions(self, route: ImpalaRoute) -> bool:
+        """Whether several PARTITION clauses may stand in one REFRESH; where that cannot be found out, they may not."""
+        try:
+            said = route.session().version(min(PROBE_LIMIT_S, self._config.timeout_s))
+        except (NoAnswerError, RejectedError) as exc:
+            log.info("%s does not say its version (%s)", route.host, exc)
+            route.abandon()
+            return False
+        version = _VERSION.search(said)
+        return version is not None and (int(version[1]), int(version[2])) >= SEVERAL_PARTITIONS_SINCE
 
     def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
         """Send one statement of a batch until it is answered, and add to ``sent`` what became of it."""

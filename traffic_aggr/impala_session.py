@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 from impala._thrift_api import get_transport
 from impala._thrift_gen.ImpalaService.ImpalaHiveServer2Service import Client
-from impala._thrift_gen.TCLIService.ttypes import TOperationState
+from impala._thrift_gen.TCLIService.ttypes import TGetInfoReq, TGetInfoType, TOperationState
 from impala.error import Error as ImpylaError
 from impala.hiveserver2 import HS2Service
 from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
@@ -87,6 +87,10 @@ class ImpalaSession:
         necessary, all in ``limit_s`` seconds.
         """
         return self._within(limit_s, lambda: self._execute(sql, options))
+
+    def version(self, limit_s: float) -> str:
+        """What the coordinator says of its version; cheaper than a query, and not queued with those."""
+        return self._within(limit_s, self._version)
 
     def close_operation(self, limit_s: float) -> None:
         """Tell the coordinator that the last statement's outcome has been seen."""
@@ -214,6 +218,12 @@ class ImpalaSession:
         self._operation = self._session.execute(sql, dict(options) or None, run_async=True)
         self._wait_for_end()
         return list(self._rows())
+
+    def _version(self) -> str:
+        self._open()
+        asked = TGetInfoReq(sessionHandle=self._session.handle, infoType=TGetInfoType.CLI_DBMS_VER)
+        answer = self._session.client.GetInfo(asked)
+        return answer.infoValue.stringValue or "" if answer.infoValue else ""
 
     def _wait_for_end(self) -> None:
         began = time.monotonic()

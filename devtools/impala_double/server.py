@@ -51,7 +51,8 @@ class ImpalaDouble:
 
     ``port`` 0 takes a free one. ``tls`` is a server-side context; ``users`` (name -> password) turns SASL PLAIN on,
     which is what both PLAIN and LDAP clients speak; ``mechanism`` turns another one on, such as ``sasl.Kerberos``.
-    ``version`` is Impala's. ``drip_s`` is the time between two bytes of a dripping answer.
+    ``version`` is Impala's: since 5.0 one REFRESH may name several partitions. ``drip_s`` is the time between two
+    bytes of a dripping answer.
     """
 
     host = "127.0.0.1"
@@ -64,12 +65,13 @@ class ImpalaDouble:
         tls: Optional[ssl.SSLContext] = None,
         users: Optional[Mapping[str, str]] = None,
         mechanism: Optional[sasl.Mechanism] = None,
+        version: str = "4.4.1",
         drip_s: float = 0.1,
     ) -> None:
         self.journal = Journal()
         self.port = port
         self._faults = Faults()
-        self._service = Service(CoordinatorCache(catalog), self.journal)
+        self._service = Service(CoordinatorCache(catalog), self.journal, version)
         self._tls = tls
         self._mechanism = mechanism if users is None else sasl.Plain(users)
         self._drip_s = drip_s
