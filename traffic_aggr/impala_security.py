@@ -40,5 +40,5 @@ def check_mechanism(mechanism: str) -> None:
     if mechanism == KERBEROS and importlib.util.find_spec("kerberos") is None:
         raise ConfigError(
             "impala.auth.mechanism: GSSAPI needs the Python package kerberos, which is not installed",
-            hint="Install traffic-aggr[kerberos] into the environment that runs the job; it needs libkrb5-dev and gcc",
+            hint="Install libkrb5-dev and gcc, then run `make EXTRAS=kerberos setup`",
         )

@@ -23,6 +23,7 @@ from refreshers import (
 )
 
 from devtools.impala_double import DRIP, DROP, HANG
+from devtools.impala_double.sasl import Kerberos
 from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ConfigError, ImpalaRejectedError, ImpalaUnavailableError
 
@@ -48,13 +49,46 @@ def test_the_limit_holds_behind_authentication_too(start_impala: Any, how: Any) 
     assert sent.attempts >= 2
 
 
-def test_a_wrong_password_is_not_tried_again_and_not_shown(start_impala: Any, caplog: pytest.LogCaptureFixture) -> None:
-    double = start_impala(users={"etl": "another"})
+@pytest.mark.parametrize("tls", [False, True], ids=["in the clear", "over TLS"])
+def test_a_wrong_password_is_one_line_not_tried_again_and_not_shown(
+    start_impala: Any, authority: Authority, caplog: pytest.LogCaptureFixture, tls: bool
+) -> None:
+    double = start_impala(users={"etl": "another"}, tls=authority.server("IP:127.0.0.1") if tls else None)
+    settings = with_auth(config(address(double)), "LDAP")
+    settings = with_tls(settings, authority.certificate) if tls else settings
     waits = Waits()
-    with caplog.at_level(logging.DEBUG), pytest.raises(ImpalaRejectedError, match="authentication failed") as caught:
-        refresher(with_auth(config(address(double)), "LDAP"), SECRET, sleep=waits).execute([REFRESH])
+    with caplog.at_level(logging.DEBUG), pytest.raises(ImpalaRejectedError) as caught:
+        refresher(settings, SECRET, sleep=waits).execute([REFRESH, REFRESH_DAY])
+    assert str(caught.value) == (
+        f"{REFRESH} was not sent to {double}: impala.auth: LDAP authentication failed: Authentication failed. "
+        "Check impala.auth.user and impala.auth.password"
+    )
     assert waits == []
+    assert double.journal.calls == []
     assert SECRET not in str(caught.value) + repr(caught.value) + caplog.text
+
+
+def test_a_mechanism_that_the_server_does_not_have_is_one_line(start_impala: Any) -> None:
+    double = start_impala(mechanism=Kerberos("impala@localhost"))
+    with pytest.raises(ImpalaRejectedError, match=r"LDAP authentication failed: Unsupported mechanism PLAIN\. Check"):
+        refresher(with_auth(config(address(double)), "LDAP"), SECRET).execute([REFRESH])
+
+
+@pytest.mark.parametrize("how", [DROP, HANG], ids=case)
+def test_a_server_that_is_lost_while_it_authenticates_is_asked_again(start_impala: Any, how: Any) -> None:
+    double = start_impala(users={"etl": SECRET})
+    double.plan("sasl", how)
+    settings = with_auth(config(address(double), timeout_s=TIMEOUT_S, retry=RetryConfig(attempts=10)), "LDAP")
+    (sent,) = refresher(settings, SECRET).execute([REFRESH])
+    assert sent.attempts >= 2
+
+
+def test_a_probe_says_what_to_mend_of_each_host(start_impala: Any, nobody: HostPort) -> None:
+    double = start_impala(users={"etl": "another"})
+    settings = with_auth(config(address(double), nobody), "LDAP")
+    (_, unauthenticated), (_, down) = refresher(settings, SECRET).probe_each()
+    assert str(unauthenticated).endswith("Check impala.auth.user and impala.auth.password")
+    assert str(down).endswith("Check impala.hosts")
 
 
 def test_a_client_without_sasl_is_not_kept_waiting_for_ever(start_impala: Any) -> None:
@@ -124,6 +158,18 @@ def test_a_certificate_that_proves_nothing_is_refused_at_once(
     with pytest.raises(ImpalaRejectedError, match="its certificate cannot be verified") as caught:
         refresher(with_tls(config(address(double)), ca_cert), sleep=waits).execute([REFRESH])
     assert reason in str(caught.value)
+    assert waits == []
+    assert double.journal.calls == []
+
+
+def test_an_expired_certificate_is_refused_at_once(start_impala: Any, authority: Authority) -> None:
+    double = start_impala(tls=authority.expired_server("IP:127.0.0.1"))
+    waits = Waits()
+    with pytest.raises(ImpalaRejectedError, match="certificate has expired") as caught:
+        refresher(with_tls(config(address(double)), authority.certificate), sleep=waits).execute([REFRESH])
+    assert str(caught.value).endswith(
+        "Check impala.tls.ca_cert, and that the certificate is in force for the name in impala.hosts"
+    )
     assert waits == []
     assert double.journal.calls == []
 
