@@ -50,6 +50,12 @@ def test_arguments_win_over_settings(keytab: str) -> None:
     assert kerberos_login(GSSAPI, settings) == KerberosLogin(PRINCIPAL, keytab)
 
 
+def test_a_running_spark_knows_better(keytab: str) -> None:
+    running = {"spark.kerberos.keytab": keytab, "spark.app.id": "x"}
+    settings = spark("--principal", PRINCIPAL, "--keytab", "/on/the/edge/node")
+    assert kerberos_login(GSSAPI, settings, running) == KerberosLogin(PRINCIPAL, keytab)
+
+
 def test_without_settings_the_users_ticket_is_used() -> None:
     assert kerberos_login(GSSAPI, spark("--queue", "etl")) is None
 

@@ -28,16 +28,20 @@ class KerberosLogin:
     keytab: str
 
 
-def kerberos_login(auth: ImpalaAuthConfig, spark: SparkConfig) -> Optional[KerberosLogin]:
+def kerberos_login(
+    auth: ImpalaAuthConfig, spark: SparkConfig, running: Optional[Mapping[str, str]] = None
+) -> Optional[KerberosLogin]:
     """
-    The login that ``spark.submit`` or ``spark.conf`` name, in spark-submit's order of precedence; None where they name
-    none, or where Impala is not asked with Kerberos.
+    The login that Spark has: the one of its ``running`` settings, else what ``spark.submit`` or ``spark.conf`` name, in
+    spark-submit's order of precedence. None where they name none, or where Impala is not asked with Kerberos.
+
+    Only a running Spark knows what its own files and a command line have set, and where YARN has put the keytab.
 
     Raises ConfigError when only one half is named, or when the keytab cannot be read, or can be read by others.
     """
     if auth.mechanism != "GSSAPI":
         return None
-    given = _settings(spark.submit, spark.conf)
+    given = {**_settings(spark.submit, spark.conf), **(running or {})}
     principal, keytab = (next(filter(None, map(given.get, KEYS[name])), None) for name in ("principal", "keytab"))
     if principal is None and keytab is None:
         return None

@@ -73,6 +73,7 @@ class Workplace:
         self.tables = {role: str(name) for role, name in table_names(config.tables).items()}
         self.impala_password = secrets.get("impala.auth.password")
         self._given_spark = spark
+        self._spark_settings: Mapping[str, str] = {}
 
     @contextmanager
     def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, FileLock]]:
@@ -92,9 +93,11 @@ class Workplace:
     @contextmanager
     def session(self) -> Iterator[SparkSession]:
         if self._given_spark is not None:
+            self._spark_settings = dict(self._given_spark.sparkContext.getConf().getAll())
             yield self._given_spark
             return
         spark = start_session(self.config.spark, self.config.job.name, log_dir=self.config.logs.dir)
+        self._spark_settings = dict(spark.sparkContext.getConf().getAll())
         try:
             yield spark
         except Exception as exc:  # errors of Spark ask the JVM what they have to say, which is about to end
@@ -191,7 +194,7 @@ class Workplace:
     def impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
         if not self.config.impala.enabled:
             return None
-        login = kerberos_login(self.config.impala.auth, self.config.spark)
+        login = kerberos_login(self.config.impala.auth, self.config.spark, self._spark_settings)
         return ImpalaRefresher(
             self.config.impala, self.impala_password, login=login, sleep=stop.sleep, checkpoint=stop.check
         )

@@ -4,7 +4,6 @@ Servers on the loopback interface that stand in for the warehouse's neighbours.
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import threading
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from authority import Authority
-from kdc import Kdc, missing
-from refreshers import eventually
 
 from devtools.impala_double import ImpalaDouble, InMemoryCatalog, TableInfo
+from tests.services.authority import Authority
+from tests.services.kdc import Kdc, require_realm
+from tests.services.refreshers import eventually
 from traffic_aggr.config import HostPort
 
 StartImpala = Callable[..., ImpalaDouble]
@@ -89,13 +88,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kdc]:
-    """A Kerberos realm; where it cannot be made, tests are skipped, or fail if TRAFFIC_AGGR_REQUIRE_KERBEROS is 1."""
-    lacking = missing()
-    if lacking:
-        reason = f"no Kerberos realm without {', '.join(lacking)}"
-        if os.environ.get("TRAFFIC_AGGR_REQUIRE_KERBEROS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """A Kerberos realm, where one can be made."""
+    require_realm()
     kdc = Kdc(tmp_path_factory.mktemp("realm"))
     yield kdc
     kdc.stop()

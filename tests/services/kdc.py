@@ -12,6 +12,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 REALM = "TEST.EXAMPLE"
 PROGRAMS = ("krb5kdc", "kdb5_util", "kadmin.local", "kinit", "faketime")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
@@ -51,6 +53,17 @@ def missing() -> list[str]:
     """What a realm needs and this machine lacks."""
     lacking = [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
     return lacking + ["the Python package kerberos"] * (importlib.util.find_spec("kerberos") is None)
+
+
+def require_realm() -> None:
+    """Skip the test where no realm can be made, or fail it if TRAFFIC_AGGR_REQUIRE_KERBEROS is 1."""
+    lacking = missing()
+    if not lacking:
+        return
+    reason = f"no Kerberos realm without {', '.join(lacking)}"
+    if os.environ.get("TRAFFIC_AGGR_REQUIRE_KERBEROS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 class Kdc:

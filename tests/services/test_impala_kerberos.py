@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kdc import REALM, Kdc
-from refreshers import LONG_S, REFRESH, REFRESH_DAY, Waits, config, received, refresher, with_auth, with_tls
 
 from devtools.impala_double import Answer, ImpalaDouble
 from devtools.impala_double.sasl import AUTH, AUTH_CONF, AUTH_INT, COMPLETE, Kerberos
+from tests.services.kdc import REALM, Kdc
+from tests.services.refreshers import (
+    LONG_S,
+    REFRESH,
+    REFRESH_DAY,
+    Waits,
+    config,
+    received,
+    refresher,
+    with_auth,
+    with_tls,
+)
 from traffic_aggr.check import Finding, probe_impala
 from traffic_aggr.config import HostPort, ImpalaConfig, load_config
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from load_balancer import LoadBalancer
-from refreshers import REFRESH, REFRESH_DAY, Waits, received
-from ways import Way, way
 
 from devtools.impala_double import EndIn, ImpalaDouble
+from tests.services.load_balancer import LoadBalancer
+from tests.services.refreshers import REFRESH, REFRESH_DAY, Waits, received
+from tests.services.ways import Way, way
 from traffic_aggr.errors import ImpalaUnavailableError
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")

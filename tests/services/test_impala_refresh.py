@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refreshers import (
+
+from devtools.impala_double import (
+    DRIP,
+    DROP,
+    HANG,
+    HANG_UP,
+    LOSE_ANSWER,
+    Answer,
+    EndIn,
+    InMemoryCatalog,
+    Refuse,
+)
+from tests.services.refreshers import (
     ATTEMPTS,
     LONG_S,
     REFRESH,
@@ -21,18 +33,6 @@ from refreshers import (
     config,
     received,
     refresher,
-)
-
-from devtools.impala_double import (
-    DRIP,
-    DROP,
-    HANG,
-    HANG_UP,
-    LOSE_ANSWER,
-    Answer,
-    EndIn,
-    InMemoryCatalog,
-    Refuse,
 )
 from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError, Interrupted

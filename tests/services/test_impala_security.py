@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import Authority
-from refreshers import (
+
+from devtools.impala_double import DRIP, DROP, HANG
+from devtools.impala_double.sasl import Kerberos
+from tests.services.authority import Authority
+from tests.services.refreshers import (
     REFRESH,
     REFRESH_DAY,
     SECRET,
@@ -21,9 +24,6 @@ from refreshers import (
     with_auth,
     with_tls,
 )
-
-from devtools.impala_double import DRIP, DROP, HANG
-from devtools.impala_double.sasl import Kerberos
 from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ConfigError, ImpalaRejectedError, ImpalaUnavailableError
 

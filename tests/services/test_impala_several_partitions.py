@@ -4,9 +4,20 @@ import logging
 from typing import Any
 
 import pytest
-from refreshers import REFRESH, REFRESH_DAY, SYNC, TIMEOUT_S, Waits, address, case, config, received, refresher
 
 from devtools.impala_double import DROP, HANG, Answer, ImpalaDouble, InMemoryCatalog, Refuse
+from tests.services.refreshers import (
+    REFRESH,
+    REFRESH_DAY,
+    SYNC,
+    TIMEOUT_S,
+    Waits,
+    address,
+    case,
+    config,
+    received,
+    refresher,
+)
 from traffic_aggr import sql
 from traffic_aggr.errors import ImpalaRejectedError
 from traffic_aggr.partitions import partitions_between

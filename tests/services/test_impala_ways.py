@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from refreshers import REFRESH, REFRESH_DAY, SYNC, received
-from ways import WAYS, Way, way
 
 from devtools.impala_double import DROP, HANG
+from tests.services.refreshers import REFRESH, REFRESH_DAY, SYNC, received
+from tests.services.ways import WAYS, Way, way
 from traffic_aggr.config import RetryConfig
 from traffic_aggr.errors import ImpalaUnavailableError
 

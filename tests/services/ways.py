@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 import pytest
-from kdc import REALM
-from refreshers import SECRET, config, refresher, with_auth, with_tls
 
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.sasl import Kerberos
+from tests.services.kdc import REALM
+from tests.services.refreshers import SECRET, config, refresher, with_auth, with_tls
 from traffic_aggr.config import HostPort
 from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.kerberos_login import KerberosLogin
