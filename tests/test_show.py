@@ -69,6 +69,16 @@ def test_impala_refreshes_staging_after_stage_and_final_after_the_others() -> No
     ]
 
 
+def test_a_note_says_where_fewer_refreshes_are_sent_than_the_plan_has() -> None:
+    days = partitions_of_month("2021-04").partitions
+    found = plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST]), notes=("a note",))
+    note = "Impala 5.0 and later is sent the 30 REFRESHes of single partitions as 1 statement"
+    statements = plan_statements(found, TABLES, impala=True)
+    assert plan_json(found, statements)["notes"] == ["a note", note]
+    assert f"Note: {note}." in plan_lines(found, statements)
+    assert plan_json(found, statements)["statements"] == statements
+
+
 def test_a_table_that_the_run_creates_is_made_known_rather_than_refreshed() -> None:
     statements = plan_statements(plan(creates=("db.final",)), TABLES, impala=True)
     assert "INVALIDATE METADATA db.final" in statements

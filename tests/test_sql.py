@@ -111,6 +111,26 @@ def test_above_a_hundred_moved_partitions_the_whole_table_is_reloaded(days: int,
     assert (found == ["INVALIDATE METADATA mnaas.final"]) == (days > 100)
 
 
+def refreshes(table: str, *days: str) -> list[str]:
+    return [f"REFRESH {table} PARTITION (partition_date='{day}')" for day in days]
+
+
+def test_refreshes_of_partitions_that_follow_one_another_are_made_one() -> None:
+    final, staging = refreshes("db.final", FIRST, SECOND), refreshes("db.staging", FIRST)
+    assert sql.refreshes_together(["REFRESH db.final", *final, *staging, "REFRESH db.final"]) == [
+        ("REFRESH db.final", ["REFRESH db.final"]),
+        (f"{final[0]} PARTITION (partition_date='{SECOND}')", final),
+        (staging[0], staging),
+        ("REFRESH db.final", ["REFRESH db.final"]),
+    ]
+
+
+@pytest.mark.parametrize(("days", "sizes"), [(0, []), (1, [1]), (100, [100]), (101, [100, 1])])
+def test_a_refresh_names_a_hundred_partitions_at_most(days: int, sizes: list[int]) -> None:
+    statements = refreshes("db.final", *partitions_between("2021-01-01..2021-12-31").partitions[:days])
+    assert [len(parts) for _, parts in sql.refreshes_together(statements)] == sizes
+
+
 def test_impala_is_asked_for_rows_and_usage_of_the_days() -> None:
     assert sql.usage_by_day(FINAL, [FIRST, SECOND]) == (
         "SELECT partition_date, COUNT(*), SUM(data_usage_in_kb) FROM mnaas.final "

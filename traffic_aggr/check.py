@@ -19,6 +19,7 @@ from traffic_aggr.config import Config
 from traffic_aggr.errors import ConfigError, StateError, TrafficAggrError
 from traffic_aggr.files import Files, temporary_name
 from traffic_aggr.impala_refresh import ImpalaRefresher
+from traffic_aggr.kerberos_login import kerberos_login
 from traffic_aggr.statusfile import StatusFile
 
 if TYPE_CHECKING:
@@ -99,8 +100,13 @@ def probe_impala(config: Config, password: Optional[str]) -> Iterator[Finding]:
     """Each coordinator opens a session."""
     if not config.impala.enabled:
         return
-    for host, error in ImpalaRefresher(config.impala, password).probe_each():
-        yield Finding(f"Impala {host}", StateError(error, hint="Check impala.hosts") if error else None)
+    try:
+        impala = ImpalaRefresher(config.impala, password, login=kerberos_login(config.impala.auth, config.spark))
+    except ConfigError as exc:
+        yield Finding("Impala", exc)
+        return
+    for host, error in impala.probe_each():
+        yield Finding(f"Impala {host}", error)
 
 
 def probe_smtp(config: Config) -> Iterator[Finding]:

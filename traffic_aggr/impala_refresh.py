@@ -8,6 +8,7 @@ import logging
 import random
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,13 @@ from datetime import datetime, timezone
 from typing import Callable, Optional
 
 from traffic_aggr.config import HostPort, ImpalaConfig
-from traffic_aggr.errors import ImpalaError, ImpalaRejectedError
+from traffic_aggr.errors import ImpalaError, ImpalaRejectedError, ImpalaUnavailableError
+from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
 from traffic_aggr.impala_route import ImpalaRoute
-from traffic_aggr.impala_session import ImpalaSession, NoAnswerError, RejectedError, Row, check_mechanism, tls_context
+from traffic_aggr.impala_security import check_mechanism, tls_context
+from traffic_aggr.impala_session import ImpalaSession, Row
+from traffic_aggr.kerberos_login import KerberosLogin
+from traffic_aggr.sql import SEVERAL_PARTITIONS_SINCE, refreshes_together
 from traffic_aggr.text import shown
 
 log = logging.getLogger(__name__)
@@ -31,6 +36,8 @@ PROBE_LIMIT_S = 20.0
 STATEMENT_CHARACTERS = 160
 
 _REFRESH = re.compile(r"\s*REFRESH\s+(\S+)", re.IGNORECASE)
+_SYNTAX_ERROR = re.compile(r"syntax error", re.IGNORECASE)
+_VERSION = re.compile(r"\bversion (\d+)\.(\d+)")
 _UNKNOWN_TABLE = re.compile(r"(table|database) does not exist|could not resolve (table reference|path)", re.IGNORECASE)
 
 
@@ -56,6 +63,7 @@ class ImpalaRefresher:
     """
     Sends statements to the coordinators of ``config.hosts``.
 
+    With Kerberos it shows them a ticket of ``login``, or of the user's own ticket cache where there is none.
     Attempts and deadline are counted for each statement of a batch by itself; neither a change of host nor the
     INVALIDATE METADATA that takes the place of a REFRESH starts the count again. ``sleep`` waits between attempts,
     ``clock`` (seconds) measures the deadline, ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a
@@ -69,6 +77,7 @@ class ImpalaRefresher:
         config: ImpalaConfig,
         password: Optional[str],
         *,
+        login: Optional[KerberosLogin] = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
@@ -76,6 +85,7 @@ class ImpalaRefresher:
     ) -> None:
         self._config = config
         self._password = password
+        self._login = login
         self._sleep = sleep
         self._clock = clock
         self._random = random
@@ -89,8 +99,9 @@ class ImpalaRefresher:
         Send a batch of idempotent statements over one connection, in order, and return what was sent.
 
         After a lost connection the batch goes on, on the next host, with the statement that was not answered. A REFRESH
-        of a table that Impala does not know is replaced by one INVALIDATE METADATA of it. With ``sync_ddl`` the last
-        statement returns when every coordinator knows of all of them.
+        of a table that Impala does not know is replaced by one INVALIDATE METADATA of it. REFRESHes of several
+        partitions are sent as one where the coordinator's version takes that. With ``sync_ddl`` the last statement
+        returns when every coordinator knows of all of them.
 
         Raises ImpalaRejectedError (also for a certificate that cannot be verified and for failed authentication) and
         ImpalaUnavailableError. Their ``sent`` holds the statements so far, the failed one last.
@@ -99,9 +110,7 @@ class ImpalaRefresher:
         if not statements:
             return sent
         with self._route(self._hosts()) as route:
-            for statement in statements[:-1]:
-                self._send(route, statement, {}, sent)
-            self._send(route, statements[-1], {"SYNC_DDL": "true"} if self._config.sync_ddl else {}, sent)
+            self._send_batch(route, statements, sent)
         self._coordinator = route.host
         return sent
 
@@ -121,16 +130,20 @@ class ImpalaRefresher:
         with self._route(self._hosts()) as route:
             route.answered("opening a session", lambda: route.session().open(self._config.timeout_s))
 
-    def probe_each(self) -> list[tuple[HostPort, Optional[str]]]:
+    def probe_each(self) -> list[tuple[HostPort, Optional[ImpalaError]]]:
         """Open and close a session on each host, one try each: what is wrong with it, or None."""
         return [(host, self._probe_once(host)) for host in self._config.hosts]
 
-    def _probe_once(self, host: HostPort) -> Optional[str]:
+    def _probe_once(self, host: HostPort) -> Optional[ImpalaError]:
         try:
             with self._route([host]) as route:
                 route.session().open(min(PROBE_LIMIT_S, self._config.timeout_s))
-        except (NoAnswerError, RejectedError) as exc:
-            return str(exc)
+        except UntrustedError as exc:
+            return ImpalaRejectedError(str(exc), hint=exc.hint)
+        except RejectedError as exc:
+            return ImpalaRejectedError(str(exc), hint="Check impala.hosts")
+        except NoAnswerError as exc:
+            return ImpalaUnavailableError(str(exc), hint="Check impala.hosts")
         return None
 
     def _hosts(self) -> list[HostPort]:
@@ -143,7 +156,7 @@ class ImpalaRefresher:
     def _route(self, hosts: Sequence[HostPort]) -> Iterator[ImpalaRoute]:
         route = ImpalaRoute(
             hosts,
-            lambda host: ImpalaSession(self._config, self._password, self._tls, host, self._checkpoint),
+            lambda host: ImpalaSession(self._config, self._password, self._login, self._tls, host, self._checkpoint),
             close_limit_s=min(CLOSE_LIMIT_S, self._config.timeout_s),
             retry=self._config.retry,
             sleep=self._sleep,
@@ -159,6 +172,38 @@ class ImpalaRefresher:
             route.abandon()
             raise
         route.close()
+
+    def _send_batch(self, route: ImpalaRoute, statements: Sequence[str], sent: list[SentStatement]) -> None:
+        pending = deque(refreshes_together(statements))
+        several: Optional[bool] = None
+        while pending:
+            statement, parts = pending.popleft()
+            if len(parts) > 1 and several is None:
+                several = self._takes_several_partitions(route)
+            if len(parts) > 1 and not several:
+                pending.extendleft((part, [part]) for part in reversed(parts))
+                continue
+            options = {"SYNC_DDL": "true"} if self._config.sync_ddl and not pending else {}
+            try:
+                self._send(route, statement, options, sent)
+            except ImpalaRejectedError as exc:
+                if len(parts) == 1 or not _SYNTAX_ERROR.search(str(exc)):
+                    raise
+                # Another coordinator than was asked, or a build from before its version was complete.
+                log.warning("%s takes one partition in a REFRESH; sending %d statements", route.host, len(parts))
+                several = False
+                pending.appendleft((statement, parts))
+
+    def _takes_several_partitions(self, route: ImpalaRoute) -> bool:
+        """Whether several PARTITION clauses may stand in one REFRESH; where that cannot be found out, they may not."""
+        try:
+            said = route.session().version(min(PROBE_LIMIT_S, self._config.timeout_s))
+        except (NoAnswerError, RejectedError) as exc:
+            log.info("%s does not say its version (%s)", route.host, exc)
+            route.abandon()
+            return False
+        version = _VERSION.search(said)
+        return version is not None and (int(version[1]), int(version[2])) >= SEVERAL_PARTITIONS_SINCE
 
     def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
         """Send one statement of a batch until it is answered, and add to ``sent`` what became of it."""

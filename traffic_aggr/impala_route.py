@@ -13,7 +13,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
-from traffic_aggr.impala_session import ImpalaSession, NoAnswerError, RejectedError, UntrustedError
+from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
+from traffic_aggr.impala_session import ImpalaSession
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +99,7 @@ class ImpalaRoute:
         try:
             return retrying(attempt)
         except UntrustedError as exc:
-            raise ImpalaRejectedError(
-                f"{what} was not sent to {self.host}: {exc}",
-                hint="Check impala.tls.ca_cert, and that impala.hosts has the name that the certificate has",
-            ) from exc
+            raise ImpalaRejectedError(f"{what} was not sent to {self.host}: {exc}", hint=exc.hint) from exc
         except RejectedError as exc:
             raise ImpalaRejectedError(
                 f"Impala ({self.host}) refused {what}: {exc}",

@@ -10,8 +10,7 @@ outside and the thread left behind; and the operation's state is looked at.
 from __future__ import annotations
 
 import getpass
-import importlib.util
-import os
+import re
 import socket
 import ssl
 import threading
@@ -23,16 +22,20 @@ from typing import Any, Callable, Optional, TypeVar
 
 from impala._thrift_api import get_transport
 from impala._thrift_gen.ImpalaService.ImpalaHiveServer2Service import Client
-from impala._thrift_gen.TCLIService.ttypes import TOperationState
+from impala._thrift_gen.TCLIService.ttypes import TGetInfoReq, TGetInfoType, TOperationState
 from impala.error import Error as ImpylaError
 from impala.hiveserver2 import HS2Service
 from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
 from thrift.Thrift import TApplicationException
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TTransportException
+from thrift_sasl import TSaslClientTransport
 
-from traffic_aggr.config import HostPort, ImpalaConfig, TlsConfig
-from traffic_aggr.errors import ConfigError
+from traffic_aggr.config import HostPort, ImpalaConfig
+from traffic_aggr.impala_kerberos import MECHANISM as KERBEROS
+from traffic_aggr.impala_kerberos import KerberosClient
+from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
+from traffic_aggr.kerberos_login import KerberosLogin
 from traffic_aggr.text import shown
 
 T = TypeVar("T")
@@ -46,49 +49,6 @@ CHECKPOINT_EVERY_S = 0.5
 _EXECUTING = ("INITIALIZED_STATE", "PENDING_STATE", "RUNNING_STATE")
 
 
-class NoAnswerError(Exception):
-    """Refused, reset, timed out, dropped, cancelled: another attempt may do better."""
-
-
-class RejectedError(Exception):
-    """The coordinator answered, and says no: another attempt would end the same."""
-
-
-class UntrustedError(RejectedError):
-    """The coordinator could not prove that it is the host it was taken for."""
-
-
-def tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """
-    A context that verifies the server's certificate and name, by ``ca_cert`` or else by the system's authorities.
-
-    Raises ConfigError when there is nothing to verify by.
-    """
-    try:
-        context = ssl.create_default_context(cafile=str(config.ca_cert) if config.ca_cert else None)
-    except OSError as exc:
-        raise ConfigError(
-            f"impala.tls.ca_cert: {config.ca_cert} cannot be read as certificates: {exc}",
-            hint="Give a readable PEM file with the authority that signed Impala's certificate",
-        ) from exc
-    directory = ssl.get_default_verify_paths().capath
-    if not context.cert_store_stats()["x509_ca"] and not (directory and os.listdir(directory)):
-        raise ConfigError(
-            "impala.tls is on, but this system has no certificate authorities to verify by",
-            hint="Set impala.tls.ca_cert to a PEM file with the authority that signed Impala's certificate",
-        )
-    return context
-
-
-def check_mechanism(mechanism: str) -> None:
-    """Raises ConfigError when this Python lacks what the authentication ``mechanism`` needs."""
-    if mechanism == "GSSAPI" and importlib.util.find_spec("kerberos") is None:
-        raise ConfigError(
-            "impala.auth.mechanism: GSSAPI needs the Python package kerberos, which is not installed",
-            hint="Install impyla[kerberos] into the environment that runs the job",
-        )
-
-
 class ImpalaSession:
     """
     A session on ``host``, opened by the first call that needs it. Every call raises NoAnswerError or RejectedError;
@@ -100,6 +60,7 @@ class ImpalaSession:
         self,
         config: ImpalaConfig,
         password: Optional[str],
+        login: Optional[KerberosLogin],
         tls: Optional[ssl.SSLContext],
         host: HostPort,
         checkpoint: Callable[[], None],
@@ -107,9 +68,11 @@ class ImpalaSession:
         self.host = host
         self._config = config
         self._password = password
+        self._login = login
         self._tls = tls
         self._checkpoint = checkpoint
         self._socket: Optional[socket.socket] = None
+        self._kerberos: Optional[KerberosClient] = None
         self._session: Any = None
         self._operation: Any = None
         self._cut = False
@@ -124,6 +87,10 @@ class ImpalaSession:
         necessary, all in ``limit_s`` seconds.
         """
         return self._within(limit_s, lambda: self._execute(sql, options))
+
+    def version(self, limit_s: float) -> str:
+        """What the coordinator says of its version; cheaper than a query, and not queued with those."""
+        return self._within(limit_s, self._version)
 
     def close_operation(self, limit_s: float) -> None:
         """Tell the coordinator that the last statement's outcome has been seen."""
@@ -180,15 +147,9 @@ class ImpalaSession:
         wire.setHandle(self._connect())
         # A lost connection must not be replaced behind our back, by one without TLS and without this session.
         wire.open = _refuse_to_reconnect
-        auth = self._config.auth
-        transport = get_transport(
-            wire, self.host.host, auth.kerberos_service, auth.mechanism, auth.user, self._password
-        )
-        if auth.mechanism != "NOSASL":
-            self._authenticate(transport)
-        service = HS2Service(Client(TBinaryProtocolAccelerated(transport)), retries=1)
+        service = HS2Service(Client(TBinaryProtocolAccelerated(self._authenticated(wire))), retries=1)
         try:
-            self._session = service.open_session(auth.user or getpass.getuser())
+            self._session = service.open_session(self._config.auth.user or getpass.getuser())
         except ImpylaError as exc:
             # It speaks of the coordinator (shutting down, too many sessions): another may take us.
             raise NoAnswerError(f"no session: {_one_line(exc)}") from exc
@@ -204,7 +165,10 @@ class ImpalaSession:
         try:
             encrypted.do_handshake()
         except ssl.SSLCertVerificationError as exc:
-            raise UntrustedError(f"its certificate cannot be verified: {exc.verify_message}") from exc
+            raise UntrustedError(
+                f"its certificate cannot be verified: {exc.verify_message}",
+                hint="Check impala.tls.ca_cert, and that the certificate is in force for the name in impala.hosts",
+            ) from exc
         return encrypted
 
     def _keep(self, connected: socket.socket) -> socket.socket:
@@ -213,20 +177,53 @@ class ImpalaSession:
             raise NoAnswerError("given up while connecting")
         return connected
 
-    @staticmethod
-    def _authenticate(transport: Any) -> None:
+    def _authenticated(self, wire: TSocket) -> Any:
+        """The transport over ``wire``, once it is known who speaks."""
+        auth = self._config.auth
+        if auth.mechanism == KERBEROS:
+            return self._authenticated_by_kerberos(wire)
+        transport = get_transport(wire, self.host.host, None, auth.mechanism, auth.user, self._password)
+        if auth.mechanism != "NOSASL":
+            self._negotiate(transport, "Check impala.auth.user and impala.auth.password")
+        return transport
+
+    def _authenticated_by_kerberos(self, wire: TSocket) -> Any:
+        service = self._config.auth.kerberos_service
+        client = self._kerberos = KerberosClient(service, self.host.host, self._login)
+        if self._cut:
+            client.end()
+            raise NoAnswerError("given up while connecting")
+        transport = TSaslClientTransport(lambda: client, KERBEROS, wire)
+        self._negotiate(transport, "Compare this host's clock with Impala's, and see why in Impala's log")
+        client.close()
+        if not client.complete:
+            raise UntrustedError(
+                f"it did not prove that it is {service}/{self.host.host}", hint="Check what listens at that address"
+            )
+        return transport
+
+    def _negotiate(self, transport: Any, hint: str) -> None:
         try:
             transport.open()
-        except Exception as exc:  # Kerberos libraries have errors of their own, such as for a ticket that is over
-            if isinstance(exc, TTransportException) and exc.type != TTransportException.NOT_OPEN:
+        except TTransportException as exc:
+            if exc.type != TTransportException.NOT_OPEN:
                 raise
-            raise RejectedError(f"authentication failed: {_one_line(exc)}") from exc
+            # The server's own words, which thrift_sasl shows as Python does.
+            text = re.sub(r"^Bad status: \d+ \((?:b?(['\"]))?(.*?)\1?\)$", r"\2", _one_line(exc))
+            mechanism = self._config.auth.mechanism
+            raise UntrustedError(f"impala.auth: {mechanism} authentication failed: {text}", hint=hint) from exc
 
     def _execute(self, sql: str, options: Mapping[str, str]) -> list[Row]:
         self._open()
         self._operation = self._session.execute(sql, dict(options) or None, run_async=True)
         self._wait_for_end()
         return list(self._rows())
+
+    def _version(self) -> str:
+        self._open()
+        asked = TGetInfoReq(sessionHandle=self._session.handle, infoType=TGetInfoType.CLI_DBMS_VER)
+        answer = self._session.client.GetInfo(asked)
+        return answer.infoValue.stringValue or "" if answer.infoValue else ""
 
     def _wait_for_end(self) -> None:
         began = time.monotonic()
@@ -251,12 +248,16 @@ class ImpalaSession:
 
     def _cut_off(self) -> None:
         self._cut = True
+        if self._kerberos is not None:
+            self._kerberos.end()
         if self._socket is not None:
             with suppress(OSError):
                 # Not the SSLSocket's own shutdown, which would first take away the TLS state under its reader.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _release(self) -> None:
+        if self._kerberos is not None:
+            self._kerberos.close()
         if self._socket is not None:
             self._socket.close()
 
@@ -277,7 +278,7 @@ def _translated() -> Iterator[None]:
 
 
 def _refuse_to_reconnect() -> None:
-    raise TTransportException(TTransportException.NOT_OPEN, "the connection was lost")
+    raise NoAnswerError("the connection was lost")
 
 
 def _one_line(error: object) -> str:

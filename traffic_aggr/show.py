@@ -53,6 +53,14 @@ def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list
     ]
 
 
+def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
+    """The plan's notes, and where Impala may be sent fewer statements than stand here."""
+    since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
+    runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
+    fewer = f"Impala {since} and later is sent the {sum(runs)} REFRESHes of single partitions as {len(runs)} statement"
+    return [*plan.notes, *([f"{fewer}{'s' if len(runs) > 1 else ''}"] if runs else [])]
+
+
 def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:
     """The plan as a document: steps in order, days with what is there and what will happen, guards that refuse."""
     return {
@@ -61,7 +69,7 @@ def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:
         "resumes": plan.resumes,
         "creates": list(plan.creates),
         "refusals": [asdict(refusal) for refusal in plan.refusals],
-        "notes": list(plan.notes),
+        "notes": _notes(plan, statements),
         "statements": list(statements),
         "days": {
             partition: {
@@ -88,7 +96,7 @@ def plan_lines(plan: Plan, statements: Sequence[str]) -> Iterable[str]:
     yield ""
     if plan.resumes:
         yield f"Resumes run {plan.resumes}."
-    for note in plan.notes:
+    for note in _notes(plan, statements):
         yield f"Note: {note}."
     for name in plan.creates:
         yield f"Creates {name}."

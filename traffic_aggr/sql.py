@@ -4,19 +4,28 @@ Statements for Spark and Impala as text. Identifiers and values are quoted here 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from itertools import groupby
+from typing import Optional, TypeVar
 
 from traffic_aggr.layout import RowFormat
 from traffic_aggr.partitions import Partition
 from traffic_aggr.tables import PARTITION_COLUMN, Column
 
 STATEMENT_PARTITIONS = 100
-"""Partitions named in one ALTER TABLE: many are fast in one statement, a huge one is not."""
+"""Partitions named in one statement: many are fast in one, a huge one is not."""
 
 REFRESH_PARTITIONS_LIMIT = 100
 """Above this many moved partitions one INVALIDATE METADATA replaces their REFRESHes (contract: "Impala")."""
+
+SEVERAL_PARTITIONS_SINCE = (5, 0)
+"""The version of Impala that takes several PARTITION clauses in one REFRESH."""
+
+T = TypeVar("T")
+
+_REFRESH_PARTITION = re.compile(r"REFRESH (\S+) PARTITION \(.*\)")
 
 
 @dataclass(frozen=True)
@@ -50,10 +59,10 @@ def literal(value: str) -> str:
     return f"'{escaped}'"
 
 
-def batches(partitions: Sequence[Partition], size: int = STATEMENT_PARTITIONS) -> Iterator[Sequence[Partition]]:
-    """``partitions`` in runs of at most ``size``, order kept."""
-    for start in range(0, len(partitions), size):
-        yield partitions[start : start + size]
+def batches(items: Sequence[T], size: int = STATEMENT_PARTITIONS) -> Iterator[Sequence[T]]:
+    """``items`` in runs of at most ``size``, order kept."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _spec(partition: Partition) -> str:
@@ -125,6 +134,27 @@ def refresh_moved(table: TableName, moved: Sequence[Partition]) -> list[str]:
     if len(moved) > REFRESH_PARTITIONS_LIMIT:
         return [invalidate(table)]
     return [f"REFRESH {table} {_spec(partition)}" for partition in moved]
+
+
+def refreshes_together(statements: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """
+    Impala since ``SEVERAL_PARTITIONS_SINCE``: a batch in fewer statements, REFRESHes of one table's partitions that
+    follow one another made one. Each comes with the statements that it stands for.
+    """
+    together: list[tuple[str, Sequence[str]]] = []
+    for table, run in groupby(statements, _refreshed_by_partition):
+        if table is None:
+            together += [(statement, [statement]) for statement in run]
+            continue
+        for batch in batches(list(run)):
+            specs = [statement.removeprefix(f"REFRESH {table} ") for statement in batch]
+            together.append((f"REFRESH {table} {' '.join(specs)}", batch))
+    return together
+
+
+def _refreshed_by_partition(statement: str) -> Optional[str]:
+    match = _REFRESH_PARTITION.fullmatch(statement)
+    return match[1] if match else None
 
 
 def invalidate(table: TableName) -> str:

@@ -23,6 +23,7 @@ from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.hadoop_files import HadoopFiles
 from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.impala_refresh import ImpalaRefresher
+from traffic_aggr.kerberos_login import kerberos_login
 from traffic_aggr.layout import RUN_ROOT
 from traffic_aggr.lock import FileLock
 from traffic_aggr.owner import OwnerFile
@@ -81,6 +82,7 @@ class Workplace:
         self.tables = {role: str(name) for role, name in table_names(config.tables).items()}
         self.impala_password = secrets.get("impala.auth.password")
         self._given_spark = spark
+        self._spark_settings: Mapping[str, str] = {}
 
     @contextmanager
     def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, RunLock]]:
@@ -102,12 +104,14 @@ class Workplace:
     def session(self, conf: Optional[Mapping[str, str]] = None) -> Iterator[SparkSession]:
         """Spark's session; ``conf`` stands in for the configured ``spark.conf``."""
         if self._given_spark is not None:
+            self._spark_settings = dict(self._given_spark.sparkContext.getConf().getAll())
             yield self._given_spark
             return
         config = self.config
         settings = config.spark if conf is None else replace(config.spark, conf=conf)
         try:
             spark = start_session(settings, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
+            self._spark_settings = dict(spark.sparkContext.getConf().getAll())
             try:
                 yield spark
             except Exception as exc:  # errors of Spark ask the JVM what they have to say, which may be about to end
@@ -208,7 +212,10 @@ class Workplace:
     def impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
         if not self.config.impala.enabled:
             return None
-        return ImpalaRefresher(self.config.impala, self.impala_password, sleep=stop.sleep, checkpoint=stop.check)
+        login = kerberos_login(self.config.impala.auth, self.config.spark, self._spark_settings)
+        return ImpalaRefresher(
+            self.config.impala, self.impala_password, login=login, sleep=stop.sleep, checkpoint=stop.check
+        )
 
     def refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
         """Has Impala reload the final table after some of its days were put back, or forward."""

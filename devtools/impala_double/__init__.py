@@ -10,7 +10,9 @@ and can be told to fail in the ways in which networks and servers fail.
     statements.py the few statements it understands
     service.py    sessions and operations: the HiveServer2 calls
     faults.py     what shall go wrong, and when
-    server.py     sockets, TLS, SASL, and the faults on the wire
+    sasl.py       who the client is: PLAIN and GSSAPI
+    gss_messages.py  what GSSAPI needs beyond the package kerberos
+    server.py     sockets, TLS, and the faults on the wire
 """
 
 from __future__ import annotations

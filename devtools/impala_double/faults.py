@@ -3,7 +3,7 @@ What shall go wrong, and when.
 
 A fault names a remote procedure call of HiveServer2 (``OpenSession``, ``ExecuteStatement``, ``GetOperationStatus``,
 ``GetResultSetMetadata``, ``FetchResults``, ``CloseImpalaOperation``, ``CloseSession``, ...) or ``connect``, the time
-before TLS and SASL.
+before TLS and SASL, or ``sasl``, the time after the client has named its mechanism.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Optional, Union
 
 CONNECT = "connect"
+SASL = "sasl"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """
-The coordinator's sockets: connections, TLS, SASL PLAIN, Thrift messages, and what faults do to them.
+The coordinator's sockets: connections, TLS, Thrift messages, and what faults do to them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from thrift.Thrift import TApplicationException, TException, TMessageType, TType
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport, TFramedTransport, TMemoryBuffer
 
+from devtools.impala_double import sasl
 from devtools.impala_double.cache import CoordinatorCache
 from devtools.impala_double.catalog import Catalog
 from devtools.impala_double.faults import (
@@ -29,6 +30,7 @@ from devtools.impala_double.faults import (
     HANG,
     HANG_UP,
     LOSE_ANSWER,
+    SASL,
     Answer,
     EndIn,
     Fault,
@@ -37,8 +39,6 @@ from devtools.impala_double.faults import (
     Refuse,
 )
 from devtools.impala_double.service import Journal, Service, error_status
-
-SASL_START, SASL_OK, SASL_BAD, SASL_COMPLETE = 1, 2, 3, 5
 
 
 class _ConnectionOver(Exception):
@@ -50,7 +50,9 @@ class ImpalaDouble:
     A coordinator on a loopback port, in threads of this process; use it as a context manager.
 
     ``port`` 0 takes a free one. ``tls`` is a server-side context; ``users`` (name -> password) turns SASL PLAIN on,
-    which is what both PLAIN and LDAP clients speak. ``drip_s`` is the time between two bytes of a dripping answer.
+    which is what both PLAIN and LDAP clients speak; ``mechanism`` turns another one on, such as ``sasl.Kerberos``.
+    ``version`` is Impala's: since 5.0 one REFRESH may name several partitions. ``drip_s`` is the time between two
+    bytes of a dripping answer.
     """
 
     host = "127.0.0.1"
@@ -62,14 +64,16 @@ class ImpalaDouble:
         port: int = 0,
         tls: Optional[ssl.SSLContext] = None,
         users: Optional[Mapping[str, str]] = None,
+        mechanism: Optional[sasl.Mechanism] = None,
+        version: str = "4.4.1",
         drip_s: float = 0.1,
     ) -> None:
         self.journal = Journal()
         self.port = port
         self._faults = Faults()
-        self._service = Service(CoordinatorCache(catalog), self.journal)
+        self._service = Service(CoordinatorCache(catalog), self.journal, version)
         self._tls = tls
-        self._users = users
+        self._mechanism = mechanism if users is None else sasl.Plain(users)
         self._drip_s = drip_s
         self._stopping = threading.Event()
         self._listener: Optional[socket.socket] = None
@@ -165,9 +169,9 @@ class ImpalaDouble:
     def _converse(self, connection: socket.socket) -> None:
         wire = TSocket()
         wire.setHandle(connection)
-        framed = self._users is not None
-        if framed:
-            self._negotiate(wire)
+        framed = self._mechanism is not None
+        if self._mechanism is not None:
+            self._negotiate(connection, wire, self._mechanism)
         requests = TBinaryProtocolAccelerated((TFramedTransport if framed else TBufferedTransport)(wire))
         while True:
             name, _, sequence = requests.readMessageBegin()
@@ -230,29 +234,21 @@ class ImpalaDouble:
             if self._stopping.wait(self._drip_s):
                 raise _ConnectionOver
 
-    def _negotiate(self, wire: TSocket) -> None:
-        """The server's side of SASL PLAIN: START <mechanism>, OK <authzid NUL user NUL password>, COMPLETE."""
-        mechanism = _read_sasl(wire, SASL_START)
-        _, _, answer = _read_sasl(wire, SASL_OK).partition(b"\0")
-        user, _, password = answer.decode().partition("\0")
-        if mechanism == b"PLAIN" and self._users is not None and self._users.get(user) == password:
-            _write_sasl(wire, SASL_COMPLETE, b"")
+    def _negotiate(self, connection: socket.socket, wire: TSocket, mechanism: sasl.Mechanism) -> None:
+        wanted = sasl.read_message(wire, sasl.START)
+        how = self._faults.take(SASL)
+        self._break(connection, how)
+        if isinstance(how, Answer):
+            connection.sendall(how.payload)
             return
-        _write_sasl(wire, SASL_BAD, b"Authentication failed")
-        raise _ConnectionOver
-
-
-def _read_sasl(wire: TSocket, expected: int) -> bytes:
-    status, length = struct.unpack(">BI", wire.readAll(5))
-    if status != expected:
-        # A client without SASL is left waiting, as Impala leaves it.
-        while wire.read(1 << 16):
-            pass
-    return bytes(wire.readAll(length))
-
-
-def _write_sasl(wire: TSocket, status: int, payload: bytes) -> None:
-    wire.write(struct.pack(">BI", status, len(payload)) + payload)
+        try:
+            if wanted != mechanism.name:
+                raise sasl.Unauthenticated(f"Unsupported mechanism {wanted.decode()}")
+            self.journal.authenticated.append(mechanism.negotiate(wire))
+        except sasl.Unauthenticated as exc:
+            sasl.write_message(wire, sasl.BAD, str(exc).encode())
+            raise _ConnectionOver from exc
+        sasl.write_message(wire, sasl.COMPLETE, b"")
 
 
 def _shut(connection: socket.socket) -> None:

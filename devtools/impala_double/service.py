@@ -15,7 +15,7 @@ from impala._thrift_gen.TCLIService import ttypes as hs2
 
 from devtools.impala_double.cache import AnalysisError, CoordinatorCache, QueryError
 from devtools.impala_double.results import row_set, schema
-from devtools.impala_double.statements import Result, execute
+from devtools.impala_double.statements import Result, build_version, execute
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,15 @@ class _Operation:
 
 @dataclass
 class Journal:
-    """What clients have done so far: statements, calls in order, users, and sessions and operations still open."""
+    """
+    What clients have done so far: statements, calls in order, users that sessions were opened for, names that were
+    proved over SASL, and sessions and operations still open.
+    """
 
     statements: list[Received] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
+    authenticated: list[str] = field(default_factory=list)
     open_sessions: set[str] = field(default_factory=set)
     open_operations: set[str] = field(default_factory=set)
 
@@ -68,8 +72,9 @@ class Service:
     Carries out the calls; each method is one of HiveServer2's, takes its request and returns its response.
     """
 
-    def __init__(self, cache: CoordinatorCache, journal: Journal) -> None:
+    def __init__(self, cache: CoordinatorCache, journal: Journal, version: str) -> None:
         self._cache = cache
+        self._version = version
         self._journal = journal
         self._lock = threading.Lock()
         self._operations: dict[str, _Operation] = {}
@@ -104,6 +109,16 @@ class Service:
                 self._journal.open_operations.discard(key)
         return hs2.TCloseSessionResp(status=_OK)
 
+    def GetInfo(self, request: Any) -> Any:  # noqa: N802
+        told = {
+            hs2.TGetInfoType.CLI_SERVER_NAME: "Impala",
+            hs2.TGetInfoType.CLI_DBMS_NAME: "Impala",
+            hs2.TGetInfoType.CLI_DBMS_VER: build_version(self._version),
+        }
+        if request.infoType not in told:
+            return hs2.TGetInfoResp(status=error_status("Unsupported operation"))
+        return hs2.TGetInfoResp(status=_OK, infoValue=hs2.TGetInfoValue(stringValue=told[request.infoType]))
+
     def ExecuteStatement(self, request: Any) -> Any:  # noqa: N802
         session = _key(request.sessionHandle.sessionId)
         operation = _Operation(request.statement, session)
@@ -113,7 +128,7 @@ class Service:
             if session not in self._journal.open_sessions:
                 return hs2.TExecuteStatementResp(status=error_status(f"Invalid session id: {session}"))
             try:
-                operation.result = execute(self._cache, request.statement)
+                operation.result = execute(self._cache, request.statement, self._version)
             except AnalysisError as exc:
                 return hs2.TExecuteStatementResp(status=error_status(str(exc)))
             except QueryError as exc:

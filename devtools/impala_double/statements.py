@@ -1,7 +1,8 @@
 """
 The statements that the coordinator understands; anything else is a syntax error.
 
-    REFRESH db.t [PARTITION (column='value')]      INVALIDATE METADATA [db.t]      SHOW TABLES [IN db]      SELECT 1
+    REFRESH db.t [PARTITION (column='value') ...]      INVALIDATE METADATA [db.t]      SHOW TABLES [IN db]
+    SELECT 1      SELECT version()
     SELECT partition_date | COUNT(*) | SUM(column), ... FROM db.t
         [WHERE partition_date = 'v' | IN ('v', ...)] [GROUP BY partition_date] [ORDER BY partition_date]
 """
@@ -35,9 +36,11 @@ _TABLE = rf"(?:{_NAME}\.)?{_NAME}"
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _FLAGS = re.IGNORECASE | re.DOTALL
 
-_REFRESH = re.compile(rf"REFRESH\s+{_TABLE}(?:\s+PARTITION\s*\(\s*{_NAME}\s*=\s*({_STRING})\s*\))?", _FLAGS)
+_PARTITION = rf"PARTITION\s*\(\s*{_NAME}\s*=\s*({_STRING})\s*\)"
+_REFRESH = re.compile(rf"REFRESH\s+{_TABLE}(?P<partitions>(?:\s+{_PARTITION})*)", _FLAGS)
 _INVALIDATE = re.compile(rf"INVALIDATE\s+METADATA(?:\s+{_TABLE})?", _FLAGS)
 _SHOW_TABLES = re.compile(rf"SHOW\s+TABLES(?:\s+IN\s+{_NAME})?", _FLAGS)
+_SELECT_VERSION = re.compile(r"SELECT\s+VERSION\s*\(\s*\)", _FLAGS)
 _SELECT_ONE = re.compile(r"SELECT\s+1", _FLAGS)
 _SELECT = re.compile(
     rf"SELECT\s+(?P<projections>.+?)\s+FROM\s+{_TABLE}"
@@ -50,19 +53,23 @@ _PROJECTION = re.compile(
 )
 
 
-def execute(cache: CoordinatorCache, statement: str) -> Optional[Result]:
+_SEVERAL_PARTITIONS_SINCE = (5, 0)
+
+
+def build_version(version: str) -> str:
+    """How a coordinator of that ``version`` says so."""
+    return f"impalad version {version}-RELEASE RELEASE (build 0000000)"
+
+
+def execute(cache: CoordinatorCache, statement: str, version: str) -> Optional[Result]:
     """
-    Carry out ``statement``; a query answers with its result.
+    Carry out ``statement`` as ``version`` would; a query answers with its result.
 
     Raises AnalysisError for one that is refused, QueryError for one that fails while it runs.
     """
     text = statement.strip().rstrip(";").strip()
     if match := _REFRESH.fullmatch(text):
-        database, name, column, value = match.groups()
-        if column is None:
-            cache.refresh(*_table(database, name))
-        else:
-            cache.refresh_partition(*_table(database, name), column.lower(), _unquoted(value))
+        _refresh(cache, match, version)
         return None
     if match := _INVALIDATE.fullmatch(text):
         if match[2] is None:
@@ -73,11 +80,25 @@ def execute(cache: CoordinatorCache, statement: str) -> Optional[Result]:
     if match := _SHOW_TABLES.fullmatch(text):
         names = cache.names((match[1] or "default").lower())
         return Result((("name", "STRING"),), tuple((name,) for name in names))
+    if _SELECT_VERSION.fullmatch(text):
+        return Result((("version()", "STRING"),), ((build_version(version),),))
     if _SELECT_ONE.fullmatch(text):
         return Result((("1", "TINYINT"),), ((1,),))
     if match := _SELECT.fullmatch(text):
         return _select(cache, match)
     raise AnalysisError(f"ParseException: Syntax error in line 1:\n{text}\n^\nEncountered: IDENTIFIER")
+
+
+def _refresh(cache: CoordinatorCache, match: re.Match[str], version: str) -> None:
+    table = _table(match[1], match[2])
+    partitions = re.findall(_PARTITION, match["partitions"], _FLAGS)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if len(partitions) > 1 and numbers < _SEVERAL_PARTITIONS_SINCE:
+        raise AnalysisError(f"ParseException: Syntax error in line 1:\n{match[0]}\n^\nEncountered: PARTITION")
+    if not partitions:
+        cache.refresh(*table)
+    for column, value in partitions:
+        cache.refresh_partition(*table, column.lower(), _unquoted(value))
 
 
 def _table(database: Optional[str], name: str) -> tuple[str, str]:

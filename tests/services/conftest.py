@@ -4,18 +4,32 @@ Servers on the loopback interface that stand in for the warehouse's neighbours.
 
 from __future__ import annotations
 
+import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
 from devtools.impala_double import ImpalaDouble, InMemoryCatalog, TableInfo
+from tests.services.authority import Authority
+from tests.services.kdc import Kdc, require_realm
+from tests.services.refreshers import eventually
 from traffic_aggr.config import HostPort
 
 StartImpala = Callable[..., ImpalaDouble]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keytabs of the principals ``etl`` and ``impala/localhost``."""
+
+    client: Path
+    server: Path
 
 
 @pytest.fixture
@@ -56,3 +70,39 @@ def nobody() -> Iterator[HostPort]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield HostPort("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.fixture
+def no_thread_left_behind(start_impala: StartImpala) -> Iterator[None]:
+    """No attempt given up goes on in secret: looked for while the servers, which end it by stopping, still run."""
+    yield
+    assert eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("impala ")])
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make certificates with")
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kdc]:
+    """A Kerberos realm, where one can be made."""
+    require_realm()
+    kdc = Kdc(tmp_path_factory.mktemp("realm"))
+    yield kdc
+    kdc.stop()
+
+
+@pytest.fixture(scope="session")
+def keys(realm: Kdc) -> Keys:
+    return Keys(client=realm.principal("etl"), server=realm.principal("impala/localhost"))
+
+
+@pytest.fixture
+def in_realm(realm: Kdc, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Kdc:
+    """This process is a member of the realm that has Impala's key, but no ticket."""
+    for name, value in {**realm.environment, "KRB5_KTNAME": f"FILE:{keys.server}"}.items():
+        monkeypatch.setenv(name, value)
+    return realm

@@ -147,6 +147,30 @@ def test_a_partition_refresh_takes_the_present_location(
     assert run(double, DAYS) == [("2021-04-01", 5), ("2021-04-02", 1)]
 
 
+def test_a_refresh_of_several_partitions_takes_their_present_locations(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path
+) -> None:
+    double = start_impala(version="5.0.0")
+    for number, value in enumerate(("2021-04-01", "2021-04-02", "2021-04-03")):
+        day(catalog, tmp_path / f"old-{number}", value, 1)
+    run(double, COUNT)
+    for number, value in enumerate(("2021-04-01", "2021-04-02", "2021-04-03")):
+        day(catalog, tmp_path / f"new-{number}", value, 5)
+    run(double, f"{REFRESH} PARTITION (partition_date='2021-04-01') PARTITION (partition_date='2021-04-03')")
+    assert run(double, DAYS) == [("2021-04-01", 5), ("2021-04-02", 1), ("2021-04-03", 5)]
+
+
+def test_before_version_5_a_refresh_of_several_partitions_is_a_syntax_error(start_impala: Any) -> None:
+    with pytest.raises(HiveServer2Error, match="Syntax error"):
+        run(start_impala(version="4.5.2"), f"{REFRESH} PARTITION (a='1') PARTITION (a='2')")
+
+
+def test_it_says_its_version(start_impala: Any) -> None:
+    assert run(start_impala(version="4.5.2"), "SELECT version()") == [
+        ("impalad version 4.5.2-RELEASE RELEASE (build 0000000)",)
+    ]
+
+
 def test_a_partition_refresh_hears_of_a_new_partition(
     start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path
 ) -> None:

@@ -2,17 +2,10 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
-import ssl
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import pytest
 
@@ -24,67 +17,32 @@ from devtools.impala_double import (
     LOSE_ANSWER,
     Answer,
     EndIn,
-    ImpalaDouble,
     InMemoryCatalog,
     Refuse,
 )
-from traffic_aggr.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig
-from traffic_aggr.errors import ConfigError, ImpalaRejectedError, ImpalaUnavailableError, Interrupted
-from traffic_aggr.impala_refresh import ImpalaRefresher
+from tests.services.refreshers import (
+    ATTEMPTS,
+    LONG_S,
+    REFRESH,
+    REFRESH_DAY,
+    SYNC,
+    TIMEOUT_S,
+    Waits,
+    address,
+    case,
+    config,
+    received,
+    refresher,
+)
+from traffic_aggr.config import HostPort, RetryConfig
+from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError, Interrupted
 
-REFRESH = "REFRESH mnaas.final"
-REFRESH_DAY = "REFRESH mnaas.final PARTITION (partition_date='2021-04-01')"
+pytestmark = pytest.mark.usefixtures("no_thread_left_behind")
+
 INVALIDATE = "INVALIDATE METADATA mnaas.final"
 DAYS = "SELECT partition_date, COUNT(*), SUM(data_usage_in_kb) FROM mnaas.final GROUP BY partition_date"
-SYNC = {"SYNC_DDL": "true"}
-ATTEMPTS = 3
-TIMEOUT_S = 0.25
-"""For what never answers; on a busy machine an answer may take longer."""
-
 PATIENCE_S = 1.0
 """For what answers, but for one call."""
-
-LONG_S = 30.0
-SECRET = "hunter2-and-more"
-
-
-class Waits(list[float]):
-    """A sleep that only notes the seconds."""
-
-    def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-
-
-def address(double: ImpalaDouble) -> HostPort:
-    return HostPort(double.host, double.port)
-
-
-def config(*hosts: HostPort, **changes: Any) -> ImpalaConfig:
-    retry = RetryConfig(attempts=ATTEMPTS, initial_wait_s=1, max_wait_s=60, deadline_s=900)
-    return replace(ImpalaConfig(hosts=hosts, timeout_s=LONG_S, retry=retry, sync_ddl=False), **changes)
-
-
-def refresher(settings: ImpalaConfig, password: Optional[str] = None, **injected: Any) -> ImpalaRefresher:
-    return ImpalaRefresher(settings, password, **{"sleep": Waits(), "random": lambda: 1.0, **injected})
-
-
-def received(double: ImpalaDouble) -> list[str]:
-    return [statement.sql for statement in double.journal.statements]
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    for _ in range(500):
-        if true():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-@pytest.fixture(autouse=True)
-def no_thread_left_behind(start_impala: Any) -> Iterator[None]:
-    """No attempt given up goes on in secret: looked for while the servers, which end it by stopping, still run."""
-    yield
-    assert eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("impala ")])
 
 
 # A batch
@@ -144,10 +102,6 @@ BEFORE_THE_END = [
     *(("GetOperationStatus", EndIn(state)) for state in ("CANCELED_STATE", "CLOSED_STATE", "UKNOWN_STATE")),
     ("OpenSession", Refuse("Server is being shut down")),
 ]
-
-
-def case(value: Any) -> str:
-    return str(getattr(value, "name", value)).replace("\\", "")
 
 
 @pytest.mark.parametrize(("rpc", "how"), BEFORE_THE_END, ids=case)
@@ -524,174 +478,6 @@ def test_each_host_can_be_probed_once_for_itself(start_impala: Any, nobody: Host
     assert refused[0] == nobody
     assert "refused" in str(refused[1])
     assert fine == (address(well), None)
-    assert silent == (address(hung), "no answer within 1 s")
+    assert silent[0] == address(hung)
+    assert str(silent[1]) == "no answer within 1 s. Check impala.hosts"
     assert waits == []
-
-
-# Authentication
-
-
-def with_auth(settings: ImpalaConfig, mechanism: str, user: Optional[str] = "etl") -> ImpalaConfig:
-    return replace(settings, auth=ImpalaAuthConfig(mechanism=mechanism, user=user))
-
-
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LDAP"])
-def test_a_password_opens_a_session_for_its_user(start_impala: Any, mechanism: str) -> None:
-    double = start_impala(users={"etl": SECRET})
-    refresher(with_auth(config(address(double)), mechanism), SECRET).execute([REFRESH, REFRESH_DAY])
-    assert received(double) == [REFRESH, REFRESH_DAY]
-    assert double.journal.users == ["etl"]
-
-
-@pytest.mark.parametrize("how", [DROP, HANG, DRIP], ids=case)
-def test_the_limit_holds_behind_authentication_too(start_impala: Any, how: Any) -> None:
-    double = start_impala(users={"etl": SECRET})
-    double.plan("ExecuteStatement", how)
-    settings = with_auth(config(address(double), timeout_s=TIMEOUT_S, retry=RetryConfig(attempts=10)), "LDAP")
-    (sent,) = refresher(settings, SECRET).execute([REFRESH])
-    assert sent.attempts >= 2
-
-
-def test_a_wrong_password_is_not_tried_again_and_not_shown(start_impala: Any, caplog: pytest.LogCaptureFixture) -> None:
-    double = start_impala(users={"etl": "another"})
-    waits = Waits()
-    with caplog.at_level(logging.DEBUG), pytest.raises(ImpalaRejectedError, match="authentication failed") as caught:
-        refresher(with_auth(config(address(double)), "LDAP"), SECRET, sleep=waits).execute([REFRESH])
-    assert waits == []
-    assert SECRET not in str(caught.value) + repr(caught.value) + caplog.text
-
-
-def test_a_client_without_sasl_is_not_kept_waiting_for_ever(start_impala: Any) -> None:
-    double = start_impala(users={"etl": SECRET})
-    with pytest.raises(ImpalaUnavailableError, match="no answer within"):
-        refresher(config(address(double), timeout_s=TIMEOUT_S)).execute([REFRESH])
-
-
-def test_a_client_with_sasl_is_not_kept_waiting_by_a_server_without(start_impala: Any) -> None:
-    double = start_impala()
-    with pytest.raises(ImpalaUnavailableError):
-        refresher(with_auth(config(address(double), timeout_s=TIMEOUT_S), "LDAP"), SECRET).execute([REFRESH])
-
-
-def test_kerberos_without_its_library_is_an_error_of_the_configuration(
-    nobody: HostPort, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "kerberos", None)
-    with pytest.raises(ConfigError, match="needs the Python package kerberos"):
-        refresher(with_auth(config(nobody), "GSSAPI", user=None))
-
-
-# TLS
-
-
-class Authority:
-    """A certificate authority of this test session, and the certificates that it signs."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.certificate = directory / "ca.pem"
-        self._openssl("-x509", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem")
-
-    def server(self, alternative_name: str) -> ssl.SSLContext:
-        """A server's context, with a certificate for ``alternative_name`` (``IP:127.0.0.1``, ``DNS:…``)."""
-        signed = ["-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=impalad"]
-        named = ["-addext", f"subjectAltName={alternative_name}"]
-        self._openssl(*signed, *named, "-keyout", "server.key", "-out", "server.pem")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._directory / "server.pem", self._directory / "server.key")
-        return context
-
-    def _openssl(self, *arguments: str) -> None:
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        subprocess.run(["openssl", "req", *key, *arguments], cwd=self._directory, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-def with_tls(settings: ImpalaConfig, ca_cert: Optional[Path]) -> ImpalaConfig:
-    return replace(settings, tls=TlsConfig(enabled=True, ca_cert=ca_cert))
-
-
-def test_a_certificate_of_a_trusted_authority_is_accepted(start_impala: Any, authority: Authority) -> None:
-    double = start_impala(tls=authority.server("IP:127.0.0.1"))
-    refresher(with_tls(config(address(double)), authority.certificate)).execute([REFRESH, REFRESH_DAY])
-    assert received(double) == [REFRESH, REFRESH_DAY]
-
-
-def test_a_password_goes_over_tls(start_impala: Any, authority: Authority) -> None:
-    double = start_impala(tls=authority.server("IP:127.0.0.1"), users={"etl": SECRET})
-    settings = with_auth(with_tls(config(address(double)), authority.certificate), "LDAP")
-    refresher(settings, SECRET).execute([REFRESH])
-    assert received(double) == [REFRESH]
-
-
-def test_the_systems_authorities_are_used_where_none_is_configured(
-    start_impala: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
-    double = start_impala(tls=authority.server("IP:127.0.0.1"))
-    refresher(with_tls(config(address(double)), None)).execute([REFRESH])
-    assert received(double) == [REFRESH]
-
-
-@pytest.mark.parametrize(
-    ("alternative_name", "trusted", "reason"),
-    [
-        ("DNS:impalad-1.example.com", True, "not valid for '127.0.0.1'"),
-        ("IP:127.0.0.1", False, "certificate"),
-    ],
-    ids=["another name", "an unknown authority"],
-)
-def test_a_certificate_that_proves_nothing_is_refused_at_once(
-    start_impala: Any,
-    authority: Authority,
-    tmp_path: Path,
-    alternative_name: str,
-    trusted: bool,
-    reason: str,
-) -> None:
-    double = start_impala(tls=authority.server(alternative_name))
-    waits = Waits()
-    ca_cert = authority.certificate if trusted else Authority(tmp_path).certificate
-    with pytest.raises(ImpalaRejectedError, match="its certificate cannot be verified") as caught:
-        refresher(with_tls(config(address(double)), ca_cert), sleep=waits).execute([REFRESH])
-    assert reason in str(caught.value)
-    assert waits == []
-    assert double.journal.calls == []
-
-
-@pytest.mark.parametrize("rpc", ["connect", "OpenSession", "ExecuteStatement", "GetOperationStatus"])
-@pytest.mark.parametrize("how", [DROP, HANG], ids=case)
-def test_the_limit_holds_under_tls_too(start_impala: Any, authority: Authority, rpc: str, how: Any) -> None:
-    double = start_impala(tls=authority.server("IP:127.0.0.1"))
-    double.plan(rpc, how)
-    settings = config(address(double), timeout_s=TIMEOUT_S, retry=RetryConfig(attempts=10))
-    (sent,) = refresher(with_tls(settings, authority.certificate)).execute([REFRESH])
-    assert sent.attempts >= 2
-
-
-def test_a_server_without_tls_gets_nothing_in_the_clear(start_impala: Any, authority: Authority) -> None:
-    double = start_impala()
-    settings = with_tls(config(address(double), timeout_s=TIMEOUT_S), authority.certificate)
-    with pytest.raises(ImpalaUnavailableError):
-        refresher(settings).execute([REFRESH])
-    assert double.journal.calls == []
-
-
-def test_an_unreadable_authority_is_an_error_of_the_configuration(nobody: HostPort, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"impala\.tls\.ca_cert: .*absent\.pem"):
-        refresher(with_tls(config(nobody), tmp_path / "absent.pem"))
-
-
-def test_tls_without_any_authority_is_an_error_of_the_configuration(
-    nobody: HostPort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    with pytest.raises(ConfigError, match="no certificate authorities"):
-        refresher(with_tls(config(nobody), None))

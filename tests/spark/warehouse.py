@@ -247,6 +247,6 @@ class Job:
         }
 
 
-def impala_double(spark: SparkSession) -> Iterator[ImpalaDouble]:
-    with ImpalaDouble(SparkCatalog(spark)) as double:
+def impala_double(spark: SparkSession, **options: Any) -> Iterator[ImpalaDouble]:
+    with ImpalaDouble(SparkCatalog(spark), **options) as double:
         yield double

@@ -1,0 +1,68 @@
+"""
+How tests ask a coordinator: short limits, waits that are only noted, and what they send.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from devtools.impala_double import ImpalaDouble
+from traffic_aggr.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig
+from traffic_aggr.impala_refresh import ImpalaRefresher
+
+REFRESH = "REFRESH mnaas.final"
+REFRESH_DAY = "REFRESH mnaas.final PARTITION (partition_date='2021-04-01')"
+SYNC = {"SYNC_DDL": "true"}
+ATTEMPTS = 3
+TIMEOUT_S = 0.25
+"""For what never answers; on a busy machine an answer may take longer."""
+
+LONG_S = 30.0
+SECRET = "hunter2-and-more"
+
+
+class Waits(list[float]):
+    """A sleep that only notes the seconds."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def address(double: ImpalaDouble) -> HostPort:
+    return HostPort(double.host, double.port)
+
+
+def config(*hosts: HostPort, **changes: Any) -> ImpalaConfig:
+    retry = RetryConfig(attempts=ATTEMPTS, initial_wait_s=1, max_wait_s=60, deadline_s=900)
+    return replace(ImpalaConfig(hosts=hosts, timeout_s=LONG_S, retry=retry, sync_ddl=False), **changes)
+
+
+def refresher(settings: ImpalaConfig, password: Optional[str] = None, **injected: Any) -> ImpalaRefresher:
+    return ImpalaRefresher(settings, password, **{"sleep": Waits(), "random": lambda: 1.0, **injected})
+
+
+def received(double: ImpalaDouble) -> list[str]:
+    return [statement.sql for statement in double.journal.statements]
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    for _ in range(500):
+        if true():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def with_auth(settings: ImpalaConfig, mechanism: str, user: Optional[str] = "etl") -> ImpalaConfig:
+    return replace(settings, auth=ImpalaAuthConfig(mechanism=mechanism, user=user))
+
+
+def with_tls(settings: ImpalaConfig, ca_cert: Optional[Path]) -> ImpalaConfig:
+    return replace(settings, tls=TlsConfig(enabled=True, ca_cert=ca_cert))
+
+
+def case(value: Any) -> str:
+    return str(getattr(value, "name", value)).replace("\\", "")
