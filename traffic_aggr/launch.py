@@ -15,7 +15,14 @@ from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config
 from traffic_aggr.edge import RunLock
 from traffic_aggr.errand import Errand
-from traffic_aggr.errors import DriverFailedError, Interrupted, LockHeldError, StateError, StepError
+from traffic_aggr.errors import (
+    DriverFailedError,
+    Interrupted,
+    LockHeldError,
+    StateError,
+    StepError,
+    TrafficAggrError,
+)
 from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.plan import Ask, Step
 from traffic_aggr.runrecord import Outcome, RunRecord
@@ -40,6 +47,7 @@ class Launcher:
         self._books = books
         self._hadoop = hadoop
         self._tables = dict(tables)
+        self._application_id: Optional[str] = None
         self._shown: Optional[int] = None
 
     def run(self, ask: Callable[[], Ask], run_id: str) -> RunRecord:
@@ -61,10 +69,30 @@ class Launcher:
                 raise
             except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
                 error = stop.reason() or explained(exc)
-                self._books.fail(record, error)
+                self._fail(record, error)
                 raise error from exc
             self._books.edge.after_load(record.run_id)
         return record
+
+    def _fail(self, record: RunRecord, error: TrafficAggrError) -> None:
+        """
+        Closes the record of a run that nobody else can close any more. From submission on it is the driver's, which
+        alone knows where the data is: as long as a driver may live, or its record cannot be read, nothing is written.
+        """
+        if self._application_id is None:
+            self._books.fail(record, error)
+            return
+        try:
+            ended = self._application(self._application_id).ended
+            record = self._record_of(self._application_id, record.run_id)
+        except StateError as exc:
+            log.warning("%s", exc)
+            ended = False
+        if ended:
+            self._books.fail(record, error)
+        else:
+            record.error = f"{error}. {self._application_id} may still be at work: see `status`"
+            self._books.show_failure(record)
 
     def _start(self, record: RunRecord, ask: Callable[[], Ask], stop: Stop, lock: RunLock) -> Application:
         flag = self._books.edge.flag()
@@ -72,8 +100,13 @@ class Launcher:
         record.take_list(asked.partitions)
         record.flag = flag
         self._books.begin(record)
-        submit(self._config, Errand(record.run_id, asked, flag), stop.sleep)
+        try:
+            submit(self._config, Errand(record.run_id, asked, flag), stop.sleep)
+        except TrafficAggrError:  # YARN may have accepted it all the same
+            self._withdraw(record.run_id)
+            raise
         application = self._submitted(record.run_id, stop)
+        self._application_id = application.id
         lock.name_jvm(self._hadoop.gateway.proc.pid, application.id)
         log.info("run %s is %s: follow it at %s", record.run_id, application.id, application.tracking_url or "YARN")
         log.info("its log, once it has ended: yarn logs -applicationId %s", application.id)
@@ -87,6 +120,12 @@ class Launcher:
                 return application
             stop.sleep(POLL_S)
         raise StepError(f"YARN does not know the application of run {run_id}", hint="Look into spark.log in logs.dir")
+
+    def _withdraw(self, run_id: str) -> None:
+        application = self._hadoop.applications.tagged(tag(run_id))
+        if application is not None:
+            self._application_id = application.id
+            self._hadoop.applications.kill(application.id)
 
     def _follow(self, application: Application, run_id: str, stop: Stop) -> None:
         """Returns when the application has ended, by itself or because this launcher was told to stop."""
