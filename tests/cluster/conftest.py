@@ -10,6 +10,7 @@ import pytest
 
 from devtools.cluster import Cluster
 from devtools.hadoop_jars import JarsUnavailableError, daemon_class_path
+from tests.cluster.yarn_job import Warehouse, YarnJob
 from tests.conftest import PY4J_SOCKETS
 
 REQUIRED = "TRAFFIC_AGGR_REQUIRE_CLUSTER"
@@ -46,3 +47,20 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, whole: what a test has stopped or killed is up again for the next one."""
     yield running_cluster
     running_cluster.mend()
+
+
+@pytest.fixture(scope="session")
+def made(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    return Warehouse(running_cluster, tmp_path_factory.mktemp("warehouse"))
+
+
+@pytest.fixture
+def warehouse(cluster: Cluster, made: Warehouse) -> Warehouse:
+    """The job's tables on the cluster, as they were made."""
+    made.reset()
+    return made
+
+
+@pytest.fixture
+def job(cluster: Cluster, tmp_path: Path) -> YarnJob:
+    return YarnJob(cluster, tmp_path)
