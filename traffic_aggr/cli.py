@@ -282,7 +282,9 @@ def _sample_data(session: _Session) -> int:
 
 
 def _status(session: _Session) -> int:
-    found = overview(session.config, session.store())
+    # In client mode an application ends with its driver, and asking for it would need a JVM.
+    in_cluster = session.config.spark.deploy_mode == "cluster"
+    found = overview(session.config, session.store(), *([session.hadoop.runs] if in_cluster else []))
     if session.arguments.json:
         _print_json(found.to_json())
     else:
