@@ -67,12 +67,15 @@ class WebHdfs:
                 files[name] = status
         return files
 
-    def make_directories(self, path: str, mode: int = 0o755, owner: Optional[str] = None) -> None:
-        """Makes a directory and its parents; ``mode`` and ``owner`` hold for the last one, also where it is there."""
+    def make_directories(
+        self, path: str, mode: int = 0o755, *, owner: Optional[str] = None, group: Optional[str] = None
+    ) -> None:
+        """Makes a directory and its parents; mode, owner and group are for the directory itself, new or not."""
         self._call("PUT", path, "MKDIRS")
         self.set_mode(path, mode)
-        if owner is not None:
-            self._call("PUT", path, "SETOWNER", owner=owner)
+        taken = {"owner": owner, "group": group}
+        if any(taken.values()):
+            self._call("PUT", path, "SETOWNER", **{name: value for name, value in taken.items() if value})
 
     def set_mode(self, path: str, mode: int) -> None:
         """Sets the permission bits of a path."""
