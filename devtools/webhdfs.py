@@ -21,12 +21,12 @@ class WebHdfs:
     """
 
     def __init__(self, port: int, user: str) -> None:
+        self.port = port
         self.user = user
-        self._port = port
 
     def as_user(self, user: str) -> WebHdfs:
         """The same files, asked for by another user."""
-        return WebHdfs(self._port, user)
+        return WebHdfs(self.port, user)
 
     def write(self, path: str, content: bytes) -> None:
         """Creates or overwrites a file, and its parents."""
@@ -96,7 +96,7 @@ class WebHdfs:
 
     def _url(self, path: str, operation: str, **parameters: str) -> str:
         query = urlencode({"op": operation, "user.name": self.user, **parameters})
-        return f"http://{HOST}:{self._port}/webhdfs/v1{quote(path)}?{query}"
+        return f"http://{HOST}:{self.port}/webhdfs/v1{quote(path)}?{query}"
 
     def _call(self, method: str, path: str, operation: str, **parameters: str) -> bytes:
         with _errors_translated():
