@@ -12,7 +12,16 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr import restate, tidy, undo
 from traffic_aggr.bookkeeping import Bookkeeping
-from traffic_aggr.check import Finding, exit_code, probe, probe_impala, probe_list, probe_smtp, probe_state
+from traffic_aggr.check import (
+    Finding,
+    exit_code,
+    probe,
+    probe_impala,
+    probe_list,
+    probe_metrics,
+    probe_smtp,
+    probe_state,
+)
 from traffic_aggr.config import Config, is_uri
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.hadoop import Hadoop
@@ -71,6 +80,7 @@ class App:
         show(f"ok    config {config.path}")
         found([probe_list(config, ask)])
         found(probe_state(config))
+        found(probe_metrics(config))
         found(probe_impala(config, self._place.impala_password))
         found(probe_smtp(config))
         try:
