@@ -2,8 +2,8 @@
 The nightly run as an Airflow DAG, for a worker on the edge node (queue ``edge``): lock, status file and logs are there.
 
 A failure (exit code 1) is tried again, which resumes the run; what somebody has to mend first (2, 3) or has stopped on
-purpose (130, 143) is not. Beside another run (75) the task is skipped. Ending the task sends SIGTERM to the driver, which
-has a session of its own and puts old data back also when Airflow has stopped listening.
+purpose (130, 143) is not. Beside another run (75) the task is skipped. Ending the task sends SIGTERM to the driver,
+which has a session of its own and puts old data back also when Airflow has stopped listening.
 """
 
 from __future__ import annotations
