@@ -1,5 +1,5 @@
 """
-The nightly run as an Airflow DAG, for a worker on the edge node (queue ``edge``): lock, status file and logs are there.
+The nightly run as a DAG of Airflow 3, for a worker on the edge node (queue ``edge``), where lock and status file are.
 
 A failure (exit code 1) is tried again, which resumes the run; what somebody has to mend first (2, 3) or has stopped on
 purpose (130, 143) is not. Beside another run (75) the task is skipped. Ending the task sends SIGTERM to the driver,
@@ -12,14 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
-
-try:
-    from airflow.sdk import DAG, BaseOperator
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-except ImportError:  # Airflow 2
-    from airflow import DAG
-    from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-    from airflow.models.baseoperator import BaseOperator
+from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 LAUNCHER = "/opt/traffic_aggr/spark-submit.sh"
 CONFIG = "/etc/traffic_aggr/my.yaml"

@@ -13,14 +13,17 @@ import pytest
 from fakes import RUN_ID, run_record
 from prometheus_client.parser import text_string_to_metric_families
 
+from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.check import probe_metrics
 from traffic_aggr.cli import main
 from traffic_aggr.config import load_config
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.edge import Away, EdgeNode
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.holder import Holder
 from traffic_aggr.lock import FileLock
 from traffic_aggr.metrics import render_metrics, write_metrics
+from traffic_aggr.notify import Notifier
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Day, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
@@ -280,6 +283,24 @@ def test_a_run_that_failed_before_it_settled_a_dead_one_counts_the_days_of_that(
     )
     assert main(["run", "--month", "2021-13"]) == 2
     assert read((home / "traffic_aggr.prom").read_text())["last_run_unsettled_partitions"] == 1
+
+
+def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
+    config = load_config(home / "job.yaml", {})
+    store, textfile = RecordStore(config.state.dir, LocalFiles()), home / "traffic_aggr.prom"
+    edge = EdgeNode(config, Notifier(config.notify, None, redact=str))
+    books = Bookkeeping(config, store, edge)
+
+    books.show_success(succeeded())
+    assert read(textfile.read_text())["last_success_timestamp_seconds"] == ENDED
+    books.show_failure(failed(error="drop failed"))
+    assert read(textfile.read_text())["last_run_exit_code"] == 1
+
+    textfile.unlink()
+    books.leave_to_holder()
+    Bookkeeping(config, store, Away(0)).show_success(succeeded())
+    books.show_success(succeeded(command="rollback"))
+    assert not textfile.exists()
 
 
 def test_check_warns_where_the_metrics_would_not_be_written(home: Path) -> None:
