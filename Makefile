@@ -59,7 +59,7 @@ test-crash: setup
 	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "crash and not cluster"
 
 test-cluster: setup
-	@$(VENV)/bin/python -m pytest -q -p no:hypothesispytest -m cluster
+	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -p no:hypothesispytest -m cluster
 
 cluster-up: setup
 	@$(VENV)/bin/python -m devtools.cluster up
