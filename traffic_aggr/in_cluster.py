@@ -20,7 +20,7 @@ from traffic_aggr.errors import InputError
 from traffic_aggr.hadoop import Hadoop
 from traffic_aggr.runrecord import new_run_id
 from traffic_aggr.state import RecordStore
-from traffic_aggr.submission import CONFIG_FILE, ERRAND_FILE
+from traffic_aggr.submission import CONFIG_FILE, ERRAND_FILE, on_arrival
 from traffic_aggr.yarn import container
 
 LOOK_EVERY_S = 2.0
@@ -47,7 +47,7 @@ def drive() -> int:
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
     books = Bookkeeping(config, store, Away(errand.flag), application_id=application_id, attempt=attempt)
     threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
-    App(config, books, secrets, hadoop).run(lambda: errand.ask, run_id)
+    App(on_arrival(config, Path.cwd()), books, secrets, hadoop).run(lambda: errand.ask, run_id)
     return 0
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -22,6 +23,7 @@ from traffic_aggr.jvm import child_environment, open_log, told_by_spark
 COMMAND = "in-cluster"
 CONFIG_FILE = "traffic_aggr.yaml"
 ERRAND_FILE = "errand.json"
+AUTHORITY_FILE = "impala-ca.pem"
 
 _POLL_S = 0.2
 # Of this host, and of no use on another one.
@@ -89,4 +91,16 @@ def _settings(config: Config, errand: Errand, directory: Path) -> Mapping[str, s
     settings = shipping.with_packages({**defaults, **config.spark.conf}, directory)
     shipping.append(settings, "spark.yarn.tags", tag(errand.run_id))
     shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / ERRAND_FILE}")
+    authority = config.impala.tls.ca_cert
+    if authority is not None:
+        shipping.append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")
     return settings
+
+
+def on_arrival(config: Config, directory: Path) -> Config:
+    """The configuration with paths of this host changed to where their files are in the container's ``directory``."""
+    impala = config.impala
+    if impala.tls.ca_cert is None:
+        return config
+    tls = replace(impala.tls, ca_cert=directory / AUTHORITY_FILE)
+    return replace(config, impala=replace(impala, tls=tls))
