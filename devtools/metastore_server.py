@@ -25,6 +25,7 @@ from typing import Optional
 import pyspark
 from thrift.transport.TTransport import TTransportException
 
+from devtools.daemons import free_ports
 from devtools.impala_double.metastore_catalog import ThriftMetastoreCatalog
 from devtools.sweeper import MARK
 from traffic_aggr.jvm import suitable_java
@@ -62,7 +63,7 @@ class MetastoreServer:
         conf: Optional[Path] = None,
     ) -> None:
         self.home = home
-        self.port = port or _free_port()
+        self.port = port or free_ports(1)[0]
         self.warehouse = warehouse or (home / "warehouse").as_uri()
         self._memory = memory
         self._conf = conf
@@ -172,10 +173,3 @@ class MetastoreServer:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the metastore server did not start: see {self.home}/metastore.log") from exc
             time.sleep(_ASK_EVERY_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port: int = free.getsockname()[1]
-        return port

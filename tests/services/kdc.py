@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from devtools.daemons import free_ports
+
 REALM = "TEST.EXAMPLE"
 PROGRAMS = ("krb5kdc", "kdb5_util", "kadmin.local", "kinit", "faketime")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
@@ -71,7 +73,7 @@ class Kdc:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         (directory / "kdc.conf").write_text(_SERVER.format(realm=REALM, port=self.port, directory=directory))
         self.environment = {
             "KRB5_CONFIG": str(self.client_config("krb5.conf", self.port)),
@@ -129,9 +131,3 @@ class Kdc:
                     return
             time.sleep(0.02)
         raise AssertionError("the KDC does not listen")
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
