@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.yarn_job import PATIENCE_S, Warehouse, YarnJob
+from tests.cluster.yarn_job import PATIENCE_S, Warehouse, YarnJob, silent_impala
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -69,21 +69,19 @@ def test_a_signal_to_the_launcher_has_the_driver_put_old_data_back(job: YarnJob,
 def test_while_the_application_of_a_killed_launcher_lives_the_lock_is_not_free(
     job: YarnJob, warehouse: Warehouse
 ) -> None:
-    process = job.start("run")
-    record = job.wait_until(at("withdrawn"), process)
-    drivers = drivers_of(record["application_id"])
-    for pid in drivers:
-        os.kill(pid, signal.SIGSTOP)
-    process.kill()
-    process.communicate(timeout=PATIENCE_S)
+    with silent_impala(job.home) as (impala, answer):
+        job.configure({"impala": impala})
+        process = job.start("run")
+        record = job.wait_until(lambda found: found["settled_earlier_runs"], process)
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
 
-    code, _, err = job.run("run")
-    for pid in drivers:
-        os.kill(pid, signal.SIGCONT)
+        code, _, err = job.run("run")
+        answer.set()
+        job.wait_until(lambda found: found["outcome"] == "success")
 
     assert code == 75, err
     assert f"its application {record['application_id']} still lives" in err
-    job.wait_until(lambda found: found["outcome"] == "success")
     warehouse.assert_side("new")
     code, out, _ = job.run("status")
     assert code == 0

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devtools.cluster import Cluster
-from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, TableInfo
-from tests.cluster.yarn_job import DATABASE, FINAL, PATIENCE_S, Warehouse, YarnJob
+from tests.cluster.yarn_job import PATIENCE_S, Warehouse, YarnJob, silent_impala
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -30,14 +29,14 @@ def other_host() -> tuple[str, ...]:
     return ANOTHER_HOST
 
 
-def small_job(cluster: Cluster, home: Path, impala: ImpalaDouble) -> YarnJob:
+def small_job(cluster: Cluster, home: Path, impala: Mapping[str, Any]) -> YarnJob:
     """A job with a driver and state on its own host, as little as will do: many run at once."""
     job = YarnJob(cluster, home, deploy_mode="client")
     job.configure(
         {
             "state": {"dir": str(home / "state")},
             "spark": {"master": "local[1]", "conf": {"spark.driver.memory": "512m"}},
-            "impala": {"enabled": True, "hosts": [str(impala)], "timeout_s": 3 * PATIENCE_S, "verify": False},
+            "impala": impala,
         }
     )
     return job
@@ -57,19 +56,15 @@ def wait_for(reached: Callable[[], bool]) -> None:
 def test_of_twenty_launches_from_two_hosts_one_wins(
     cluster: Cluster, warehouse: Warehouse, tmp_path: Path, other_host: tuple[str, ...]
 ) -> None:
-    catalog, others_have_ended = InMemoryCatalog(), threading.Event()
-    for name in (FINAL, f"{FINAL}_inter"):
-        catalog.create(DATABASE, name, TableInfo((("msisdn", "string"),), "parquet", str(tmp_path), (), {}))
-    with ImpalaDouble(catalog) as impala:
-        # The winner asks Impala as soon as it has the table, and gets no answer until nobody else is left.
-        impala.plan("OpenSession", DROP, times=None, when=lambda statement: not others_have_ended.wait(2 * PATIENCE_S))
+    # The winner asks Impala as soon as it has the table, and gets no answer until nobody else is left.
+    with silent_impala(tmp_path) as (impala, answer):
         jobs = [small_job(cluster, tmp_path / f"launch-{number}", impala) for number in range(LAUNCHES)]
         launched: list[subprocess.Popen[str]] = []
         for number, job in enumerate(jobs):
             wait_for(lambda: running(launched) < AT_ONCE)
             launched.append(job.start("run", before=other_host * (number % 2)))
         wait_for(lambda: running(launched) == 1)
-        others_have_ended.set()
+        answer.set()
         told = [each.communicate(timeout=PATIENCE_S)[1] for each in launched]
 
     codes = [each.returncode for each in launched]

@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ import duckdb
 import yaml
 
 from devtools.cluster import Cluster
+from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, TableInfo
 from tests.oracle import expected_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +36,7 @@ SMALL = {
     "spark.sql.codegen.wholeStage": "false",
 }
 COPY = "org.apache.hadoop.fs.FsShell", "-cp", "-p"
+"""Hadoop's copy, permissions with it."""
 Rows = Counter[tuple[Any, ...]]
 
 
@@ -126,6 +130,23 @@ class YarnJob:
         process.send_signal(signum)
         _, err = process.communicate(timeout=PATIENCE_S)
         return process.returncode, err
+
+
+@contextmanager
+def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], threading.Event]]:
+    """
+    Settings for a coordinator that gives no answer, so that a run is held up as soon as it has the table; and what has
+    it answer.
+    """
+    catalog, answer = InMemoryCatalog(), threading.Event()
+    for name in (FINAL, f"{FINAL}_inter"):
+        catalog.create(DATABASE, name, TableInfo((("msisdn", "string"),), "parquet", str(directory), (), {}))
+    with ImpalaDouble(catalog) as impala:
+        impala.plan("OpenSession", DROP, times=None, when=lambda statement: not answer.wait(3 * PATIENCE_S))
+        try:
+            yield {"enabled": True, "hosts": [str(impala)], "timeout_s": 3 * PATIENCE_S, "verify": False}, answer
+        finally:
+            answer.set()
 
 
 class Warehouse:
