@@ -71,7 +71,7 @@ test-crash: setup
 	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "crash and not cluster"
 
 test-cluster: setup
-	@$(VENV)/bin/python -m pytest -q -m cluster
+	@$(VENV)/bin/python -m pytest -q -p no:hypothesispytest -m cluster
 
 test-versions: test-spark4 $(ON_PYTHONS)
 

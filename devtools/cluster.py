@@ -98,6 +98,13 @@ class Cluster:
                 starting.enter_context(self.standalone)
             self._started = starting.pop_all()
 
+    def mend(self) -> None:
+        """Starts again what was stopped or killed since, and leaves safe mode; nothing else is touched."""
+        self.hadoop.mend()
+        self.metastore.start()
+        if self.standalone is not None:
+            self.standalone.start()
+
     def stop(self) -> None:
         """Ends everything, in the opposite order."""
         self._started.close()

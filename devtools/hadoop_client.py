@@ -96,7 +96,8 @@ class HadoopClient:
 
     def close(self) -> None:
         """Ends the JVM."""
-        self._gateway.close()
+        # After a mere close, py4j would report each of its Java objects to a JVM that is gone, and log a traceback.
+        self._gateway.shutdown()
         self._process.stdin.close()
         try:
             self._process.wait(timeout=10)

@@ -174,6 +174,15 @@ class HadoopCluster:
             sweeper.sweep()
         shutil.rmtree(self.home / "resourcemanager", ignore_errors=True)
 
+    def mend(self) -> None:
+        """Starts what has ended since the start, has HDFS take changes, and waits until work can be submitted."""
+        entered = self.namenode.pid is not None and self.in_safe_mode()
+        for daemon in self.daemons:
+            daemon.launch()
+        if entered:
+            self.leave_safe_mode()
+        self.wait_until_ready()
+
     def wait_until_ready(self) -> None:
         """Waits until HDFS takes writes and every NodeManager is known to run. Raises RuntimeError."""
         for daemon in self.daemons:

@@ -91,7 +91,13 @@ class MetastoreServer:
         self.stop()
 
     def start(self) -> None:
-        """Starts the server and waits until it answers. Raises RuntimeError when it ends instead, or stays silent."""
+        """
+        Starts the server, unless it runs, and waits until it answers.
+
+        Raises RuntimeError when it ends instead, or stays silent.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
         environment = {**os.environ, **suitable_java(), MARK: str(self.home.resolve())}

@@ -80,7 +80,10 @@ class SparkStandalone:
             sweeper.sweep()
 
     def _daemon(self, name: str, main_class: str, *arguments: str) -> Daemon:
-        environment = java_environment(self.home, SPARK_LOCAL_IP=HOST)
+        # The worker builds the command of an executor as spark-class does, which sets these two.
+        home, (core,) = spark_jars().parent, spark_jars().glob("spark-core_*.jar")
+        scala = core.name.split("_")[1].split("-")[0]
+        environment = java_environment(self.home, SPARK_LOCAL_IP=HOST, SPARK_HOME=str(home), SPARK_SCALA_VERSION=scala)
         if self._conf is not None:
             environment["HADOOP_CONF_DIR"] = str(self._conf)
         web = self._ports[f"{name} web"]

@@ -21,12 +21,12 @@ class WebHdfs:
     """
 
     def __init__(self, port: int, user: str) -> None:
+        self.port = port
         self.user = user
-        self._port = port
 
     def as_user(self, user: str) -> WebHdfs:
         """The same files, asked for by another user."""
-        return WebHdfs(self._port, user)
+        return WebHdfs(self.port, user)
 
     def write(self, path: str, content: bytes) -> None:
         """Creates or overwrites a file, and its parents."""
@@ -67,12 +67,15 @@ class WebHdfs:
                 files[name] = status
         return files
 
-    def make_directories(self, path: str, mode: int = 0o755, owner: Optional[str] = None) -> None:
-        """Makes a directory and its parents; ``mode`` and ``owner`` hold for the last one, also where it is there."""
+    def make_directories(
+        self, path: str, mode: int = 0o755, *, owner: Optional[str] = None, group: Optional[str] = None
+    ) -> None:
+        """Makes a directory and its parents; mode, owner and group are for the directory itself, new or not."""
         self._call("PUT", path, "MKDIRS")
         self.set_mode(path, mode)
-        if owner is not None:
-            self._call("PUT", path, "SETOWNER", owner=owner)
+        taken = {"owner": owner, "group": group}
+        if any(taken.values()):
+            self._call("PUT", path, "SETOWNER", **{name: value for name, value in taken.items() if value})
 
     def set_mode(self, path: str, mode: int) -> None:
         """Sets the permission bits of a path."""
@@ -93,7 +96,7 @@ class WebHdfs:
 
     def _url(self, path: str, operation: str, **parameters: str) -> str:
         query = urlencode({"op": operation, "user.name": self.user, **parameters})
-        return f"http://{HOST}:{self._port}/webhdfs/v1{quote(path)}?{query}"
+        return f"http://{HOST}:{self.port}/webhdfs/v1{quote(path)}?{query}"
 
     def _call(self, method: str, path: str, operation: str, **parameters: str) -> bytes:
         with _errors_translated():

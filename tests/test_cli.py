@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -261,3 +262,31 @@ def test_commands_that_need_no_spark_do_not_import_it(home: Path, arguments: lis
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.returncode == (2 if "x" in arguments else 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "where"),
+    [
+        (["status"], 0, "a closed pipe"),
+        (["history"], 0, "a closed pipe"),
+        (["report"], 1, "a closed pipe"),
+        (["run", "--dates", "x"], 2, "a closed pipe"),
+        (["report"], 1, "a full disk"),
+        (["run", "--dates", "x"], 2, "a full disk"),
+    ],
+)
+def test_the_exit_code_is_the_commands_own_whoever_reads_its_output(
+    home: Path, arguments: list[str], code: int, where: str
+) -> None:
+    if where == "a full disk":
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, output = os.pipe()
+        os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "traffic_aggr", *arguments], stdout=output, stderr=output, cwd=home
+        )
+    finally:
+        os.close(output)
+    assert done.returncode == code

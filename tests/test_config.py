@@ -80,6 +80,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
     assert dataclasses.astuple(config.logs)[1:] == ("INFO", "text", 30, False)
     assert dataclasses.astuple(config.notify.smtp) == ("localhost", 25, "none", None, None, 20, 3)
     assert config.notify.cc == ()
+    assert config.metrics.textfile is None
     assert config.hooks.after_load == ()
     assert dataclasses.astuple(config.spark) == ("local[*]", "client", (), {})
 
@@ -280,6 +281,8 @@ WRONG = [
     ("state: {lock_file: status.lock}", "state.lock_file", "the lock of state.status_file"),
     ("state: {lock_file: status}", "state.lock_file", "another file"),
     ("notify: {alert_file: lock}", "notify.alert_file", "another file"),
+    ("metrics: {textfile: metrics.txt}", "metrics.textfile", "end in .prom"),
+    ("{metrics: {textfile: a.prom}, state: {status_file: a.prom}}", "metrics.textfile", "another file"),
     ("logs: {level: info}", "logs.level", "INFO"),
     ("partitions: {file: 'https://me:hunter2@h/x'}", "partitions.file", "never written in place"),
     ("hooks: {after_load: [/bin/echo, --flag]}", "hooks.after_load[1]", "list of its own"),

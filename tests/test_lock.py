@@ -454,3 +454,21 @@ def test_the_content_is_one_line_of_json(path: str) -> None:
         content = Path(path).read_text()
     assert content.count("\n") == 1
     assert json.loads(content)["run_id"] == holder().run_id
+
+
+def test_an_application_that_outlives_its_launcher_keeps_the_lock(path: str) -> None:
+    application, clock = "application_1620093720000_0007", Clock()
+    running = {application}
+    gone = dataclasses.replace(holder(), pid=2**22 + 1, application_id=application)
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_text(f"{gone.to_json()}\n")
+
+    def lock(**options: Any) -> FileLock:
+        return FileLock(path, holder("20210504T030000Z-fffff0"), runs=running.__contains__, **options)
+
+    with pytest.raises(LockHeldError, match=f"its application {application} still lives.*yarn application -kill"):
+        lock(clock=clock, sleep=clock.sleep).acquire()
+    assert clock.now == 60
+    waiting = Clock(after=3, then=running.clear)
+    with lock(clock=waiting, sleep=waiting.sleep):
+        assert waiting.now == 3

@@ -159,6 +159,16 @@ def test_who_holds_the_lock_is_named(config: Config, store: RecordStore) -> None
     assert any(line.startswith(f"Lock: held by run {RUN} (process {holder.pid} on ") for line in found.lines())
 
 
+def test_an_application_that_a_killed_launcher_left_at_work_holds_the_lock(config: Config, store: RecordStore) -> None:
+    application = "application_1620093720000_0007"
+    left = Holder.this_process(RUN, "run", "2021-05-04T02:02:00Z", application_id=application)
+    config.state.lock_file.write_text(f"{left.to_json()}\n")
+    running = overview(config, store, {application}.__contains__)
+    assert running.next_run == f"exits 75 as long as {application} runs"
+    assert any(application in line for line in running.lines())
+    assert "Lock: free" in list(overview(config, store).lines())
+
+
 def test_the_last_run_is_shown_with_its_error_and_where_the_data_is(config: Config, store: RecordStore) -> None:
     ended = "2021-05-04T02:12:00+00:00"
     store.save(died(Publication.RESTORED, outcome=Outcome.FAILED, ended=ended, error="it failed. Run again"))

@@ -22,6 +22,7 @@ from traffic_aggr.check import (
     probe_executors,
     probe_impala,
     probe_list,
+    probe_metrics,
     probe_smtp,
     probe_state,
 )
@@ -85,6 +86,7 @@ class App:
         show(f"ok    config {config.path}")
         found([probe_list(config, ask)])
         found(probe_state(config, lambda location: files_for(location, lambda: self._place.hadoop.files)))
+        found(probe_metrics(config))
         found(probe_impala(config, self._place.impala_password))
         found(probe_smtp(config))
         try:

@@ -90,6 +90,7 @@ class Bookkeeping:
     def show_success(self, record: RunRecord) -> None:
         """Shows the success that the record tells of; the desk hears of it only if it has a ticket."""
         self.edge.succeeded(record, lambda: self._last_failure(record))
+        self.edge.leave_metrics(record, record)
 
     def fail(self, record: RunRecord, error: TrafficAggrError) -> None:
         """
@@ -114,6 +115,7 @@ class Bookkeeping:
 
     def _show_failure(self, record: RunRecord, concerned: RunRecord) -> None:
         self._attempt("update the status file", self.edge.failed)
+        self.edge.leave_metrics(record, concerned)
         if record.outcome is not Outcome.STOPPED:
             self._attempt("raise the ticket", lambda: self.edge.raise_ticket(record, concerned))
 

@@ -87,13 +87,25 @@ def _write_somewhere(files: Files, directory: str) -> None:
         raise ConfigError(f"{directory}: {exc.strerror}", hint="Make it writable for this user") from exc
 
 
+def probe_metrics(config: Config) -> Iterator[Finding]:
+    """The metrics can be written; where they cannot, that is a warning, as it is to a run."""
+    if config.metrics.textfile is None:
+        return
+    directory = config.metrics.textfile.parent
+    found = probe(f"metrics.textfile {directory} can be written", partial(_write_there, directory))
+    yield Finding(f"{found.what}: {found.error}", None, warning=True) if found.error else found
+
+
 def _write_into(directory: Path) -> None:
-    nearest = next(each for each in (directory, *directory.parents) if each.exists())
+    _write_there(next(each for each in (directory, *directory.parents) if each.exists()))
+
+
+def _write_there(directory: Path) -> None:
     try:
-        with tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as exc:
-        raise ConfigError(f"{nearest}: {exc.strerror}", hint="Make it writable for this user") from exc
+        raise ConfigError(f"{directory}: {exc.strerror}", hint="Make it writable for this user") from exc
 
 
 def probe_impala(config: Config, password: Optional[str]) -> Iterator[Finding]:

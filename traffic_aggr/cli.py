@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cached_property
 from io import BytesIO
@@ -77,6 +78,16 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
     finally:
         session.close()
         log.shut_down()
+        _let_go_of_output()
+
+
+def _let_go_of_output() -> None:
+    """Where nobody reads it any more, or its disk is full, Python would end with 120 in place of the command's code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _complain(error: TrafficAggrError) -> None:
@@ -85,8 +96,9 @@ def _complain(error: TrafficAggrError) -> None:
         logger.error("%s", error, exc_info=sys.exc_info() if error.exit_code == 1 else None)
         return
     problems = getattr(error, "problems", ())
-    for problem in problems if len(problems) > 1 else [str(error)]:
-        print(f"traffic-aggr: {problem}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it; the exit code says the rest
+        for problem in problems if len(problems) > 1 else [str(error)]:
+            print(f"traffic-aggr: {problem}", file=sys.stderr)
 
 
 class _Session:
@@ -221,7 +233,7 @@ def _run(session: _Session) -> int:
     for line in result_lines(
         record, session.store().report_path(record.run_id), session.config.logs.dir / log.FILE_NAME
     ):
-        print(line)
+        _say(line)
     return 0
 
 
@@ -245,16 +257,16 @@ def _recover(session: _Session) -> int:
     run_id = _new_run_id()
     settled = session.app(run_id).recover(run_id)
     for record in settled:
-        print(f"run {record.run_id}: {record.data_state}")
+        _say(f"run {record.run_id}: {record.data_state}")
     if not settled:
-        print("nothing to recover: no run was interrupted")
+        _say("nothing to recover: no run was interrupted")
     return 0
 
 
 def _rollback(session: _Session) -> int:
     run_id = _new_run_id()
     record = session.app(run_id).rollback(session.arguments.run, run_id)
-    print(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
+    _say(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
     return 0
 
 
@@ -282,7 +294,9 @@ def _sample_data(session: _Session) -> int:
 
 
 def _status(session: _Session) -> int:
-    found = overview(session.config, session.store())
+    # In client mode an application ends with its driver, and asking for it would need a JVM.
+    in_cluster = session.config.spark.deploy_mode == "cluster"
+    found = overview(session.config, session.store(), *([session.hadoop.runs] if in_cluster else []))
     if session.arguments.json:
         _print_json(found.to_json())
     else:
@@ -345,6 +359,12 @@ def _alerts(session: _Session) -> int:
         print(f"{alert.created}  {alert.kind:9}{alert.run_id}  {alert.subject}")
     print(f"{len(waiting)} alerts wait in {config.alert_file}" + ("; `alerts --resend` mails them" if waiting else ""))
     return 0
+
+
+def _say(line: str) -> None:
+    """Tells what was done to tables; that it cannot be told does not undo it, and is no failure."""
+    with suppress(OSError):
+        print(line)
 
 
 def _print_json(document: Any) -> None:

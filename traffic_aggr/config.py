@@ -20,6 +20,7 @@ from traffic_aggr.config_sections import (
     ImpalaConfig,
     JobConfig,
     LogsConfig,
+    MetricsConfig,
     NotifyConfig,
     PartitionsConfig,
     PublishConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "ImpalaConfig",
     "JobConfig",
     "LogsConfig",
+    "MetricsConfig",
     "NotifyConfig",
     "PartitionsConfig",
     "PublishConfig",
@@ -84,6 +86,7 @@ class Config:
     publish: PublishConfig = field(default_factory=PublishConfig, metadata=option("Publishing"))
     audit: AuditConfig = field(default_factory=AuditConfig, metadata=option("Guards"))
     impala: ImpalaConfig = field(default_factory=ImpalaConfig, metadata=option("Impala"))
+    metrics: MetricsConfig = field(default_factory=MetricsConfig, metadata=option("Monitoring"))
     hooks: HooksConfig = field(default_factory=HooksConfig, metadata=option("Commands run after a load"))
     spark: SparkConfig = field(default_factory=SparkConfig, metadata=option("Spark"))
 

@@ -56,6 +56,11 @@ def host_name(text: str) -> Optional[str]:
     return None if _HOST.fullmatch(text) else "must be a host name or an IP address"
 
 
+def metrics_file(text: str) -> Optional[str]:
+    """What is wrong with the name of a file for node_exporter's textfile collector."""
+    return None if text.endswith(".prom") else "must end in .prom, or node_exporter does not read it"
+
+
 def environment_name(text: str) -> Optional[str]:
     """What is wrong with the name of an environment variable."""
     return None if _ENVIRONMENT_NAME.fullmatch(text) else "must name an environment variable"
@@ -161,6 +166,8 @@ def _files(config: Config) -> Iterator[Finding]:
         "notify.alert_file": str(config.notify.alert_file),
         "partitions.file": config.partitions.file,
     }
+    if config.metrics.textfile is not None:
+        files["metrics.textfile"] = str(config.metrics.textfile)
     uses: dict[str, str] = {}
     for use, path in files.items():
         earlier = uses.setdefault(path, use)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from traffic_aggr.config_checks import host_name, identifier, mail_address, spark_master
+from traffic_aggr.config_checks import host_name, identifier, mail_address, metrics_file, spark_master
 from traffic_aggr.config_reader import option
 from traffic_aggr.config_values import HostPort
 from traffic_aggr.secret import SecretRef
@@ -240,6 +240,19 @@ class NotifyConfig:
         default=(), metadata=option("Addresses that open a ticket; required with smtp.host", check=mail_address)
     )
     cc: tuple[str, ...] = field(default=(), metadata=option("Addresses that get a copy", check=mail_address))
+
+
+@dataclass(frozen=True)
+class MetricsConfig:
+    """The last run in numbers, for monitoring."""
+
+    textfile: Optional[Path] = field(
+        default=None,
+        metadata=option(
+            "File in the directory of node_exporter's textfile collector, its name ending in .prom; null for none",
+            check=metrics_file,
+        ),
+    )
 
 
 @dataclass(frozen=True)

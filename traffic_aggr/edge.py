@@ -1,5 +1,6 @@
 """
-What of a run belongs to the edge node: the run lock, the shared status file, the service desk, the site's hooks.
+What of a run belongs to the edge node: the run lock, the shared status file, the service desk, the metrics,
+the site's hooks.
 
 The driver has them where it runs on the edge node. In YARN's cluster mode the launcher has them, and the driver, on
 some other host, says in its record alone what the launcher then shows.
@@ -20,6 +21,7 @@ from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.holder import Holder
 from traffic_aggr.hooks import run_after_load
 from traffic_aggr.lock import FileLock
+from traffic_aggr.metrics import write_metrics
 from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Step
@@ -74,6 +76,10 @@ class Edge(Protocol):
 
     def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
         """One ticket an incident; ``concerned`` is the run that says where the data is."""
+        ...
+
+    def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None:
+        """Tells monitoring of a run that has ended; ``concerned`` is the run that says where the data is."""
         ...
 
     def left_to_holder(self) -> None:
@@ -168,6 +174,11 @@ class EdgeNode:
         if sent:
             self._status_file.update(ticket_created=True)
 
+    def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None:
+        textfile = self._config.metrics.textfile
+        if textfile is not None and record.command == "run":
+            write_metrics(textfile, self._config.job.name, record, concerned)
+
     def left_to_holder(self) -> None:
         before = self._status_before if self._status_before in (RUNNING, SUCCESS, FAILURE) else FAILURE
         self._status_file.update(job_status=before)
@@ -213,6 +224,8 @@ class Away:
     def failed(self) -> None: ...
 
     def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None: ...
+
+    def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None: ...
 
     def left_to_holder(self) -> None: ...
 

@@ -4,7 +4,7 @@ What is going on, and what happened: the commands that read state only and need 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Optional
@@ -49,9 +49,10 @@ class Overview:
                 f" since {self.status.ran_time}" if self.status.ran_time else ""
             )
         if self.holder:
+            application = f", {self.holder.application_id}" if self.holder.on_yarn else ""
             yield (
                 f"Lock: held by {self.holder.command} {self.holder.run_id} (process {self.holder.pid} on "
-                f"{self.holder.host}, since {self.holder.since})"
+                f"{self.holder.host}{application}, since {self.holder.since})"
             )
         else:
             yield "Lock: free"
@@ -66,15 +67,21 @@ class Overview:
         yield f"Next run: {self.next_run}"
 
 
-def overview(config: Config, store: RecordStore) -> Overview:
-    """Reads the state; changes nothing, takes no lock."""
+def overview(
+    config: Config, store: RecordStore, runs: Callable[[str], bool] = lambda application_id: False
+) -> Overview:
+    """Reads the state; changes nothing, takes no lock. ``runs`` says whether an application of YARN has not ended."""
     status, error = None, None
     try:
         status = StatusFile(str(config.state.status_file)).read()
     except StatusFlagError as exc:
         error = str(exc)
     lock_file = str(config.state.lock_file)
-    holder = read_holder(lock_file) if is_held(lock_file) else None
+    holder = read_holder(lock_file)
+    if holder is not None and not is_held(lock_file):
+        # A launcher that was killed has left its application at work, and that counts as the holder.
+        left = holder.application_id if holder.on_yarn else None
+        holder = holder if left is not None and runs(left) else None
     last = store.last()
     return Overview(status, error, holder, last, _next_run(status, holder, store, config.publish.mode))
 
@@ -83,7 +90,8 @@ def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordS
     if status is None:
         return "stops until the flag in the status file is 0, 1, 2 or 3"
     if holder is not None:
-        return f"exits 75 as long as process {holder.pid} runs"
+        what = holder.application_id if holder.on_yarn else f"process {holder.pid}"
+        return f"exits 75 as long as {what} runs"
     last = store.last_worked()
     first_step = Step.STAGE if mode == "swap" else Step.DROP
     start = max(Step(status.flag or Step.DROP), first_step)

@@ -68,10 +68,12 @@ def _delete_temporaries(
 ) -> list[str]:
     """Files that were to replace state of ours when their writer died; a writer needs one for an instant only."""
     state, table = place.books.store, warehouse.files
-    status_file = os.path.realpath(place.config.state.status_file)
+    replaced = [os.path.realpath(place.config.state.status_file)]
+    if place.config.metrics.textfile is not None:
+        replaced.append(str(place.config.metrics.textfile))
     left: list[tuple[Callable[[str], None], FileInfo]] = [(state.delete, info) for info in state.temporaries()]
     local = LocalFiles()
-    left += [(local.delete_tree, info) for info in temporaries(local, *os.path.split(status_file))]
+    left += [(local.delete_tree, info) for path in replaced for info in temporaries(local, *os.path.split(path))]
     for record in records:
         run = run_directory(record.final_root or warehouse.final_root, record.run_id)
         left += [(table.delete_tree, info) for info in temporaries(table, run, COPY_NAME)]

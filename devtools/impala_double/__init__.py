@@ -5,6 +5,7 @@ It knows tables, partitions and files only as of the last REFRESH or INVALIDATE 
 and can be told to fail in the ways in which networks and servers fail.
 
     catalog.py    what the metastore knows, and who can be asked for it
+    storage.py    where data files are: local ones, and those on HDFS
     cache.py      what the coordinator knows: the effect of REFRESH and INVALIDATE METADATA
     datafiles.py  rows and sums of Parquet files and of delimited text
     statements.py the few statements it understands
@@ -13,6 +14,7 @@ and can be told to fail in the ways in which networks and servers fail.
     sasl.py       who the client is: PLAIN and GSSAPI
     gss_messages.py  what GSSAPI needs beyond the package kerberos
     server.py     sockets, TLS, and the faults on the wire
+    command_line.py  a coordinator as a process of its own
 """
 
 from __future__ import annotations

@@ -4,23 +4,21 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
+import sys
+import tempfile
+from pathlib import Path
 
-from devtools.impala_double.metastore_catalog import ThriftMetastoreCatalog
+from devtools.impala_double.command_line import keywords, parsed
 from devtools.impala_double.server import ImpalaDouble
 
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; the first line printed is the address."""
-    parser = argparse.ArgumentParser(prog="python -m devtools.impala_double", description=__doc__)
-    parser.add_argument("--metastore", required=True, metavar="HOST:PORT", help="Hive metastore server to ask")
-    parser.add_argument("--port", type=int, default=21050, help="port on the loopback interface; 0 takes a free one")
-    arguments = parser.parse_args()
-    host, _, port = arguments.metastore.rpartition(":")
+    options = parsed(sys.argv[1:])
     stop = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    with ImpalaDouble(ThriftMetastoreCatalog(host, int(port)), port=arguments.port) as double:
+    with tempfile.TemporaryDirectory() as copies, ImpalaDouble(**keywords(options, Path(copies))) as double:
         print(double, flush=True)
         signal.sigwait(stop)
 

@@ -4,11 +4,11 @@ What the coordinator knows: tables, partitions and files as of the last REFRESH 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Optional
 
 from devtools.impala_double.catalog import Catalog, TableInfo
+from devtools.impala_double.storage import Storage
 
 UNPARTITIONED = ""
 """Name of the one partition of a table that has no partition columns."""
@@ -28,39 +28,51 @@ class CachedPartition:
 
     location: str
     files: dict[str, int]
+    storage: Storage
 
     @classmethod
-    def of(cls, location: str) -> CachedPartition:
-        """List ``location`` now: its visible files that are not empty; a missing directory has none."""
+    def of(cls, location: str, storage: Storage) -> CachedPartition:
+        """
+        List ``location`` now: its visible files that are not empty; a missing directory has none.
+
+        Raises AnalysisError when it cannot be listed.
+        """
         try:
-            entries = list(os.scandir(location))
-        except FileNotFoundError:
-            entries = []
-        visible = (entry for entry in entries if not entry.name.startswith((".", "_")) and entry.is_file())
-        sizes = {entry.path: entry.stat().st_size for entry in visible}
-        return cls(location, {path: size for path, size in sorted(sizes.items()) if size})
+            found = storage.list(location)
+        except OSError as exc:
+            raise AnalysisError(
+                f"TableLoadingException: Loading file and block metadata of {location} failed: {exc}"
+            ) from exc
+        visible = {
+            path: each.size for path, each in found.items() if not path.rpartition("/")[2].startswith((".", "_"))
+        }
+        return cls(location, {path: size for path, size in sorted(visible.items()) if size}, storage)
 
     def checked_files(self) -> list[str]:
         """
-        The cached files, each still as it was listed.
+        Local paths at which to read the cached files, each still as it was listed.
 
-        Raises QueryError for one that is gone or has another size.
+        Raises QueryError for one that is gone, has another size or cannot be had.
         """
-        for path, size in self.files.items():
-            try:
-                now = os.stat(path).st_size
-            except FileNotFoundError:
-                raise QueryError(
-                    f"Disk I/O error on 127.0.0.1:27000: Failed to open HDFS file file:{path} "
-                    "Error(2): No such file or directory Root cause: FileNotFoundException: "
-                    f"File file:{path} does not exist"
-                ) from None
-            if now != size:
-                raise QueryError(
-                    f"File 'file:{path}' has an invalid file length: {now}, cached: {size}. The metadata may be stale."
-                    " Try running 'REFRESH' to reload the file metadata."
-                )
-        return list(self.files)
+        return [self._checked_file(path, size) for path, size in self.files.items()]
+
+    def _checked_file(self, path: str, size: int) -> str:
+        uri = f"file:{path}" if path.startswith("/") else path
+        try:
+            now = self.storage.stamp(path)
+            if now.size == size:
+                return self.storage.readable(path, now)
+        except FileNotFoundError:
+            raise QueryError(
+                f"Disk I/O error on 127.0.0.1:27000: Failed to open HDFS file {uri} Error(2): No such file or "
+                f"directory Root cause: FileNotFoundException: File {uri} does not exist"
+            ) from None
+        except OSError as exc:
+            raise QueryError(f"Disk I/O error on 127.0.0.1:27000: {exc}") from exc
+        raise QueryError(
+            f"File '{uri}' has an invalid file length: {now.size}, cached: {size}. The metadata may be stale."
+            " Try running 'REFRESH' to reload the file metadata."
+        )
 
 
 @dataclass
@@ -73,14 +85,15 @@ class CachedTable:
 
 class CoordinatorCache:
     """
-    The coordinator's view of a ``catalog``.
+    The coordinator's view of a ``catalog``, and of the files in ``storage``.
 
     It learns the names of the tables when it starts, loads a table at its first use, and then asks the catalog again
     only as far as REFRESH and INVALIDATE METADATA tell it to. Callers serialise their calls.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, storage: Storage) -> None:
         self._catalog = catalog
+        self._storage = storage
         self._tables: dict[tuple[str, str], Optional[CachedTable]] = dict.fromkeys(catalog.tables())
 
     def names(self, database: str) -> list[str]:
@@ -114,7 +127,7 @@ class CoordinatorCache:
             locations = {**now, **known}
         else:
             locations = {UNPARTITIONED: info.location}
-        self._tables[database, name] = _listed(info, locations)
+        self._tables[database, name] = self._listed(info, locations)
 
     def refresh_partition(self, database: str, name: str, column: str, value: str) -> None:
         """
@@ -131,7 +144,7 @@ class CoordinatorCache:
         if location is None:
             cached.partitions.pop(value, None)
         else:
-            cached.partitions[value] = CachedPartition.of(location)
+            cached.partitions[value] = CachedPartition.of(location, self._storage)
 
     def invalidate(self, database: str, name: str) -> None:
         """Forget what is known of the table; the next use loads it. Also hears of a table new in the metastore."""
@@ -164,10 +177,10 @@ class CoordinatorCache:
         info = self._info(database, name)
         partitioned = bool(info.partition_columns)
         locations = self._catalog.partitions(database, name) if partitioned else {UNPARTITIONED: info.location}
-        table = _listed(info, locations)
+        table = self._listed(info, locations)
         self._tables[database, name] = table
         return table
 
-
-def _listed(info: TableInfo, locations: dict[str, str]) -> CachedTable:
-    return CachedTable(info, {value: CachedPartition.of(location) for value, location in locations.items()})
+    def _listed(self, info: TableInfo, locations: dict[str, str]) -> CachedTable:
+        of, storage = CachedPartition.of, self._storage
+        return CachedTable(info, {value: of(location, storage) for value, location in locations.items()})

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlparse
 
 PARQUET = "parquet"
 TEXT = "text"
+HDFS = "hdfs://"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class TableInfo:
     A table as the metastore describes it.
 
     ``columns`` are (name, type) without the partition columns, in the table's order; ``format`` is ``parquet`` or
-    ``text``; ``location`` is a local path; ``serde`` holds the serde's properties (``field.delim``, ...).
+    ``text``; ``location`` is a path of ``storage.py``; ``serde`` holds the serde's properties (``field.delim``, ...).
     """
 
     columns: tuple[tuple[str, str], ...]
@@ -39,7 +40,7 @@ class Catalog(Protocol):
         """The table, or None where there is none."""
 
     def partitions(self, database: str, name: str) -> dict[str, str]:
-        """Value of the partition column -> local path; empty for an unpartitioned table."""
+        """Value of the partition column -> path; empty for an unpartitioned table."""
 
 
 class InMemoryCatalog:
@@ -50,7 +51,7 @@ class InMemoryCatalog:
         self.locations: dict[tuple[str, str], dict[str, str]] = {}
 
     def create(self, database: str, name: str, info: TableInfo) -> dict[str, str]:
-        """Add or replace a table; returns its partitions (value -> local path), empty, to be filled."""
+        """Add or replace a table; returns its partitions (value -> path), empty, to be filled."""
         self.infos[database, name] = info
         return self.locations.setdefault((database, name), {})
 
@@ -73,17 +74,28 @@ def local_path(uri: str, *, quoted: bool) -> str:
     """
     The path of a ``file:`` URI or of a bare path; ``quoted``: percent escapes are to be undone (Java's URI, not Path).
 
-    Raises ValueError for any other file system: the double reads files itself.
+    Raises ValueError for any other file system.
     """
     if uri.startswith("/"):
         return uri
     parsed = urlparse(uri)
     if parsed.scheme != "file":
-        raise ValueError(f"the double reads local files only, not {uri}")
+        raise ValueError(f"not a local file: {uri}")
     path = uri[len("file:") :]
     if path.startswith("//"):
         path = "/" + path[2:].partition("/")[2]
     return unquote(path) if quoted else path
+
+
+def path_of(uri: str, *, quoted: bool) -> str:
+    """
+    The path, as ``storage.py`` has it, of a location that the metastore knows; ``quoted`` as for ``local_path``.
+
+    Raises ValueError for a file system that the double cannot read.
+    """
+    if uri.startswith(HDFS):
+        return unquote(uri) if quoted else uri
+    return local_path(uri, quoted=quoted)
 
 
 def data_format(input_format: str) -> str:

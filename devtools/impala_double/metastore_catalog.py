@@ -14,7 +14,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport
 
-from devtools.impala_double.catalog import TableInfo, data_format, local_path
+from devtools.impala_double.catalog import TableInfo, data_format, path_of
 
 TIMEOUT_MS = 60_000
 
@@ -41,7 +41,7 @@ class ThriftMetastoreCatalog:
         return TableInfo(
             columns=tuple((column.name, column.type) for column in found.sd.cols),
             format=data_format(found.sd.inputFormat),
-            location=local_path(found.sd.location, quoted=False),
+            location=path_of(found.sd.location, quoted=False),
             partition_columns=tuple(column.name for column in found.partitionKeys),
             serde=dict(found.sd.serdeInfo.parameters or {}),
         )
@@ -49,7 +49,7 @@ class ThriftMetastoreCatalog:
     def partitions(self, database: str, name: str) -> dict[str, str]:
         with self.client() as client:
             found = client.get_partitions(database, name, -1)
-        return {"/".join(part.values): local_path(part.sd.location, quoted=False) for part in found}
+        return {"/".join(part.values): path_of(part.sd.location, quoted=False) for part in found}
 
     @contextmanager
     def client(self) -> Iterator[Any]:

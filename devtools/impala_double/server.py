@@ -39,6 +39,9 @@ from devtools.impala_double.faults import (
     Refuse,
 )
 from devtools.impala_double.service import Journal, Service, error_status
+from devtools.impala_double.storage import LocalStorage, Storage
+
+DEFAULT_VERSION = "4.4.1"
 
 
 class _ConnectionOver(Exception):
@@ -49,10 +52,10 @@ class ImpalaDouble:
     """
     A coordinator on a loopback port, in threads of this process; use it as a context manager.
 
-    ``port`` 0 takes a free one. ``tls`` is a server-side context; ``users`` (name -> password) turns SASL PLAIN on,
-    which is what both PLAIN and LDAP clients speak; ``mechanism`` turns another one on, such as ``sasl.Kerberos``.
-    ``version`` is Impala's: since 5.0 one REFRESH may name several partitions. ``drip_s`` is the time between two
-    bytes of a dripping answer.
+    ``storage`` is where tables lie, this machine's files by default. ``port`` 0 takes a free one. ``tls`` is a
+    server-side context; ``users`` (name -> password) turns SASL PLAIN on, which is what both PLAIN and LDAP clients
+    speak; ``mechanism`` turns another one on, such as ``sasl.Kerberos``. ``version`` is Impala's: since 5.0 one REFRESH
+    may name several partitions. ``drip_s`` is the time between two bytes of a dripping answer.
     """
 
     host = "127.0.0.1"
@@ -61,17 +64,18 @@ class ImpalaDouble:
         self,
         catalog: Catalog,
         *,
+        storage: Optional[Storage] = None,
         port: int = 0,
         tls: Optional[ssl.SSLContext] = None,
         users: Optional[Mapping[str, str]] = None,
         mechanism: Optional[sasl.Mechanism] = None,
-        version: str = "4.4.1",
+        version: str = DEFAULT_VERSION,
         drip_s: float = 0.1,
     ) -> None:
         self.journal = Journal()
         self.port = port
         self._faults = Faults()
-        self._service = Service(CoordinatorCache(catalog), self.journal, version)
+        self._service = Service(CoordinatorCache(catalog, storage or LocalStorage()), self.journal, version)
         self._tls = tls
         self._mechanism = mechanism if users is None else sasl.Plain(users)
         self._drip_s = drip_s

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from devtools.impala_double.catalog import TableInfo, data_format, local_path
+from devtools.impala_double.catalog import TableInfo, data_format, path_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,7 +42,7 @@ class SparkCatalog:
         return TableInfo(
             columns=tuple((column, kind) for column, kind in fields if column not in partition_columns),
             format=data_format(input_format.get() if input_format.isDefined() else ""),
-            location=local_path(location.get().toString(), quoted=True) if location.isDefined() else "",
+            location=path_of(location.get().toString(), quoted=True) if location.isDefined() else "",
             partition_columns=partition_columns,
             serde=self._dict(storage.properties()),
         )
@@ -54,7 +54,7 @@ class SparkCatalog:
         everything = self._java.scala.Option.empty()
         found = self._list(self._catalog.listPartitions(database, name, everything))
         return {
-            "/".join(self._dict(partition.spec())[column] for column in columns): local_path(
+            "/".join(self._dict(partition.spec())[column] for column in columns): path_of(
                 partition.location().toString(), quoted=True
             )
             for partition in found

@@ -38,7 +38,7 @@ def assert_next_run_goes_through(job: YarnJob, warehouse: Warehouse) -> str:
 
 
 @pytest.mark.parametrize(
-    ("deploy_mode", "mode"), [("cluster", "drop_and_load"), ("cluster", "swap"), ("client", "drop_and_load")]
+    ("deploy_mode", "mode"), [("cluster", "drop_and_load"), ("cluster", "swap"), ("client", "swap")]
 )
 def test_a_run_restates_the_days(job: YarnJob, warehouse: Warehouse, deploy_mode: str, mode: str) -> None:
     job.configure({"publish": {"mode": mode}, "spark": {"deploy_mode": deploy_mode}})
@@ -56,6 +56,19 @@ def test_a_run_restates_the_days(job: YarnJob, warehouse: Warehouse, deploy_mode
     if deploy_mode == "cluster":
         assert f"run {record['run_id']} is {application.id}: follow it at" in err
         assert f"yarn logs -applicationId {application.id}" in err
+
+
+def test_attempts_at_the_same_task_side_by_side_change_nothing_in_the_result(
+    job: YarnJob, warehouse: Warehouse
+) -> None:
+    eager = {"spark.speculation": "true", "spark.speculation.interval": "10ms", "spark.speculation.multiplier": "1"}
+    eager |= {"spark.speculation.quantile": "0.1", "spark.speculation.minTaskRuntime": "0ms"}
+    job.configure({"spark": {"deploy_mode": "client", "conf": {**eager, "spark.executor.instances": "2"}}})
+
+    code, _, err = job.run("run")
+
+    assert code == 0, err
+    warehouse.assert_side("new")
 
 
 def test_a_guard_in_the_cluster_ends_the_launcher_with_3(job: YarnJob, warehouse: Warehouse) -> None:

@@ -24,11 +24,17 @@ commonName = supplied
 
 
 class Authority:
-    """A certificate authority of this test session, and the certificates that it signs."""
+    """
+    A certificate authority of this test session, and the certificates that it signs.
+
+    ``server_certificate`` and ``server_key`` are those of the last server.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.certificate = directory / "ca.pem"
+        self.server_certificate = directory / "server.pem"
+        self.server_key = directory / "server.key"
         self._openssl("-x509", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem")
 
     def server(self, alternative_name: str) -> ssl.SSLContext:
@@ -51,7 +57,7 @@ class Authority:
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._directory / "server.pem", self._directory / "server.key")
+        context.load_cert_chain(self.server_certificate, self.server_key)
         return context
 
     def _openssl(self, *arguments: str) -> None:

@@ -12,7 +12,7 @@ from impala.error import HiveServer2Error, OperationalError
 from thrift.transport.TTransport import TTransportException
 
 from devtools.impala_double import LOSE_ANSWER, EndIn, ImpalaDouble, InMemoryCatalog, Refuse, TableInfo
-from devtools.impala_double.catalog import local_path
+from devtools.impala_double.catalog import local_path, path_of
 
 REFRESH = "REFRESH mnaas.final"
 COUNT = "SELECT COUNT(*) FROM mnaas.final"
@@ -350,8 +350,26 @@ def test_a_location_is_a_local_path(uri: str, quoted: bool, path: str) -> None:
 
 
 def test_a_location_elsewhere_is_an_error() -> None:
-    with pytest.raises(ValueError, match="local files only, not hdfs://n/a"):
-        local_path("hdfs://n/a", quoted=False)
+    with pytest.raises(ValueError, match="not a local file: s3a://n/a"):
+        local_path("s3a://n/a", quoted=False)
+
+
+@pytest.mark.parametrize(
+    ("uri", "quoted", "path"),
+    [
+        ("hdfs://n:1/a%20b", True, "hdfs://n:1/a b"),
+        ("hdfs://n:1/a%20b", False, "hdfs://n:1/a%20b"),
+        ("file:/a%20b", True, "/a b"),
+    ],
+)
+def test_a_location_on_hdfs_keeps_its_host(uri: str, quoted: bool, path: str) -> None:
+    assert path_of(uri, quoted=quoted) == path
+
+
+def test_a_table_on_an_hdfs_that_was_not_told_of_is_not_loaded(start_impala: Any, catalog: InMemoryCatalog) -> None:
+    catalog.locations["mnaas", "final"]["2021-04-01"] = "hdfs://n:1/a"
+    with pytest.raises(HiveServer2Error, match=r"TableLoadingException.*hdfs://n:1/a is on HDFS"):
+        run(start_impala(), COUNT)
 
 
 # Statements

@@ -58,6 +58,7 @@ def test_cleanup_removes_what_a_dead_run_left_half_written(job: Job, impala: Imp
     directory = job.create_final()
     job.use_impala(impala)
     job.settings["publish"] = {"keep_days": 0}
+    job.settings["metrics"] = {"textfile": str(job.home / "traffic_aggr.prom")}
     impala.plan("ExecuteStatement", Refuse("no privilege"), when=lambda sql: sql.endswith(str(job.staging)))
     assert job("run").code == 1
     dead = job.record()["run_id"]
@@ -69,6 +70,7 @@ def test_cleanup_removes_what_a_dead_run_left_half_written(job: Job, impala: Imp
         job.home / "state" / "runs" / dead / ".run.json.12.0123abcd.tmp",
         run / ".recovery.json.12.0123abcd.tmp",
         job.home / ".status.12.0123abcd.tmp",
+        job.home / ".traffic_aggr.prom.12.0123abcd.tmp",
     ]
     for path in left:
         path.write_text("{")

@@ -6,6 +6,7 @@ import json
 from email.message import Message
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from devtools.impala_double import ImpalaDouble
 from tests.mail_server import Desk
@@ -137,3 +138,40 @@ def test_no_secret_is_found_in_anything_that_a_run_writes(
     assert not [path for path in written if b"s3cr3t-of-impala" in path.read_bytes()]
     assert "s3cr3t-of-impala" not in result.out + result.err
     assert "s3cr3t-of-impala" not in str(job.spark.sparkContext.getConf().getAll())
+
+
+def test_monitoring_hears_of_every_run_and_of_runs_alone(job: Job, impala: ImpalaDouble) -> None:
+    job.create_final()
+    job.use_impala(impala)
+    job.settings["metrics"] = {"textfile": str(job.home / "traffic_aggr.prom")}
+
+    def told() -> dict[str, float]:
+        families = text_string_to_metric_families((job.home / "traffic_aggr.prom").read_text())
+        return {sample.name[len("traffic_aggr_") :]: sample.value for each in families for sample in each.samples}
+
+    assert job("run").code == 0
+
+    record, good = job.record(), told()
+    totals = record["totals"].values()
+    assert good["last_run_exit_code"] == 0
+    assert good["last_success_timestamp_seconds"] == good["last_run_end_timestamp_seconds"] > 0
+    assert good["last_run_restated_partitions"] == good["last_run_differing_partitions"] == len(LISTED)
+    assert good["last_run_loaded_rows"] == sum(day["final_after"]["rows"] for day in totals) > 0
+    assert good["last_run_usage_difference_bytes"] == sum(
+        abs(day["raw"]["bytes"] - day.get("final_before", {"bytes": 0})["bytes"]) for day in totals
+    )
+    assert good["last_run_impala_attempts"] == good["last_run_impala_statements"] == len(record["impala"]) > 0
+    assert good["last_run_unreconciled_partitions"] == 0
+
+    assert job("run", "--dates", "2021-04-04").code == 3
+
+    bad = told()
+    assert bad["last_run_exit_code"] == 3
+    assert bad["last_run_restated_partitions"] == 0
+    assert bad["last_success_timestamp_seconds"] == good["last_success_timestamp_seconds"]
+
+    assert job("rollback", record["run_id"]).code == 0
+    assert told() == bad
+
+    assert job("run").code == 0
+    assert told()["last_success_timestamp_seconds"] > good["last_success_timestamp_seconds"]
