@@ -36,16 +36,17 @@ def drive() -> int:
     errand = Errand.from_json(Path(ERRAND_FILE).read_text(encoding="utf-8"))
     hadoop = Hadoop(config.spark, config.logs.dir)
     store = RecordStore(config.state.dir, hadoop.files)
-    run_id = errand.run_id
-    if store.load(run_id).application_id is not None:
-        # An earlier attempt has begun this run. Its record says what to settle, and must stay.
-        run_id = new_run_id(datetime.now(timezone.utc))
+    run_id, flag = errand.run_id, errand.flag
+    earlier = store.load(run_id)
+    if earlier.application_id is not None:
+        # An earlier attempt has begun this run. Its record says what to settle and where to resume, and must stay.
+        run_id, flag = new_run_id(datetime.now(timezone.utc)), earlier.flag
     reference = config.impala.auth.password
     secrets = {"impala.auth.password": reference.reveal({}, hadoop.secret)} if reference else {}
     # YARN keeps what is written here and shows it with `yarn logs`.
     logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
-    books = Bookkeeping(config, store, Away(errand.flag), application_id=application_id, attempt=attempt)
+    books = Bookkeeping(config, store, Away(flag), application_id=application_id, attempt=attempt)
     threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
     App(on_arrival(config, Path.cwd()), books, secrets, hadoop).run(lambda: errand.ask, run_id)
     return 0

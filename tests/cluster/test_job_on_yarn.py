@@ -44,7 +44,7 @@ def test_with_the_driver_here_attempts_side_by_side_change_nothing_in_the_result
 
 def test_a_guard_in_the_cluster_ends_the_launcher_with_3(job: YarnJob, warehouse: Warehouse) -> None:
     job.configure({"audit": {"max_change_pct": 0.0001}})
-    (job.home / "list").write_text("2021-04-02\n")
+    (job.home / "list").write_text("2021-04-01\n")
 
     code, _, err = job.run("run", "--partitions", str(job.home / "list"))
 
@@ -55,7 +55,7 @@ def test_a_guard_in_the_cluster_ends_the_launcher_with_3(job: YarnJob, warehouse
     warehouse.assert_side("old")
     (record,) = job.records()
     assert record["partitions_source"] == str(job.home / "list"), "a local list travels with the application"
-    assert record["partitions"] == ["2021-04-02"]
+    assert record["partitions"] == ["2021-04-01"]
 
 
 def test_what_is_wrong_before_submission_submits_nothing(job: YarnJob, warehouse: Warehouse) -> None:

@@ -28,8 +28,8 @@ DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
 DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
 PATIENCE_S = 600
 SMALL = {
-    "spark.driver.memory": "1g",
-    "spark.executor.memory": "1g",
+    "spark.driver.memory": "768m",
+    "spark.executor.memory": "768m",
     "spark.executor.instances": "1",
     "spark.executor.cores": "1",
     "spark.sql.shuffle.partitions": "2",
