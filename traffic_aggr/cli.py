@@ -1,7 +1,7 @@
 """
 The command line: one program, a command each; errors are one line on standard error, never a traceback.
 
-What needs Spark is imported by the commands that do, so that the others answer at once.
+What needs Spark is imported by what ``invocation`` leads to, so that commands without it answer at once.
 """
 
 from __future__ import annotations
@@ -15,50 +15,30 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import cached_property
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from traffic_aggr import __version__, log
-from traffic_aggr.bookkeeping import Bookkeeping
-from traffic_aggr.config import Config, is_uri, load_config
-from traffic_aggr.edge import EdgeNode
-from traffic_aggr.errors import InputError, Interrupted, PartitionListError, StateError, TrafficAggrError
-from traffic_aggr.files import Files, LocalFiles, files_for, local_path
-from traffic_aggr.notify import Notifier, unsent
+from traffic_aggr.errors import InputError, Interrupted, StateError, TrafficAggrError
+from traffic_aggr.files import LocalFiles
+from traffic_aggr.invocation import DEFAULT_CONFIG, Invocation
+from traffic_aggr.notify import unsent
 from traffic_aggr.overview import history_lines, overview, summary
-from traffic_aggr.partitions import (
-    MAX_BYTES,
-    PartitionList,
-    parse_partition_list,
-    partitions_between,
-    partitions_of_month,
-)
-from traffic_aggr.plan import Ask, Step
+from traffic_aggr.plan import Step
 from traffic_aggr.report import render_report
 from traffic_aggr.runrecord import is_run_id, new_run_id
-from traffic_aggr.secret import Redactor
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
-from traffic_aggr.state import RecordStore
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from traffic_aggr.app import App
-    from traffic_aggr.hadoop import Hadoop
-    from traffic_aggr.launch import Launcher
-
 logger = logging.getLogger(__name__)
-
-DEFAULT_CONFIG = "conf/local.yaml"
-LOG_TAIL_LINES = 40
 
 
 def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = None) -> int:
     """Runs one command; its exit code (contract: "Exit codes"). ``spark`` is used where a session is there already."""
     arguments = _parser().parse_args(argv)
-    session = _Session(arguments, spark)
+    session = Invocation(arguments, spark)
     try:
         code: int = arguments.command(session)
         return code
@@ -101,129 +81,10 @@ def _complain(error: TrafficAggrError) -> None:
             print(f"traffic-aggr: {problem}", file=sys.stderr)
 
 
-class _Session:
-    """The arguments of one command, and what they lead to: the configuration, its state, and the application."""
-
-    def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
-        self.arguments = arguments
-        self.spark = spark
-        self._used_hadoop: Optional[Hadoop] = None
-
-    @cached_property
-    def config(self) -> Config:
-        path = self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
-        return load_config(path, os.environ)
-
-    @cached_property
-    def hadoop(self) -> Hadoop:
-        """What is kept in Hadoop: files, secrets, applications. The first use of one starts a JVM."""
-        from traffic_aggr.hadoop import Hadoop
-
-        self._used_hadoop = Hadoop(self.config.spark, self.config.logs.dir, self.spark)
-        return self._used_hadoop
-
-    def close(self) -> None:
-        if self._used_hadoop is not None:
-            self._used_hadoop.stop()
-
-    def files(self, location: str) -> Files:
-        return files_for(location, lambda: self.hadoop.files)
-
-    def store(self) -> RecordStore:
-        directory = self.config.state.dir
-        return RecordStore(directory, self.files(directory))
-
-    @cached_property
-    def secrets(self) -> dict[str, str]:
-        """The configured secrets by key. Raises ConfigError."""
-        needed = self.config.secret_refs()
-        if self.config.spark.deploy_mode == "cluster" and self.arguments.command is _run:
-            # The driver fetches that one itself.
-            needed = ((key, ref) for key, ref in needed if key != "impala.auth.password")
-        return {key: ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias)) for key, ref in needed}
-
-    def notifier(self) -> Notifier:
-        """The way to the service desk."""
-        redact = Redactor(self.secrets.values()).redact
-        return Notifier(self.config.notify, self.secrets.get("notify.smtp.password"), redact=redact)
-
-    def books(self, run_id: Optional[str]) -> Bookkeeping:
-        """The books of a command on this host, whose log goes to the log file and to standard error."""
-        config = self.config
-        log.configure(config.logs, run_id, self.secrets.values(), console=True)
-        log_file = config.logs.dir / log.FILE_NAME
-        edge = EdgeNode(
-            config,
-            self.notifier(),
-            runs=lambda application_id: self.hadoop.runs(application_id),
-            log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
-        )
-        return Bookkeeping(config, self.store(), edge)
-
-    def app(self, run_id: Optional[str] = None) -> App:
-        """The application, its driver in this process."""
-        books = self.books(run_id)
-        from traffic_aggr.app import App
-
-        return App(self.config, books, self.secrets, self.hadoop, self.spark)
-
-    def launcher(self, run_id: str) -> Launcher:
-        """The way to a driver in the cluster."""
-        books = self.books(run_id)
-        from traffic_aggr.launch import Launcher
-        from traffic_aggr.preflight import table_names
-
-        tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
-        return Launcher(self.config, books, self.hadoop, tables)
-
-    def ask(self) -> Ask:
-        """The list and the first step as asked for. Raises PartitionListError."""
-
-        step = getattr(self.arguments, "from_step", None)
-        return Ask(self._partitions(), Step[step.upper()] if step else None)
-
-    def _partitions(self) -> PartitionList:
-        arguments, config = vars(self.arguments), self.config.partitions
-        if arguments.get("dates"):
-            found = partitions_between(arguments["dates"])
-        elif arguments.get("month"):
-            found = partitions_of_month(arguments["month"])
-        else:
-            found = self._read_list(arguments.get("partitions") or config.file)
-        if not found.partitions and config.empty_list == "fail":
-            raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
-        if len(found.partitions) > config.max_per_run:
-            raise PartitionListError(
-                f"{found.source} names {len(found.partitions)} days, more than {config.max_per_run}",
-                hint="Split it, or raise partitions.max_per_run",
-            )
-        return found
-
-    def _read_list(self, path: str) -> PartitionList:
-        try:
-            if is_uri(path) and not path.startswith("file:"):
-                stream: BinaryIO = BytesIO(self._bounded(path))
-            else:
-                stream = open(local_path(path), "rb")  # noqa: SIM115 - closed just below
-            with stream:
-                return parse_partition_list(stream, path)
-        except OSError as exc:
-            raise PartitionListError(
-                f"the partition list {path} cannot be read: {exc.strerror}",
-                hint="Check partitions.file, or --partitions",
-            ) from exc
-
-    def _bounded(self, uri: str) -> bytes:
-        size = self.hadoop.files.usage(uri).bytes
-        if size > MAX_BYTES:
-            raise PartitionListError(f"{uri} has {size} bytes: that is no partition list", hint="Name another file")
-        return self.hadoop.files.read_bytes(uri)
-
-
 # ---- commands
 
 
-def _run(session: _Session) -> int:
+def _run(session: Invocation) -> int:
     if session.arguments.dry_run:
         return _plan(session)
     run_id = session.arguments.run_id or _new_run_id()
@@ -237,13 +98,13 @@ def _run(session: _Session) -> int:
     return 0
 
 
-def _in_cluster(session: _Session) -> int:
+def _in_cluster(session: Invocation) -> int:
     from traffic_aggr.in_cluster import drive
 
     return drive()
 
 
-def _plan(session: _Session) -> int:
+def _plan(session: Invocation) -> int:
     plan = session.app().plan(session.ask())
     statements = plan_statements(plan, session.config.tables, impala=session.config.impala.enabled)
     if session.arguments.json:
@@ -253,7 +114,7 @@ def _plan(session: _Session) -> int:
     return 0
 
 
-def _recover(session: _Session) -> int:
+def _recover(session: Invocation) -> int:
     run_id = _new_run_id()
     settled = session.app(run_id).recover(run_id)
     for record in settled:
@@ -263,14 +124,14 @@ def _recover(session: _Session) -> int:
     return 0
 
 
-def _rollback(session: _Session) -> int:
+def _rollback(session: Invocation) -> int:
     run_id = _new_run_id()
     record = session.app(run_id).rollback(session.arguments.run, run_id)
     _say(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
     return 0
 
 
-def _cleanup(session: _Session) -> int:
+def _cleanup(session: Invocation) -> int:
     run_id, dry_run = _new_run_id(), session.arguments.dry_run
     found = session.app(run_id).cleanup(run_id, dry_run=dry_run)
     for each in found:
@@ -280,11 +141,11 @@ def _cleanup(session: _Session) -> int:
     return 0
 
 
-def _check(session: _Session) -> int:
+def _check(session: Invocation) -> int:
     return session.app().check(session.ask, print)
 
 
-def _sample_data(session: _Session) -> int:
+def _sample_data(session: Invocation) -> int:
     arguments = session.arguments
     made = session.app().sample_data(
         arguments.out, arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format
@@ -293,7 +154,7 @@ def _sample_data(session: _Session) -> int:
     return 0
 
 
-def _status(session: _Session) -> int:
+def _status(session: Invocation) -> int:
     # In client mode an application ends with its driver, and asking for it would need a JVM.
     in_cluster = session.config.spark.deploy_mode == "cluster"
     found = overview(session.config, session.store(), *([session.hadoop.runs] if in_cluster else []))
@@ -304,7 +165,7 @@ def _status(session: _Session) -> int:
     return 0
 
 
-def _history(session: _Session) -> int:
+def _history(session: Invocation) -> int:
     store = session.store()
     runs = [summary(store.load(run_id)) for run_id in store.run_ids()[: session.arguments.number]]
     if session.arguments.json:
@@ -314,7 +175,7 @@ def _history(session: _Session) -> int:
     return 0
 
 
-def _report(session: _Session) -> int:
+def _report(session: Invocation) -> int:
     store = session.store()
     run_ids = store.run_ids()
     if not run_ids and session.arguments.run is None:
@@ -326,7 +187,7 @@ def _report(session: _Session) -> int:
     return 0
 
 
-def _import_properties(session: _Session) -> int:
+def _import_properties(session: Invocation) -> int:
     from traffic_aggr.bash_properties import read_properties
     from traffic_aggr.properties import import_properties
 
@@ -348,7 +209,7 @@ def _import_properties(session: _Session) -> int:
     return 0
 
 
-def _alerts(session: _Session) -> int:
+def _alerts(session: Invocation) -> int:
     config = session.config.notify
     if session.arguments.resend:
         sent, left = session.notifier().resend()
@@ -433,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, function: Callable[[_Session], int], what: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, function: Callable[[Invocation], int], what: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     parser.add_argument(
         "--config", metavar="FILE", help=f"configuration (default $TRAFFIC_AGGR_CONFIG, else {DEFAULT_CONFIG})"

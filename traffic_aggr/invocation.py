@@ -1,0 +1,158 @@
+"""
+The arguments of one command, and what they lead to: the configuration, its state, and the application.
+
+What needs Spark is imported by the methods that do, so that commands without it answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO, Optional
+
+from traffic_aggr import log
+from traffic_aggr.bookkeeping import Bookkeeping
+from traffic_aggr.config import Config, is_uri, load_config
+from traffic_aggr.edge import EdgeNode
+from traffic_aggr.errors import PartitionListError
+from traffic_aggr.files import Files, files_for, local_path
+from traffic_aggr.notify import Notifier
+from traffic_aggr.partitions import (
+    MAX_BYTES,
+    PartitionList,
+    parse_partition_list,
+    partitions_between,
+    partitions_of_month,
+)
+from traffic_aggr.plan import Ask, Step
+from traffic_aggr.secret import Redactor
+from traffic_aggr.state import RecordStore
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from traffic_aggr.app import App
+    from traffic_aggr.hadoop import Hadoop
+    from traffic_aggr.launch import Launcher
+
+DEFAULT_CONFIG = "conf/local.yaml"
+LOG_TAIL_LINES = 40
+
+
+class Invocation:
+    """The arguments of one command, and what they lead to: the configuration, its state, and the application."""
+
+    def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
+        self.arguments = arguments
+        self.spark = spark
+        self._used_hadoop: Optional[Hadoop] = None
+
+    @cached_property
+    def config(self) -> Config:
+        path = self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
+        return load_config(path, os.environ)
+
+    @cached_property
+    def hadoop(self) -> Hadoop:
+        """What is kept in Hadoop: files, secrets, applications. The first use of one starts a JVM."""
+        from traffic_aggr.hadoop import Hadoop
+
+        self._used_hadoop = Hadoop(self.config.spark, self.config.logs.dir, self.spark)
+        return self._used_hadoop
+
+    def close(self) -> None:
+        if self._used_hadoop is not None:
+            self._used_hadoop.stop()
+
+    def files(self, location: str) -> Files:
+        return files_for(location, lambda: self.hadoop.files)
+
+    def store(self) -> RecordStore:
+        directory = self.config.state.dir
+        return RecordStore(directory, self.files(directory))
+
+    def secrets(self, *, but: Optional[str] = None) -> dict[str, str]:
+        """The configured secrets by key, ``but`` one that somebody else needs. Raises ConfigError."""
+        needed = ((key, ref) for key, ref in self.config.secret_refs() if key != but)
+        return {key: ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias)) for key, ref in needed}
+
+    def notifier(self, secrets: Optional[Mapping[str, str]] = None) -> Notifier:
+        """The way to the service desk."""
+        known = self.secrets() if secrets is None else secrets
+        return Notifier(self.config.notify, known.get("notify.smtp.password"), redact=Redactor(known.values()).redact)
+
+    def books(self, run_id: Optional[str], secrets: Mapping[str, str]) -> Bookkeeping:
+        """The books of a command on this host, whose log goes to the log file and to standard error."""
+        config = self.config
+        log.configure(config.logs, run_id, secrets.values(), console=True)
+        log_file = config.logs.dir / log.FILE_NAME
+        edge = EdgeNode(
+            config,
+            self.notifier(secrets),
+            runs=lambda application_id: self.hadoop.runs(application_id),
+            log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
+        )
+        return Bookkeeping(config, self.store(), edge)
+
+    def app(self, run_id: Optional[str] = None) -> App:
+        """The application, its driver in this process."""
+        secrets = self.secrets()
+        books = self.books(run_id, secrets)
+        from traffic_aggr.app import App
+
+        return App(self.config, books, secrets, self.hadoop, self.spark)
+
+    def launcher(self, run_id: str) -> Launcher:
+        """The way to a driver in the cluster, which fetches its own secret."""
+        books = self.books(run_id, self.secrets(but="impala.auth.password"))
+        from traffic_aggr.launch import Launcher
+        from traffic_aggr.preflight import table_names
+
+        tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
+        return Launcher(self.config, books, self.hadoop, tables)
+
+    def ask(self) -> Ask:
+        """The list and the first step as asked for. Raises PartitionListError."""
+
+        step = getattr(self.arguments, "from_step", None)
+        return Ask(self._partitions(), Step[step.upper()] if step else None)
+
+    def _partitions(self) -> PartitionList:
+        arguments, config = vars(self.arguments), self.config.partitions
+        if arguments.get("dates"):
+            found = partitions_between(arguments["dates"])
+        elif arguments.get("month"):
+            found = partitions_of_month(arguments["month"])
+        else:
+            found = self._read_list(arguments.get("partitions") or config.file)
+        if not found.partitions and config.empty_list == "fail":
+            raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
+        if len(found.partitions) > config.max_per_run:
+            raise PartitionListError(
+                f"{found.source} names {len(found.partitions)} days, more than {config.max_per_run}",
+                hint="Split it, or raise partitions.max_per_run",
+            )
+        return found
+
+    def _read_list(self, path: str) -> PartitionList:
+        try:
+            if is_uri(path) and not path.startswith("file:"):
+                stream: BinaryIO = BytesIO(self._bounded(path))
+            else:
+                stream = open(local_path(path), "rb")  # noqa: SIM115 - closed just below
+            with stream:
+                return parse_partition_list(stream, path)
+        except OSError as exc:
+            raise PartitionListError(
+                f"the partition list {path} cannot be read: {exc.strerror}",
+                hint="Check partitions.file, or --partitions",
+            ) from exc
+
+    def _bounded(self, uri: str) -> bytes:
+        size = self.hadoop.files.usage(uri).bytes
+        if size > MAX_BYTES:
+            raise PartitionListError(f"{uri} has {size} bytes: that is no partition list", hint="Name another file")
+        return self.hadoop.files.read_bytes(uri)
