@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traffic_aggr.errors import StateError, StatusFlagError
@@ -49,6 +49,9 @@ EVERYTHING: dict[str, Any] = {
 foreign_line = st.binary(max_size=30).filter(
     lambda line: b"\n" not in line and not any(key.encode() in line for key in KEYS)
 )
+
+# How long it takes to make examples says something about the machine, not about what they try.
+on_busy_machines = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 @pytest.fixture
@@ -447,6 +450,7 @@ def test_updates_by_several_processes_survive_each_other_and_a_running_sed(path:
 # ---- any content
 
 
+@on_busy_machines
 @given(lines=st.lists(foreign_line, max_size=5), position=st.integers(0, 5), end=st.sampled_from([b"\n", b"\r\n"]))
 def test_foreign_lines_survive_whatever_their_bytes(lines: list[bytes], position: int, end: bytes) -> None:
     before = [line + end for line in lines[:position]]
@@ -458,6 +462,7 @@ def test_foreign_lines_survive_whatever_their_bytes(lines: list[bytes], position
         assert path.read_bytes() == b"".join([*before, SAMPLE.replace(b"Flag=0", b"Flag=2"), *after])
 
 
+@on_busy_machines
 @given(content=st.binary(max_size=200))
 def test_any_content_is_read_or_refused_and_can_be_updated(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
