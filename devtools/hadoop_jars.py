@@ -71,9 +71,9 @@ class Jar:
             return False
 
 
-def pinned_jars() -> list[Jar]:
-    """The jars that ``hadoop_jars.txt`` names."""
-    lines = [line.split() for line in PINS.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+def pinned_jars(pins: Path = PINS) -> list[Jar]:
+    """The jars that a file such as ``hadoop_jars.txt`` names."""
+    lines = [line.split() for line in pins.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
     return [Jar(*[*coordinate.split(":"), checksum]) for checksum, coordinate in lines]
 
 
@@ -93,7 +93,7 @@ def daemon_class_path() -> list[Path]:
     way to have them; its message is one line.
     """
     wanted = pinned_jars()
-    return [*fetched(wanted, cache_directory()), *_jars_of_pyspark(wanted[0].version)]
+    return [*fetched(wanted, cache_directory()), *_daemons_jars_of_pyspark(wanted[0].version)]
 
 
 def fetched(jars: Sequence[Jar], directory: Path) -> list[Path]:
@@ -137,7 +137,7 @@ def _fetch(jar: Jar, directory: Path) -> Path:
         raise JarsUnavailableError(f"mvn could not fetch {jar.coordinate}: {_first_error(done.stdout + done.stderr)}")
     if not jar.is_at(path):
         raise JarsUnavailableError(
-            f"{jar.coordinate} from mvn is not what {PINS.name} says; remove it from Maven's local repository"
+            f"{jar.coordinate} from mvn is not what its checksum says; remove it from Maven's local repository"
         )
     return path
 
@@ -148,13 +148,19 @@ def _first_error(output: str) -> str:
     return next(filter(None, [*errors, *lines]), "it says nothing")
 
 
-def _jars_of_pyspark(hadoop: str) -> list[Path]:
+def jars_of_pyspark(names: Sequence[str]) -> list[Path]:
+    """Jars that come with Spark, by their names without versions. Raises JarsUnavailableError for one that does not."""
     directory, found = spark_jars(), []
-    for name in _FROM_PYSPARK:
+    for name in names:
         paths = sorted(directory.glob(f"{name}-[0-9]*.jar"))
         if not paths:
             raise JarsUnavailableError(f"there is no {name} in {directory}")
         found.append(paths[0])
+    return found
+
+
+def _daemons_jars_of_pyspark(hadoop: str) -> list[Path]:
+    found = jars_of_pyspark(_FROM_PYSPARK)
     shipped = found[0].stem.rpartition("-")[2]
     if shipped != hadoop:
         raise JarsUnavailableError(f"PySpark here ships Hadoop {shipped}, the daemons are pinned at {hadoop}")

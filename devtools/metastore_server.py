@@ -14,21 +14,19 @@ and trials on a host whose firewall keeps others out. It starts in 10 s, on a us
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
-import pyspark
 from thrift.transport.TTransport import TTransportException
 
-from devtools.daemons import free_ports
+from devtools.daemons import free_ports, java_command, java_environment
+from devtools.hadoop_jars import spark_jars
 from devtools.impala_double.metastore_catalog import ThriftMetastoreCatalog
-from devtools.sweeper import MARK
-from traffic_aggr.jvm import suitable_java
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 300
@@ -101,11 +99,11 @@ class MetastoreServer:
             return
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
-        environment = {**os.environ, **suitable_java(), MARK: str(self.home.resolve())}
+        environment = java_environment(self.home)
         with (self.home / "metastore.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(environment.get("JAVA_HOME")),
-                env={name: value for name, value in environment.items() if value is not None},
+                self._command(environment),
+                env=environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -137,9 +135,12 @@ class MetastoreServer:
         self.stop()
         self.start()
 
-    def _command(self, java_home: Optional[str]) -> list[str]:
+    def _class_path(self) -> Sequence[Path]:
+        return [spark_jars() / "*"]
+
+    def _settings(self) -> Mapping[str, object]:
         home = self.home
-        settings = {
+        return {
             "log4j.configurationFile": home / "log4j2.properties",
             "java.io.tmpdir": home,
             "derby.system.home": home,
@@ -148,19 +149,16 @@ class MetastoreServer:
             "datanucleus.schema.autoCreateAll": "true",
             "hive.metastore.schema.verification": "false",
         }
-        jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent, "jars", "*")
-        return [
-            os.path.join(java_home, "bin", "java") if java_home else "java",
-            f"-Xmx{self._memory}",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            *(f"-D{name}={value}" for name, value in settings.items()),
-            "-cp",
-            os.pathsep.join(str(entry) for entry in (self._conf, jars) if entry is not None),
+
+    def _command(self, environment: Mapping[str, str]) -> list[str]:
+        return java_command(
+            environment,
+            [*filter(None, [self._conf]), *self._class_path()],
             "org.apache.hadoop.hive.metastore.HiveMetaStore",
-            "-p",
-            str(self.port),
-        ]
+            ["-p", str(self.port)],
+            memory=self._memory,
+            properties=self._settings(),
+        )
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

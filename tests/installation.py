@@ -50,9 +50,10 @@ class Installation:
             self._document[section] = {**self._document[section], **values}
         (self.home / "config.yaml").write_text(yaml.safe_dump(self._document))
 
-    def make_sample_data(self) -> None:
+    def make_sample_data(self, final_format: str = "parquet") -> None:
+        sizes = ("--days", str(len(DAYS)), "--rows-per-day", "300")
         out = str(self.home / "sample")
-        code, _, err = self.run("sample-data", "--out", out, "--days", str(len(DAYS)), "--rows-per-day", "300")
+        code, _, err = self.run("sample-data", "--out", out, *sizes, "--final-format", final_format)
         assert code == 0, err
 
     def start(self, *command: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:

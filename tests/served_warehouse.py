@@ -15,26 +15,34 @@ from devtools.metastore_server import MetastoreServer
 from tests.installation import DAYS, Installation
 from tests.metastore_proxy import MetastoreProxy
 from tests.oracle import expected_rows
+from traffic_aggr.tables import FINAL_COLUMNS
 
 DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
 Rows = Counter[tuple[Any, ...]]
 
+_PARQUET = "SELECT * FROM read_parquet($1, hive_partitioning = false)"
+_COLUMNS = {column.name: column.type for column in FINAL_COLUMNS}
+_TEXT = f"""
+    SELECT * FROM read_csv($1, auto_detect = false, header = false, delim = ';', quote = '', escape = '',
+                           nullstr = '\\N', hive_partitioning = false, columns = {_COLUMNS})
+"""
 _QUICK = {"spark.sql.codegen.wholeStage": False, "spark.sql.shuffle.partitions": 2}
 
 
 class ServedWarehouse:
     """
-    Sample data whose tables a metastore ``server`` knows; the job reaches it through ``proxy``.
+    Sample data whose tables a metastore ``server`` knows; the job reaches it through ``proxy``. The final table is of
+    Parquet, or of ``;``-delimited text and purged.
 
     ``old`` has the rows of each day that the final table has at the start, ``new`` those that a run makes. The last
     listed day, which sample data leaves out of the final table, starts with the rows of the first.
     """
 
-    def __init__(self, home: Path, server: MetastoreServer, proxy: MetastoreProxy) -> None:
+    def __init__(self, home: Path, server: MetastoreServer, proxy: MetastoreProxy, final_format: str) -> None:
         self.server = server
         self.proxy = proxy
         self.installation = Installation(home, metastore_uri=proxy.uri, spark_conf=_QUICK)
-        self.installation.make_sample_data()
+        self.installation.make_sample_data(final_format)
         self._sample = home / "sample"
         self._final = self._sample / "final"
         with server.catalog.client() as client:
@@ -87,14 +95,16 @@ class ServedWarehouse:
 
 
 def rows_in(directory: Path) -> Rows:
-    """The rows of all Parquet files in ``directory``, which has to be there."""
+    """The rows of all files in ``directory``, which has to be there."""
     assert directory.is_dir(), f"there is no {directory}"
-    files = sorted(str(path) for path in directory.glob("[!._]*.parquet"))
-    query = "SELECT * FROM read_parquet($1, hive_partitioning = false)"
+    files = sorted(str(path) for path in directory.glob("[!._]*"))
+    query = _PARQUET if all(path.endswith(".parquet") for path in files) else _TEXT
     return Counter(duckdb.execute(query, [files]).fetchall() if files else [])
 
 
 @contextmanager
-def served_warehouse(home: Path) -> Iterator[ServedWarehouse]:
-    with MetastoreServer(home / "metastore") as server, MetastoreProxy(server.port) as proxy:
-        yield ServedWarehouse(home, server, proxy)
+def served_warehouse(
+    home: Path, kind: type[MetastoreServer] = MetastoreServer, final_format: str = "parquet"
+) -> Iterator[ServedWarehouse]:
+    with kind(home / "metastore") as server, MetastoreProxy(server.port) as proxy:
+        yield ServedWarehouse(home, server, proxy, final_format)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devtools.hadoop_jars import Jar, JarsUnavailableError, cache_directory, fetched, pinned_jars
+from devtools.hadoop_jars import PINS, Jar, JarsUnavailableError, cache_directory, fetched, pinned_jars
+from devtools.newer_metastores import Hive3Metastore, Hive4Metastore
 
 CONTENT = b"the right jar\n"
 JAR = Jar("org.example", "lib", "1.0", hashlib.sha256(CONTENT).hexdigest())
@@ -86,7 +87,15 @@ def test_jars_are_kept_outside_of_the_clone(tmp_path: Path, monkeypatch: pytest.
     assert cache_directory() == tmp_path / "traffic_aggr/jars"
 
 
-def test_every_pin_is_a_whole_checksum_and_coordinate() -> None:
-    pins = pinned_jars()
-    assert {len(jar.sha256) for jar in pins} == {64}
-    assert "hadoop-client-minicluster" in {jar.name for jar in pins}
+@pytest.mark.parametrize(
+    ("pins", "name"),
+    [
+        (PINS, "hadoop-client-minicluster"),
+        (Hive3Metastore.pins, "hive-standalone-metastore"),
+        (Hive4Metastore.pins, "hive-standalone-metastore-server"),
+    ],
+)
+def test_every_pin_is_a_whole_checksum_and_coordinate(pins: Path, name: str) -> None:
+    jars = pinned_jars(pins)
+    assert {len(jar.sha256) for jar in jars} == {64}
+    assert name in {jar.name for jar in jars}

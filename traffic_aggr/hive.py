@@ -2,8 +2,8 @@
 Tables in the Hive metastore, through Spark's catalog: what they are, and changes to their partitions.
 
 Every drop here is of metadata alone. A drop that could delete files (managed tables; external ones with
-``external.table.purge``, which a Hive 3 metastore honours) goes through Spark's session catalog with
-``retainData``; others are plain SQL.
+``external.table.purge``, which the metastores of Hive 4, HDP 3 and CDP honour) goes through Spark's session catalog
+with ``retainData``; others are plain SQL.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,15 +25,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.addinivalue_line("filterwarnings", PY4J_SOCKETS)
 
 
+def require(class_path: Callable[[], object], what: str) -> None:
+    """Skips a test for which there is no class path; fails it where tests of this directory have to run."""
+    try:
+        class_path()
+    except JarsUnavailableError as exc:
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"no {what}, though {REQUIRED} is 1: {exc}")
+        pytest.skip(f"no {what}: {exc}")
+
+
 @pytest.fixture(scope="session")
 def hadoop_jars() -> None:
     """Skips what needs a cluster, and says why, unless a cluster is required."""
-    try:
-        daemon_class_path()
-    except JarsUnavailableError as exc:
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"no cluster, though {REQUIRED} is 1: {exc}")
-        pytest.skip(f"no cluster: {exc}")
+    require(daemon_class_path, "cluster")
 
 
 @pytest.fixture(scope="session")
