@@ -1,0 +1,137 @@
+"""Newer metastores, which may delete the files of an external table when its partitions are dropped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devtools.newer_metastores import Hive3Metastore, Hive4Metastore, NewerMetastore
+from tests.cluster.conftest import require
+from tests.conftest import QUICK_JVM
+from tests.installation import PATIENCE_S, ROOT
+from tests.metastore_proxy import AFTER
+from tests.served_warehouse import ServedWarehouse, served_warehouse
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")
+
+DROP, POINT = "drop_partition", "alter_partitions"
+PLAIN, OURS = "2021-04-01", "2021-04-02"
+DROPS = """
+import sys
+from pyspark.sql import SparkSession
+from traffic_aggr.hive import HiveCatalog
+from traffic_aggr.partitions import Partition
+from traffic_aggr.sql import TableName
+
+uri, home, plain, ours, java_options = sys.argv[1:]
+spark = (
+    SparkSession.builder.master("local[1]")
+    .config("spark.hadoop.hive.metastore.uris", uri)
+    .config("spark.sql.warehouse.dir", f"{home}/warehouse")
+    .config("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict")
+    .config("spark.driver.extraJavaOptions", java_options)
+    .config("spark.ui.enabled", "false")
+    .enableHiveSupport()
+    .getOrCreate()
+)
+spark.sql(f"CREATE DATABASE drops LOCATION '{home}/drops'")
+catalog = HiveCatalog(spark)
+for purge in ("true", "false"):
+    name = f"drops.purge_{purge}"
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {name} (kb INT) PARTITIONED BY (partition_date STRING) "
+        f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ';' LOCATION '{home}/{purge}' "
+        f"TBLPROPERTIES ('external.table.purge' = '{purge}')"
+    )
+    spark.sql(f"INSERT INTO {name} VALUES (1, '{plain}'), (2, '{ours}')")
+    spark.sql(f"ALTER TABLE {name} DROP IF EXISTS PARTITION (partition_date = '{plain}')")
+    facts = catalog.facts(TableName.parse(name))
+    catalog.table(facts).drop([Partition(ours)])
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "left_by_plain_drop"), [(Hive3Metastore, [PLAIN]), (Hive4Metastore, [])], ids=["Hive 3", "Hive 4"]
+)
+def test_a_plain_drop_may_delete_files_and_the_jobs_drop_does_not(
+    kind: type[NewerMetastore], left_by_plain_drop: list[str], tmp_path: Path
+) -> None:
+    require(kind.jars, "metastore")
+    with kind(tmp_path / "metastore") as server:
+        done = subprocess.run(
+            [sys.executable, "-c", DROPS, server.uri, str(tmp_path), PLAIN, OURS, QUICK_JVM],
+            cwd=ROOT,
+            env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 0, done.stderr
+        for purge, left in {"true": [*left_by_plain_drop, OURS], "false": [PLAIN, OURS]}.items():
+            assert server.catalog.partitions("drops", f"purge_{purge}") == {}
+            directories = sorted(path.name for path in (tmp_path / purge).iterdir())
+            assert directories == [f"partition_date={day}" for day in left]
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWarehouse]:
+    """Its final table is ``;``-delimited text, which Hive 4 purges."""
+    require(Hive4Metastore.jars, "metastore of Hive 4")
+    with served_warehouse(tmp_path_factory.mktemp("warehouse"), Hive4Metastore, "text") as made:
+        yield made
+
+
+@pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
+def test_a_run_makes_every_day_right_and_its_rollback_brings_every_old_row_back(
+    warehouse: ServedWarehouse, mode: str
+) -> None:
+    warehouse.reset(mode)
+    code, out, err = warehouse.installation.run("run")
+    assert code == 0, err
+    assert "raw = staging = final" in out
+    assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
+
+    code, _, err = warehouse.installation.run("rollback", warehouse.installation.newest_record()["run_id"])
+    assert code == 0, err
+    assert warehouse.content() == warehouse.old
+
+
+def test_a_run_whose_drop_fails_puts_every_old_row_back_itself(warehouse: ServedWarehouse) -> None:
+    warehouse.reset("drop_and_load")
+    # Hive's client asks again, and hears that there is no such partition.
+    warehouse.proxy.plan(DROP, 2, AFTER, warehouse.server.restart)
+    code, _, err = warehouse.installation.run("run")
+
+    assert warehouse.proxy.struck.is_set()
+    assert code == 1, err
+    assert "old data is back in place for 3 partitions" in err.strip().splitlines()[-1]
+    assert warehouse.content() == warehouse.old
+
+
+@pytest.mark.parametrize(("mode", "call", "nth"), [("drop_and_load", DROP, 2), ("swap", POINT, 1)])
+def test_a_run_that_lost_its_metastore_is_taken_back_without_losing_a_row(
+    warehouse: ServedWarehouse, mode: str, call: str, nth: int
+) -> None:
+    warehouse.reset(mode)
+
+    def die() -> None:
+        warehouse.server.kill()
+        warehouse.proxy.refuse()
+
+    warehouse.proxy.plan(call, nth, AFTER, die)
+    code, _, err = warehouse.installation.run("run")
+    warehouse.server.restart()
+    warehouse.proxy.listen()
+    assert warehouse.proxy.struck.is_set()
+    assert code == 1, err
+
+    code, out, err = warehouse.installation.run("recover")
+    assert code == 0, err
+    assert "old data is back in place for 3 partitions" in out
+    assert warehouse.content() == warehouse.old
