@@ -35,11 +35,6 @@ class Hadoop:
             self._started = start_gateway(self._config, self._log_dir)
         return self._started
 
-    @property
-    def started(self) -> Optional[Any]:
-        """The gateway to a JVM that had to be started; None as long as nobody needed one."""
-        return self._started
-
     @cached_property
     def files(self) -> HadoopFiles:
         """Files of any file system that Hadoop's client knows."""
