@@ -87,6 +87,8 @@ def _hdfs(home: Path) -> dict[str, object]:
         "dfs.namenode.safemode.extension": 0,
         "dfs.namenode.safemode.min.datanodes": 1,
         "dfs.heartbeat.interval": 1,
+        # The only DataNode reports a block a moment after the writer has it acknowledged; by default that waits 400 ms.
+        "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": 5,
         "dfs.namenode.heartbeat.recheck-interval": 1_000,
     }
 

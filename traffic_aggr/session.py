@@ -37,6 +37,10 @@ CORRECTNESS: Mapping[str, str] = {
     "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
 }
 
+# A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is asked for
+# all between the first and the last.
+DEFAULTS: Mapping[str, str] = {"spark.sql.hive.metastorePartitionPruningInSetThreshold": "50"}
+
 # Local mode needs no network: neither a resolvable host name nor ports that other hosts could reach.
 LOCAL_DEFAULTS: Mapping[str, str] = {
     "spark.driver.host": "127.0.0.1",
@@ -228,9 +232,9 @@ def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf
     """
     conf = SparkConf(_jvm=gateway.jvm).setAppName(app_name)
     conf.setIfMissing(_MASTER, config.master)
-    if re.match(r"local(\[.*)?$", conf.get(_MASTER, "")):
-        for key, value in LOCAL_DEFAULTS.items():
-            conf.setIfMissing(key, value)
+    local = re.match(r"local(\[.*)?$", conf.get(_MASTER, ""))
+    for key, value in {**DEFAULTS, **(LOCAL_DEFAULTS if local else {})}.items():
+        conf.setIfMissing(key, value)
     # Inside its application the JVM has them already, with paths of that host in place of the launcher's.
     in_cluster = conf.get("spark.submit.deployMode") == "cluster"
     for key, value in config.conf.items():
