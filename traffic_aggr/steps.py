@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 _SCHEMA = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS)
 _COLUMNS = [column.name for column in STAGING_COLUMNS]
 _BROADCAST_CDRIDS = 1_000_000
+_DAYS_AT_ONCE = 100
+"""Days of one aggregation: each adds a sum that is taken over all rows of it."""
 
 
 @dataclass
@@ -122,22 +124,32 @@ def stage(work: Work) -> None:
     directory = f"{work.directory}/staged"
     work.make_directory()
     by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
-    counted = Observation()
-    rows = _aggregated(work, counted)
     if by_day:
-        _write_parquet(rows, directory, work.staging)
+        work.files.make_directories(directory, work.final.location)
+    else:
+        _empty_old_staging(work, directory)
+    source_rows: dict[Partition, int] = {}
+    for days in sql.batches(plan.restated, _DAYS_AT_ONCE):
+        work.stop.check()
+        counted = Observation()
+        rows = _aggregated(work, days, counted)
+        if by_day:
+            _write_parquet(rows, directory, work.staging)
+        else:
+            rows.write.insertInto(work.staging.name.quoted)
+        source_rows |= {day: count or 0 for day, count in counted.get.items()}
+    if by_day:
         staged = _read_parquet(work.spark, directory)
         _point_staging(work, directory)
     else:
-        staged = _write_old_staging(work, rows, directory)
+        staged = work.catalog.table(work.staging).rows()
     totals = preflight.aggregated_totals(staged, plan.restated)
-    source_rows = counted.get
     differences: list[Difference] = []
     for partition in plan.restated:
         totals_of_day = record.totals_of(partition)
         raw = totals_of_day.raw
         assert raw is not None
-        with_sources = _with_source_rows(totals[partition], source_rows.get(_slot(partition)) or 0)
+        with_sources = dataclasses.replace(totals[partition], source_rows=source_rows[partition])
         totals_of_day.staging = with_sources
         differences += reconcile_staging(partition, raw, with_sources)
     if differences:
@@ -218,31 +230,29 @@ def _models(work: Work, partition: Partition) -> list[str]:
     return [day.home, day.kept, *([day.before.location] if day.before else [])]
 
 
-def _aggregated(work: Work, counted: Observation) -> DataFrame:
+def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> DataFrame:
     """
-    Staging's rows, with the raw rows of each day counted by ``counted`` as they pass.
+    Staging's rows of ``days``, with the raw rows of each day counted by ``counted``, under its name, as they pass.
 
     Rows of one day are brought together, so that a day becomes few files. The count stands behind the
     last shuffle, where a task that is run twice counts once.
     """
-    repeats = sum(day.raw.repeated_cdrs for day in work.plan.days.values())
-    repeated = transforms.repeated_cdrids(work.sources.raw) if repeats else None
+    raw = transforms.select_days(work.sources.raw, days)
+    repeats = sum(work.plan.days[day].raw.repeated_cdrs for day in days)
+    repeated = transforms.repeated_cdrids(raw) if repeats else None
     if repeated is not None and repeats <= _BROADCAST_CDRIDS:
         repeated = F.broadcast(repeated)
     hazards = text_hazards(work.tables.text_formats)
     aggregated = transforms.aggregate(
-        work.sources.raw,
+        raw,
         transforms.lookup_names(work.sources.organisations),
         transforms.lookup_countries(work.sources.countries),
         repeated=repeated,
         delimiters=hazards.characters if work.replace_delimiters else None,
     )
     together = _by_day(aggregated)
-    per_day = [
-        F.sum(F.when(F.col(PARTITION_COLUMN) == partition, F.col("source_rows"))).alias(_slot(partition))
-        for partition in work.plan.restated
-    ]
-    return together.observe(counted, F.sum("source_rows").alias("source_rows"), *per_day).select(_COLUMNS)
+    per_day = [F.sum(F.when(F.col(PARTITION_COLUMN) == day, F.col("source_rows"))).alias(day) for day in days]
+    return together.observe(counted, *per_day).select(_COLUMNS)
 
 
 def _by_day(rows: DataFrame) -> DataFrame:
@@ -250,18 +260,9 @@ def _by_day(rows: DataFrame) -> DataFrame:
     return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({PARTITION_COLUMN}) */ * FROM {{rows}}", rows=rows)
 
 
-def _slot(partition: Partition) -> str:
-    return f"source_rows_{partition}"
-
-
-def _with_source_rows(totals: AggregatedTotals, source_rows: int) -> AggregatedTotals:
-    values = {name: getattr(totals, name) for name in totals.__dataclass_fields__}
-    return AggregatedTotals(**{**values, "source_rows": source_rows})
-
-
 def _write_parquet(rows: DataFrame, directory: str, table: TableFacts) -> None:
     codec = table.properties.get("parquet.compression", "snappy")
-    rows.write.mode("error").partitionBy(PARTITION_COLUMN).option("compression", codec).parquet(directory)
+    rows.write.mode("append").partitionBy(PARTITION_COLUMN).option("compression", codec).parquet(directory)
 
 
 def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
@@ -276,16 +277,14 @@ def _point_staging(work: Work, directory: str) -> None:
     staging.add({each: Placement(f"{directory}/{each.directory}") for each in work.plan.restated})
 
 
-def _write_old_staging(work: Work, rows: DataFrame, directory: str) -> DataFrame:
-    """A staging table of the old kind, ``partition_date`` an ordinary column, or of another format: as it is."""
+def _empty_old_staging(work: Work, directory: str) -> None:
+    """Empties a staging table that is not Parquet by day, as the old job's is not, and points it at ``directory``."""
     table = work.catalog.table(work.staging)
     work.still_locked()
     if work.staging.partition_columns:
         table.drop(table.all_partitions())
     work.spark.sql(sql.set_table_location(work.staging.name, directory))
     work.spark.catalog.refreshTable(work.staging.name.quoted)
-    rows.write.insertInto(work.staging.name.quoted)
-    return table.rows()
 
 
 def _rewrite(work: Work, staged: Staged, directory: str) -> None:

@@ -120,6 +120,35 @@ def test_safe_mode_fails_the_run_and_the_next_one_makes_every_day_whole(job: Yar
     assert_next_run_goes_through(job, warehouse)
 
 
+def test_a_metastore_that_restarts_between_two_calls_is_asked_again(job: YarnJob, warehouse: Warehouse) -> None:
+    with silent_impala(job.home) as (impala, answer):
+        job.configure({"impala": impala})
+        process = job.start("run")
+        job.wait_until(at("withdrawn"), process)
+        job.cluster.metastore.restart()
+        answer.set()
+        out, err = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 0, err
+    assert "raw = staging = final" in out
+    warehouse.assert_side("new")
+
+
+def test_a_metastore_that_stays_away_fails_the_run_and_the_next_one_makes_every_day_whole(
+    job: YarnJob, warehouse: Warehouse
+) -> None:
+    process = job.start("run")
+    job.wait_until(at("withdrawn"), process)
+    job.cluster.metastore.kill()
+    _, err = process.communicate(timeout=PATIENCE_S)
+    job.cluster.metastore.start()
+
+    assert process.returncode == 1
+    assert "run `recover`" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert_next_run_goes_through(job, warehouse)
+
+
 def test_a_lost_node_changes_nothing_in_the_result(job: YarnJob, warehouse: Warehouse) -> None:
     process = job.start("run")
     record = job.wait_until(at("withdrawn"), process)

@@ -152,27 +152,38 @@ def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], threading.E
 class Warehouse:
     """The sample tables on HDFS and in the metastore: what they held at the start, and what a run makes of them."""
 
-    def __init__(self, cluster: Cluster, home: Path) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        home: Path,
+        *,
+        database: str = DATABASE,
+        rows_per_day: int = 300,
+        conf: Optional[Mapping[str, str]] = None,
+    ) -> None:
         self.cluster = cluster
+        self.database = database
+        self.root = "/sample" if database == DATABASE else f"/{database}"
         self._home = home
-        maker = YarnJob(cluster, home / "maker", deploy_mode="client")
+        maker = YarnJob(cluster, home / f"maker-of-{database}", deploy_mode="client")
         # Made by a driver here: the samples are small, and containers slow to start.
-        maker.configure({"spark": {"master": "local[2]"}})
-        out = f"{cluster.hadoop.hdfs_uri}/sample"
-        code, _, err = maker.run("sample-data", "--out", out, "--days", str(len(DAYS)), "--rows-per-day", "300")
+        maker.configure({"tables": {"database": database}, "spark": {"master": "local[2]", "conf": conf or {}}})
+        out = f"{cluster.hadoop.hdfs_uri}{self.root}"
+        sizes = ("--days", str(len(DAYS)), "--rows-per-day", str(rows_per_day))
+        code, _, err = maker.run("sample-data", "--out", out, *sizes)
         assert code == 0, err
         with cluster.metastore.catalog.client() as client:
             self._add_last_day(client)
-            self._partitions = client.get_partitions(DATABASE, FINAL, -1)
-        cluster.hadoop.run(*COPY, "/sample/final", "/sample/as-made")
+            self._partitions = client.get_partitions(database, FINAL, -1)
+        cluster.hadoop.run(*COPY, f"{self.root}/final", f"{self.root}/as-made")
         self.old = self.content()
-        sources = [self.fetch(f"/sample/{name}") for name in ("raw", "org_details", "country_lookup")]
+        sources = [self.fetch(f"{self.root}/{name}") for name in ("raw", "org_details", "country_lookup")]
         right = [row[:-1] for row in expected_rows(*sources, DAYS)]
         self.new = {day: Counter(row[:-1] for row in right if row[-1] == day) for day in DAYS}
 
     def _add_last_day(self, client: Any) -> None:
         """Sample data leaves the last listed day out of the final table; it gets the rows of the first."""
-        first = client.get_partition(DATABASE, FINAL, [DAYS[0]])
+        first = client.get_partition(self.database, FINAL, [DAYS[0]])
         source = urlsplit(first.sd.location).path
         self.cluster.hadoop.run(*COPY, source, source.replace(DAYS[0], DAYS[-1]))
         first.values, first.sd.location = [DAYS[-1]], first.sd.location.replace(DAYS[0], DAYS[-1])
@@ -181,10 +192,10 @@ class Warehouse:
     def reset(self) -> None:
         """Puts everything back to the start, past the job."""
         with self.cluster.metastore.catalog.client() as client:
-            for partition in client.get_partitions(DATABASE, FINAL, -1):
-                client.drop_partition(DATABASE, FINAL, partition.values, False)
-            self.cluster.hadoop.hdfs.delete("/sample/final")
-            self.cluster.hadoop.run(*COPY, "/sample/as-made", "/sample/final")
+            for partition in client.get_partitions(self.database, FINAL, -1):
+                client.drop_partition(self.database, FINAL, partition.values, False)
+            self.cluster.hadoop.hdfs.delete(f"{self.root}/final")
+            self.cluster.hadoop.run(*COPY, f"{self.root}/as-made", f"{self.root}/final")
             client.add_partitions(self._partitions)
 
     @property
@@ -194,7 +205,7 @@ class Warehouse:
     def content(self) -> dict[str, Rows]:
         """The rows of each day that the final table has, read through its partitions."""
         with self.cluster.metastore.catalog.client() as client:
-            found = client.get_partitions(DATABASE, FINAL, -1)
+            found = client.get_partitions(self.database, FINAL, -1)
         return {part.values[0]: self._rows_in(urlsplit(part.sd.location).path) for part in found}
 
     def assert_side(self, name: str) -> None:
