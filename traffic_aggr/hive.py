@@ -79,6 +79,8 @@ class HiveCatalog:
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
         self._catalog = spark._jsparkSession.sharedState().externalCatalog()
+        self._paths: Any = self._jvm.org.apache.spark.sql.catalyst.catalog.CatalogUtils
+        self._known_properties: Optional[tuple[JavaObject, Mapping[str, str]]] = None
 
     def facts(self, name: TableName) -> Optional[TableFacts]:
         """What the table is, or None where there is none."""
@@ -112,8 +114,14 @@ class HiveCatalog:
             serde=_text(storage.serde()),
             input_format=_text(storage.inputFormat()),
             output_format=_text(storage.outputFormat()),
-            serde_properties=self.python_map(storage.properties()),
+            serde_properties=self._serde_properties(storage.properties()),
         )
+
+    def _serde_properties(self, found: JavaObject) -> Mapping[str, str]:
+        # Those of a table's partitions are mostly the same, and each entry of a map takes several calls to the JVM.
+        if self._known_properties is None or not found.equals(self._known_properties[0]):
+            self._known_properties = found, self.python_map(found)
+        return self._known_properties[1]
 
     def path(self, uri: JavaObject) -> str:
         """A location as Hadoop writes paths, nothing percent-encoded."""
@@ -121,10 +129,6 @@ class HiveCatalog:
 
     def uri(self, location: str) -> JavaObject:
         return self._paths.stringToURI(location)
-
-    @property
-    def _paths(self) -> Any:
-        return self._jvm.org.apache.spark.sql.catalyst.catalog.CatalogUtils
 
     def python_map(self, scala_map: JavaObject) -> dict[str, str]:
         return dict(self._jvm.org.apache.spark.api.java.JavaUtils.mapAsSerializableJavaMap(scala_map))

@@ -37,8 +37,8 @@ CORRECTNESS: Mapping[str, str] = {
     "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
 }
 
-# A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is asked for
-# all between the first and the last.
+# A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is asked
+# for all between the first and the last.
 DEFAULTS: Mapping[str, str] = {"spark.sql.hive.metastorePartitionPruningInSetThreshold": "50"}
 
 # Local mode needs no network: neither a resolvable host name nor ports that other hosts could reach.

@@ -128,7 +128,7 @@ def stage(work: Work) -> None:
         work.files.make_directories(directory, work.final.location)
     else:
         _empty_old_staging(work, directory)
-    source_rows: dict[Partition, int] = {}
+    source_rows: dict[str, int] = {}
     for days in sql.batches(plan.restated, _DAYS_AT_ONCE):
         work.stop.check()
         counted = Observation()

@@ -69,7 +69,7 @@ def test_a_signal_to_the_launcher_has_the_driver_put_old_data_back(job: YarnJob,
 def test_while_the_application_of_a_killed_launcher_lives_the_lock_is_not_free(
     job: YarnJob, warehouse: Warehouse
 ) -> None:
-    with silent_impala(job.home) as (impala, answer):
+    with silent_impala(job.home) as (impala, silence):
         job.configure({"impala": impala})
         process = job.start("run")
         record = job.wait_until(lambda found: found["settled_earlier_runs"], process)
@@ -77,7 +77,7 @@ def test_while_the_application_of_a_killed_launcher_lives_the_lock_is_not_free(
         process.communicate(timeout=PATIENCE_S)
 
         code, _, err = job.run("run")
-        answer.set()
+        silence.answer.set()
         job.wait_until(lambda found: found["outcome"] == "success")
 
     assert code == 75, err
@@ -121,12 +121,12 @@ def test_safe_mode_fails_the_run_and_the_next_one_makes_every_day_whole(job: Yar
 
 
 def test_a_metastore_that_restarts_between_two_calls_is_asked_again(job: YarnJob, warehouse: Warehouse) -> None:
-    with silent_impala(job.home) as (impala, answer):
+    with silent_impala(job.home) as (impala, silence):
         job.configure({"impala": impala})
         process = job.start("run")
-        job.wait_until(at("withdrawn"), process)
+        assert silence.asked.wait(PATIENCE_S)
         job.cluster.metastore.restart()
-        answer.set()
+        silence.answer.set()
         out, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, err

@@ -1,4 +1,4 @@
-"""Days that outgrow an executor: many small files, groups that do not fit into memory, one customer with most of them."""
+"""Days that outgrow an executor: many small files, and groups that do not fit into memory."""
 
 from __future__ import annotations
 

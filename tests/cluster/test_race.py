@@ -57,14 +57,14 @@ def test_of_twenty_launches_from_two_hosts_one_wins(
     cluster: Cluster, warehouse: Warehouse, tmp_path: Path, other_host: tuple[str, ...]
 ) -> None:
     # The winner asks Impala as soon as it has the table, and gets no answer until nobody else is left.
-    with silent_impala(tmp_path) as (impala, answer):
+    with silent_impala(tmp_path) as (impala, silence):
         jobs = [small_job(cluster, tmp_path / f"launch-{number}", impala) for number in range(LAUNCHES)]
         launched: list[subprocess.Popen[str]] = []
         for number, job in enumerate(jobs):
             wait_for(lambda: running(launched) < AT_ONCE)
             launched.append(job.start("run", before=other_host * (number % 2)))
         wait_for(lambda: running(launched) == 1)
-        answer.set()
+        silence.answer.set()
         told = [each.communicate(timeout=PATIENCE_S)[1] for each in launched]
 
     codes = [each.returncode for each in launched]

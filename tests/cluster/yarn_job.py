@@ -132,21 +132,32 @@ class YarnJob:
         return process.returncode, err
 
 
+class Silence:
+    """Holds up who asks: ``asked`` once somebody has, until ``answer`` is set."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    def hold(self) -> bool:
+        self.asked.set()
+        return not self.answer.wait(3 * PATIENCE_S)
+
+
 @contextmanager
-def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], threading.Event]]:
+def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], Silence]]:
     """
-    Settings for a coordinator that gives no answer, so that a run is held up as soon as it has the table; and what has
-    it answer.
+    Settings for a coordinator that gives no answer, so that a run is held up when it has planned, before it changes
+    anything; and what has it answer.
     """
-    catalog, answer = InMemoryCatalog(), threading.Event()
+    catalog, silence = InMemoryCatalog(), Silence()
     for name in (FINAL, f"{FINAL}_inter"):
         catalog.create(DATABASE, name, TableInfo((("msisdn", "string"),), "parquet", str(directory), (), {}))
     with ImpalaDouble(catalog) as impala:
-        impala.plan("OpenSession", DROP, times=None, when=lambda statement: not answer.wait(3 * PATIENCE_S))
+        impala.plan("OpenSession", DROP, times=None, when=lambda statement: silence.hold())
         try:
-            yield {"enabled": True, "hosts": [str(impala)], "timeout_s": 3 * PATIENCE_S, "verify": False}, answer
+            yield {"enabled": True, "hosts": [str(impala)], "timeout_s": 3 * PATIENCE_S, "verify": False}, silence
         finally:
-            answer.set()
+            silence.answer.set()
 
 
 class Warehouse:
