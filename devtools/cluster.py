@@ -27,7 +27,7 @@ from typing import NoReturn, Optional
 
 from devtools.daemons import HOST, kept_ports
 from devtools.hadoop_cluster import HadoopCluster
-from devtools.hadoop_conf import write_site
+from devtools.hadoop_conf import Login, write_site
 from devtools.hadoop_jars import JarsUnavailableError, daemon_class_path
 from devtools.metastore_server import MetastoreServer
 from devtools.spark_standalone import SparkStandalone
@@ -43,15 +43,33 @@ class Cluster:
     """
     ``hadoop``, ``metastore`` and, unless that is not wanted, Spark's own manager ``standalone``, all beneath ``home``.
 
+    With ``login`` HDFS and YARN insist on Kerberos. The metastore server does not; it makes directories on that HDFS as
+    ``metastore_login``, whoever asks for them.
+
     Use it as a context manager. Raises JarsUnavailableError where Hadoop's servers cannot be had.
     """
 
-    def __init__(self, home: Path, *, node_managers: int = 2, standalone: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        node_managers: int = 2,
+        standalone: bool = True,
+        login: Optional[Login] = None,
+        metastore_login: Optional[Login] = None,
+    ) -> None:
         self.home = home.resolve()
-        self.hadoop = HadoopCluster(self.home / "hadoop", node_managers)
+        self.hadoop = HadoopCluster(self.home / "hadoop", node_managers, login=login)
+        self._login = login
         port = kept_ports(self.home / "ports.json", ["metastore"])["metastore"]
         warehouse = f"{self.hadoop.hdfs_uri}/user/hive/warehouse"
-        self.metastore = MetastoreServer(self.home / "metastore", port=port, warehouse=warehouse, conf=self.hadoop.conf)
+        self.metastore = MetastoreServer(
+            self.home / "metastore",
+            port=port,
+            warehouse=warehouse,
+            conf=self.hadoop.conf,
+            environment=metastore_login.environment if metastore_login is not None else None,
+        )
         self.standalone = SparkStandalone(self.home / "standalone", conf=self.hadoop.conf) if standalone else None
         self._started = contextlib.ExitStack()
 
@@ -64,7 +82,8 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """What lets a client find the cluster."""
         names = ("HADOOP_CONF_DIR", "YARN_CONF_DIR", "SPARK_CONF_DIR")
-        return {**dict.fromkeys(names, str(self.conf)), "SPARK_LOCAL_IP": HOST}
+        realm = {"JAVA_TOOL_OPTIONS": self._login.java_option} if self._login is not None else {}
+        return {**dict.fromkeys(names, str(self.conf)), "SPARK_LOCAL_IP": HOST, **realm}
 
     @property
     def spark_conf(self) -> dict[str, str]:
@@ -126,6 +145,9 @@ class Cluster:
     def _write_configuration(self) -> None:
         # Spark takes the metastore and the warehouse from here, as it does on clusters where Hive is installed.
         hive = {"hive.metastore.uris": self.metastore.uri, "hive.metastore.warehouse.dir": self.metastore.warehouse}
+        if self._login is not None:
+            # It takes a client's word for its name, in which HDFS would do nothing.
+            hive["hive.metastore.execute.setugi"] = "false"
         write_site(self.conf / "hive-site.xml", hive)
         defaults = "".join(f"{name} {value}\n" for name, value in self.spark_conf.items())
         (self.conf / "spark-defaults.conf").write_text(defaults, encoding="utf-8")

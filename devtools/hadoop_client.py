@@ -12,11 +12,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 
 from devtools.daemons import JVM_OPTIONS
+from devtools.hadoop_conf import Login
 from devtools.hadoop_jars import spark_jars
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
@@ -67,11 +68,13 @@ class Application:
 class HadoopClient:
     """The clients, of the cluster whose configuration ``class_path`` begins with; ``close`` ends their JVM."""
 
-    def __init__(self, class_path: Sequence[Path], environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self, class_path: Sequence[Path], environment: Mapping[str, str], directory: Path, login: Optional[Login] = None
+    ) -> None:
         port, token, self._process = launch_gateway(
             jarpath=str(next(spark_jars().glob("py4j-*.jar"))),
             classpath=os.pathsep.join(map(str, class_path)),
-            javaopts=["-Xmx128m", *JVM_OPTIONS],
+            javaopts=["-Xmx128m", *JVM_OPTIONS, *([login.java_option] if login is not None else [])],
             java_path=os.path.join(environment["JAVA_HOME"], "bin", "java"),
             die_on_exit=True,
             enable_auth=True,
@@ -82,6 +85,8 @@ class HadoopClient:
             gateway_parameters=GatewayParameters(port=port, auth_token=token, auto_convert=True)
         )
         self._hadoop = self._gateway.jvm.org.apache.hadoop
+        if login is not None:
+            self._hadoop.security.UserGroupInformation.loginUserFromKeytab(login.principal, str(login.keytab))
         self._conf = self._hadoop.yarn.conf.YarnConfiguration()
         # While a daemon is down, say so soon.
         for setting, value in {

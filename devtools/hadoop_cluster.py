@@ -11,11 +11,15 @@ Permissions are checked against the name that a client gives: HADOOP_USER_NAME d
 cluster is HDFS's superuser. All daemons listen on the loopback interface only. ``home`` has ``conf``, ``logs`` of the
 daemons, and ``nodemanager-N/logs`` of the containers; a cluster on a used one has its files again, at the same
 addresses.
+
+With ``login`` the cluster insists on Kerberos, except for WebHDFS, and there is no log aggregation.
 """
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -71,16 +75,25 @@ class HadoopCluster:
     """
 
     def __init__(
-        self, home: Path, node_managers: int = 2, *, node_memory_mb: int = 2560, daemon_memory: str = "192m"
+        self,
+        home: Path,
+        node_managers: int = 2,
+        *,
+        node_memory_mb: int = 2560,
+        daemon_memory: str = "192m",
+        login: Optional[hadoop_conf.Login] = None,
     ) -> None:
         self.home = home.resolve()
         self.conf = self.home / "conf"
         self.logs = self.home / "logs"
+        self.login = login
         self._node_memory_mb = node_memory_mb
         self._daemon_memory = daemon_memory
         self._class_path: list[Path] = [self.conf, *daemon_class_path()]
         # Drivers and executors in containers announce the address that they find here.
-        self._environment = java_environment(self.home, SPARK_LOCAL_IP=HOST, SPARK_LOCAL_HOSTNAME="localhost")
+        logged_in = login.environment if login is not None else {}
+        local = {"SPARK_LOCAL_IP": HOST, "SPARK_LOCAL_HOSTNAME": "localhost"}
+        self._environment = java_environment(self.home, **local, **logged_in)
         self._java_properties = {
             "log4j2.configurationFile": (self.conf / hadoop_conf.LOG4J).as_uri(),
             "java.io.tmpdir": self.home / "tmp",
@@ -140,7 +153,7 @@ class HadoopCluster:
 
     def start(self) -> None:
         """Starts what does not run and waits until work can be submitted. Raises RuntimeError when it cannot."""
-        hadoop_conf.write_configuration(self.conf, self.home, self._ports, self._node_memory_mb)
+        hadoop_conf.write_configuration(self.conf, self.home, self._ports, self._node_memory_mb, self.login)
         (self.home / "tmp").mkdir(exist_ok=True)
         if self._sweeper is None:
             self._sweeper = Sweeper(self.home)
@@ -187,6 +200,8 @@ class HadoopCluster:
         """Waits until HDFS takes writes and every NodeManager is known to run. Raises RuntimeError."""
         for daemon in self.daemons:
             daemon.wait_until_it_answers()
+        if self.login is not None:
+            self._calm_resource_manager()
         wait_until(lambda: self._live_datanodes() == 1 and not self.in_safe_mode(), "HDFS to leave safe mode")
         nodes = {node.node_id: "RUNNING" for node in self.node_managers}
         wait_until(lambda: self.node_states() == nodes, "every NodeManager to run")
@@ -233,7 +248,7 @@ class HadoopCluster:
     def client(self) -> HadoopClient:
         """Hadoop's clients for operators, in a JVM that is started when they are first asked for."""
         if self._client is None:
-            self._client = HadoopClient(self._class_path, self._environment, self.home)
+            self._client = HadoopClient(self._class_path, self._environment, self.home, self.login)
         return self._client
 
     def enter_safe_mode(self) -> None:
@@ -323,6 +338,13 @@ class HadoopCluster:
 
     def _live_datanodes(self) -> int:
         return int(self._namenode_bean("FSNamesystemState")["NumLiveDataNodes"])
+
+    def _calm_resource_manager(self) -> None:
+        """A thread of it that looks after tokens never pauses; others shall not wait for a processor because of it."""
+        for thread in Path(f"/proc/{self.resource_manager.pid}/task").glob("*"):
+            with contextlib.suppress(OSError):  # it has ended since
+                if (thread / "comm").read_text(encoding="utf-8").startswith("DelegationToken"):
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
 
     def _make_standard_directories(self) -> None:
         for path in ("/tmp", "/yarn/logs", "/user/hive/warehouse"):

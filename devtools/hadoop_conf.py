@@ -7,7 +7,9 @@ The directory that ``write_configuration`` makes serves daemons and clients alik
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 from xml.sax.saxutils import escape
 
 from devtools.daemons import HOST
@@ -46,14 +48,36 @@ appender.console.layout.pattern = %d{ISO8601} %p %c{1}: %m%n%ex
 """
 
 
-def write_configuration(directory: Path, home: Path, ports: Mapping[str, int], node_memory_mb: int) -> None:
-    """Writes all files into ``directory``; the daemons' data goes beneath ``home``."""
+@dataclass(frozen=True)
+class Login:
+    """The Kerberos principal of all daemons and of who looks after them, its key, and where Java finds the realm."""
+
+    principal: str
+    keytab: Path
+    krb5_conf: Path
+
+    @property
+    def java_option(self) -> str:
+        """What makes a JVM know the realm."""
+        return f"-Djava.security.krb5.conf={self.krb5_conf}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Hadoop's classes are logged in."""
+        return {"JAVA_TOOL_OPTIONS": self.java_option, "KRB5PRINCIPAL": self.principal, "KRB5KEYTAB": str(self.keytab)}
+
+
+def write_configuration(
+    directory: Path, home: Path, ports: Mapping[str, int], node_memory_mb: int, login: Optional[Login] = None
+) -> None:
+    """Writes all files into ``directory``; the daemons' data goes beneath ``home``. With ``login`` Kerberos rules."""
     directory.mkdir(parents=True, exist_ok=True)
     addresses = {name: f"{HOST}:{port}" for name, port in ports.items()}
     hdfs, yarn = ({name: addresses[name] for name in names} for names in (HDFS_ADDRESSES, YARN_ADDRESSES))
-    write_site(directory / "core-site.xml", _core(home, addresses[DEFAULT_FS]))
-    write_site(directory / "hdfs-site.xml", {**_hdfs(home), **hdfs})
-    write_site(directory / "yarn-site.xml", {**_yarn(home, node_memory_mb), **yarn})
+    secured = _secured(login) if login is not None else {}
+    write_site(directory / "core-site.xml", {**_core(home, addresses[DEFAULT_FS]), **secured.get("core", {})})
+    write_site(directory / "hdfs-site.xml", {**_hdfs(home), **hdfs, **secured.get("hdfs", {})})
+    write_site(directory / "yarn-site.xml", {**_yarn(home, node_memory_mb), **yarn, **secured.get("yarn", {})})
     write_site(directory / "capacity-scheduler.xml", _queues())
     (directory / LOG4J).write_text(_LOG4J, encoding="utf-8")
 
@@ -112,11 +136,37 @@ def _yarn(home: Path, node_memory_mb: int) -> dict[str, object]:
         "yarn.nodemanager.vmem-check-enabled": "false",
         "yarn.nodemanager.pmem-check-enabled": "false",
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
-        "yarn.nodemanager.env-whitelist": f"JAVA_HOME,SPARK_LOCAL_IP,SPARK_LOCAL_HOSTNAME,{MARK}",
+        "yarn.nodemanager.env-whitelist": f"JAVA_HOME,SPARK_LOCAL_IP,SPARK_LOCAL_HOSTNAME,JAVA_TOOL_OPTIONS,{MARK}",
         # Logs are collected on HDFS when an application ends, and stay where they were written as well.
         "yarn.log-aggregation-enable": "true",
         "yarn.nodemanager.remote-app-log-dir": "/yarn/logs",
         "yarn.nodemanager.delete.debug-delay-sec": 86_400,
+    }
+
+
+def _secured(login: Login) -> dict[str, dict[str, object]]:
+    """What Kerberos adds to each file. Pages and web services stay as they are: they take a caller's word for it."""
+    principal, keytab = login.principal, login.keytab
+    return {
+        "core": {"hadoop.security.authentication": "kerberos"},
+        "hdfs": {
+            "dfs.namenode.kerberos.principal": principal,
+            "dfs.namenode.keytab.file": keytab,
+            "dfs.datanode.kerberos.principal": principal,
+            "dfs.datanode.keytab.file": keytab,
+            "dfs.block.access.token.enable": "true",
+            "dfs.data.transfer.protection": "authentication",
+            # Else HDFS insists on HTTPS, with certificates, or on ports that only root can open.
+            "ignore.secure.ports.for.testing": "true",
+        },
+        "yarn": {
+            "yarn.resourcemanager.principal": principal,
+            "yarn.resourcemanager.keytab": keytab,
+            "yarn.nodemanager.principal": principal,
+            "yarn.nodemanager.keytab": keytab,
+            # In a secured cluster it takes Hadoop's native library, without which the NodeManager dies of it.
+            "yarn.log-aggregation-enable": "false",
+        },
     }
 
 

@@ -5,7 +5,7 @@ A Hive metastore server of one's own, made of the jars that come with pip's pysp
         print(metastore.uri)  # for spark.hadoop.hive.metastore.uris
 
 The warehouse lies beside the database unless ``warehouse`` names another place. One on HDFS takes ``conf`` too, the
-directory of Hadoop's configuration.
+directory of Hadoop's configuration, and a secured one the ``environment`` in which Hadoop's classes are logged in.
 
 It asks nobody for a password and, as this version of Hive has no setting for it, listens on every interface: for tests
 and trials on a host whose firewall keeps others out. It starts in 10 s, on a used directory in 6, and takes 250 to
@@ -59,12 +59,14 @@ class MetastoreServer:
         memory: str = "512m",
         warehouse: Optional[str] = None,
         conf: Optional[Path] = None,
+        environment: Optional[Mapping[str, str]] = None,
     ) -> None:
         self.home = home
         self.port = port or free_ports(1)[0]
         self.warehouse = warehouse or (home / "warehouse").as_uri()
         self._memory = memory
         self._conf = conf
+        self._environment = environment or {}
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     @property
@@ -99,7 +101,7 @@ class MetastoreServer:
             return
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
-        environment = java_environment(self.home)
+        environment = java_environment(self.home, **self._environment)
         with (self.home / "metastore.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(environment),
