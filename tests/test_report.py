@@ -1,7 +1,10 @@
-"""The HTML report: what it says, and that nothing from outside gets into its markup."""
+"""The report of a run: what its page, document and table say, and that nothing from outside gets into the markup."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from html.parser import HTMLParser
 from typing import Any, Optional
 
@@ -10,12 +13,14 @@ from fakes import RUN_ID, run_record
 
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.partitions import Partition
-from traffic_aggr.report import render_report, verdict
+from traffic_aggr.report import render_report, report_files
+from traffic_aggr.result import advice, period, verdict
 from traffic_aggr.runrecord import Change, Day, DayTotals, Outcome, Publication, RunRecord, StepRecord
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""
 VOID = {"meta", "br"}
+SVG_VOID = {"rect"}
 
 
 class Page(HTMLParser):
@@ -26,14 +31,19 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.texts: list[tuple[str, str]] = []
         self.tags: set[str] = set()
+        self.labels: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
         self.tags.add(tag)
+        self.labels += [value or "" for name, value in attrs if name == "aria-label"]
         if tag not in VOID:
             self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
+        assert tag in SVG_VOID
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -85,12 +95,13 @@ def failed(publication: Publication) -> RunRecord:
     [
         pytest.param(
             succeeded(),
-            "2 days restated; data usage 2.0 TB → 3.0 TB; raw, staging, final and Impala agree on every day.",
+            "2 days of April 2021 restated; data usage 2.0 TB → 3.0 TB; "
+            "raw, staging, final and Impala agree on every day.",
             id="success",
         ),
         pytest.param(
             succeeded(seen_by_impala=False),
-            "2 days restated; data usage 2.0 TB → 3.0 TB; raw, staging and final agree on every day.",
+            "2 days of April 2021 restated; data usage 2.0 TB → 3.0 TB; raw, staging and final agree on every day.",
             id="without Impala",
         ),
         pytest.param(failed(Publication.RESTORED), "drop failed; run again", id="failed"),
@@ -104,7 +115,7 @@ def failed(publication: Publication) -> RunRecord:
 )
 def test_the_verdict_is_a_sentence_at_the_top(record: RunRecord, sentence: str) -> None:
     assert verdict(record) == sentence
-    assert Page(render_report(record)).all("p") == [sentence]
+    assert Page(render_report(record)).all("p")[0] == sentence
 
 
 @pytest.mark.parametrize(
@@ -118,21 +129,17 @@ def test_the_verdict_is_a_sentence_at_the_top(record: RunRecord, sentence: str) 
 )
 def test_every_run_has_a_report_whose_markup_is_whole(record: RunRecord) -> None:
     page = Page(render_report(record))
-    assert page.all("h1") == page.all("title") or page.all("h1")[0].startswith(f"run {RUN_ID}: ")
-    assert page.all("h2") == [
-        "Days",
-        "Control totals",
-        "Steps",
-        "Changes to the table",
-        "Statements to Impala",
-        "Provenance",
-    ]
+    assert page.all("h1")[0].startswith(f"run {RUN_ID}: ")
+    assert page.all("h2") == ["Days", "Control totals", "Timeline", "Statements to Impala", "Provenance"]
 
 
 def test_a_day_has_its_usage_before_and_after_and_the_change() -> None:
     cells = Page(render_report(succeeded())).all("td")
-    row = cells[cells.index(FIRST) :][:10]
-    assert row == [FIRST, "1.0 TB", "2.0 TB", "+100.0 %", "7", "1,234", "56,789", "90", "3", "1,234"]
+    row = cells[cells.index(FIRST) :][:16]
+    assert row == [
+        *(FIRST, "none", "1.0 TB", "2.0 TB", "+100.0 %", "0 min", "0 min", "0", "0"),
+        *("7", "1,234", "56,789", "90", "0", "3", "1,234"),
+    ]
 
 
 def test_each_stage_of_a_day_has_its_totals() -> None:
@@ -143,47 +150,59 @@ def test_each_stage_of_a_day_has_its_totals() -> None:
 @pytest.mark.parametrize(
     ("publication", "word"),
     [
-        (Publication.UNTOUCHED, "unchanged"),
-        (Publication.RESTORED, "unchanged"),
+        (Publication.UNTOUCHED, "old"),
+        (Publication.RESTORED, "old"),
         (Publication.WITHDRAWN, "not known"),
-        (Publication.PUBLISHED, "not known"),
+        (Publication.PUBLISHED, "none"),
     ],
 )
-def test_a_day_of_a_failed_run_says_whether_it_is_unchanged(publication: Publication, word: str) -> None:
+def test_a_day_says_which_rows_it_has(publication: Publication, word: str) -> None:
     cells = Page(render_report(failed(publication))).all("td")
-    assert cells[cells.index(FIRST) + 2] == word
+    assert cells[cells.index(FIRST) + 1] == word
 
 
-def test_a_day_that_keeps_its_old_data_is_unchanged() -> None:
+def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> None:
     record = succeeded()
+    record.days[FIRST].new = "staged"
     del record.days[SECOND]
     record.totals[SECOND].final_after = None
     cells = Page(render_report(record)).all("td")
-    assert cells[cells.index(SECOND) + 2] == "unchanged"
+    assert cells[cells.index(FIRST) + 1] == "new"
+    assert cells[cells.index(SECOND) + 1] == "old"
 
 
-def test_steps_changes_and_statements_are_listed() -> None:
-    sent = {"sql": "REFRESH mnaas.final", "host": "i1:21050", "attempts": 2, "seconds": 0.257, "outcome": "ok"}
+def test_steps_and_the_changes_in_them_are_listed_as_they_came_with_what_they_took() -> None:
+    def at(second: int) -> str:
+        return f"2021-05-01T00:00:{second:02d}.000+00:00"
+
     record = succeeded(
-        steps=[StepRecord("drop", "t1", "t2", Outcome.SUCCESS), StepRecord("stage", "t3")],
-        changes=[Change("drop from the metastore (2 partitions)", "t1", "t2"), Change("add", "t3")],
-        impala=[sent],
+        steps=[StepRecord("drop", at(0), at(9), Outcome.SUCCESS), StepRecord("stage", at(20))],
+        changes=[Change("drop from the metastore", at(1), at(4)), Change("move old data aside", at(5))],
     )
     cells = Page(render_report(record)).all("td")
-    for expected in ("drop", "running", "drop from the metastore (2 partitions)", "not known", "REFRESH mnaas.final"):
-        assert expected in cells
-    assert cells[cells.index("i1:21050") :][:4] == ["i1:21050", "2", "0.26", "ok"]
+    rows = [
+        [at(0), "drop", "9.0 s", "success"],
+        [at(1), "— drop from the metastore", "3.0 s", "done"],
+        [at(5), "— move old data aside", "not known"],
+        [at(20), "stage", "running"],
+    ]
+    begin = cells.index(at(0))
+    assert cells[begin : begin + sum(map(len, rows))] == [cell for row in rows for cell in row]
+
+
+def test_statements_to_impala_are_listed() -> None:
+    sent = {"sql": "REFRESH mnaas.final", "host": "i1:21050", "attempts": 2, "seconds": 0.257, "outcome": "ok"}
+    cells = Page(render_report(succeeded(impala=[sent]))).all("td")
+    assert cells[cells.index("REFRESH mnaas.final") :][:5] == ["REFRESH mnaas.final", "i1:21050", "2", "0.26", "ok"]
 
 
 def test_the_report_says_where_everything_came_from() -> None:
     record = succeeded(
         partitions_source="/data/days", partitions_digest="d1", config_digest="c1", tables={"raw": "mnaas.raw"}
     )
-    cells = Page(render_report(record)).all("td")
-    assert "/data/days (2 days, sha256 d1)" in cells
-    assert "c1" in cells
-    assert "raw mnaas.raw" in cells
-    assert "mnaas@edge1, process 4711" in cells
+    told = Page(render_report(record)).all("dd")
+    for fact in ("/data/days (2 days, sha256 d1)", "c1", "raw mnaas.raw", "mnaas@edge1, process 4711"):
+        assert fact in told
 
 
 def test_notes_and_skipped_lines_are_listed() -> None:
@@ -197,7 +216,7 @@ def hostile_record() -> RunRecord:
     record.application_id = record.resumes = record.config_digest = HOSTILE
     record.notes, record.skipped_lines = [HOSTILE], [HOSTILE]
     record.tables, record.versions = {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}
-    record.steps, record.changes = [StepRecord(HOSTILE, HOSTILE, HOSTILE)], [Change(HOSTILE, HOSTILE, HOSTILE)]
+    record.steps, record.changes = [StepRecord(HOSTILE, record.started)], [Change(HOSTILE, record.started)]
     record.impala = [{"sql": HOSTILE, "host": HOSTILE, "attempts": 1, "seconds": 0.0, "outcome": HOSTILE}]
     return record
 
@@ -205,7 +224,7 @@ def hostile_record() -> RunRecord:
 def test_nothing_from_outside_becomes_markup() -> None:
     page = Page(render_report(hostile_record()))
     assert "script" not in page.tags
-    assert page.all("p") == [HOSTILE]
+    assert page.all("p")[0] == HOSTILE
     assert page.all("li") == [HOSTILE, f"skipped {HOSTILE}"]
     assert HOSTILE in page.all("td")
 
@@ -214,3 +233,76 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     html = render_report(succeeded())
     assert "http" not in html
     assert Page(html).tags.isdisjoint({"script", "img", "link", "iframe"})
+
+
+def test_usage_is_drawn_as_it_was_and_as_it_is_with_words_for_who_cannot_see_it() -> None:
+    page = Page(render_report(succeeded()))
+    assert "Data, 2021-04-01 to 2021-04-02: 2.0 TB before, 3.0 TB after" in page.labels
+    assert [text for text in page.all("title") if "→" in text] == [
+        "2021-04-01: 1.0 TB → 2.0 TB",
+        "2021-04-02: 1.0 TB → 1.0 TB",
+    ]
+
+
+def test_of_a_run_that_got_no_further_nothing_is_drawn() -> None:
+    assert "svg" not in Page(render_report(failed(Publication.RESTORED))).tags
+
+
+@pytest.mark.parametrize(
+    ("publication", "outcome", "words"),
+    [
+        (Publication.WITHDRAWN, Outcome.INTERRUPTED, "or `recover` to make the days whole"),
+        (Publication.PUBLISHED, Outcome.FAILED, "it only refreshes Impala and verifies"),
+        (Publication.UNTOUCHED, Outcome.REFUSED, "Mend what the message names, then run `run` again."),
+        (Publication.RESTORED, Outcome.FAILED, "it resumes after the last step that was finished"),
+    ],
+)
+def test_a_run_that_failed_says_where_the_data_is_and_what_to_run(
+    publication: Publication, outcome: Outcome, words: str
+) -> None:
+    record = failed(publication)
+    record.outcome = outcome
+    assert words in advice(record)
+    assert Page(render_report(record)).all("dd")[:2] == [record.data_state, advice(record)]
+
+
+def test_a_run_that_succeeded_leaves_nothing_to_do() -> None:
+    assert advice(succeeded()) == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        ([], "no days"),
+        (["2021-04-01"], "2021-04-01"),
+        (["2021-04-30", "2021-04-01"], "2 days of April 2021"),
+        (["2021-05-02", "2021-04-28", "2021-04-30"], "3 days from 2021-04-28 to 2021-05-02"),
+    ],
+)
+def test_days_are_named_by_their_month_where_they_are_of_one(days: list[str], words: str) -> None:
+    assert period([Partition(day) for day in days]) == words
+
+
+def test_the_document_says_the_same_as_the_page() -> None:
+    document = json.loads(report_files(succeeded())["report.json"])
+    assert document["verdict"] == verdict(succeeded())
+    assert document["outcome"] == "success"
+    day = document["days"][FIRST]
+    assert (day["raw"]["rows"], day["final_before"]["bytes"], day["impala"]["rows"]) == (56789, 1024**4, 1234)
+    assert day["raw"]["whole_sale_cost_1"] == "0"
+
+
+def test_differences_between_stages_are_told_exactly() -> None:
+    record = succeeded()
+    record.totals[FIRST].impala = ImpalaTotals(1233, 2 * 1024**4)
+    document = json.loads(report_files(record)["report.json"])
+    assert "2021-04-01 rows: final 1234, impala 1233" in document["days"][FIRST]["differences"]
+    assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(render_report(record)).all("td")
+
+
+def test_the_days_are_a_table_for_other_programs() -> None:
+    first, second = csv.DictReader(io.StringIO(report_files(failed(Publication.RESTORED))["daily.csv"]))
+    assert (first["partition_date"], first["state"], first["raw_rows"]) == (FIRST, "old", "56789")
+    assert (second["final_before_bytes"], second["final_after_bytes"]) == (str(1024**4), "")
+    assert "staging_source_rows" in first
+    assert "final_after_source_rows" not in first

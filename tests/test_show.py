@@ -11,9 +11,10 @@ from fakes import run_record
 
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.estimate import Estimate
 from traffic_aggr.partitions import Partition, partitions_of_month
 from traffic_aggr.plan import FoundDay, Plan, Refusal, Step
-from traffic_aggr.runrecord import Day, DayTotals, RunRecord
+from traffic_aggr.runrecord import Day, DayTotals, Input, RunRecord
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
@@ -134,6 +135,8 @@ def test_the_plan_is_a_document_for_scripts() -> None:
         "refusals": [{"guard": "empty_source", "message": "raw has no rows", "hint": "Load it"}],
         "notes": ["a note"],
         "statements": ["A", "B"],
+        "readers": "the listed days are missing from the start of drop to the end of load",
+        "estimate": None,
     }
 
 
@@ -160,8 +163,40 @@ def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -
         "Creates db.final.",
         "Steps: drop -> stage -> load (drop_and_load)",
         "  A STATEMENT",
+        "Readers meanwhile: the listed days are missing from the start of drop to the end of load.",
         "Nothing was changed. `run` will restate 2 days.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cleared": (THIRD,)}, "restate 2 days, clear 1, which raw has no rows for."),
+        ({"kept": (THIRD,)}, "restate 2 days, keep 1 as they are."),
+        ({"verify_only": True}, "refresh and verify 3 days."),
+        (
+            {"days": {FIRST: FoundDay(RawTotals(rows=1), input=Input("file:/raw", 1200, 3 * TERABYTE, 0))}},
+            "restate 2 days: 1,200 files of raw, 3.0 TB.",
+        ),
+    ],
+)
+def test_the_plan_for_people_ends_with_what_becomes_of_the_days(values: dict[str, Any], words: str) -> None:
+    assert list(plan_lines(plan(**values), []))[-1] == f"Nothing was changed. `run` will {words}"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [({"mode": "swap"}, "every day whole"), ({"verify_only": True}, "the new data")]
+)
+def test_the_plan_says_what_readers_see_meanwhile(values: dict[str, Any], words: str) -> None:
+    assert words in plan_json(plan(**values), [])["readers"]
+
+
+def test_the_plan_says_how_long_it_is_likely_to_take() -> None:
+    likely = Estimate(90.0, "R", 45.0, 30, TERABYTE)
+    assert "Estimated time: 1 min 30 s, going by run R (45.0 s for 30 days, 1.0 TB of raw)." in plan_lines(
+        plan(), [], likely
+    )
+    assert plan_json(plan(), [], likely)["estimate"]["seconds"] == 90.0
 
 
 def test_a_plan_that_would_be_refused_says_by_which_guard_and_what_to_do() -> None:

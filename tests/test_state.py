@@ -105,7 +105,10 @@ def test_a_directory_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> 
 
 def test_a_report_lies_beside_its_record(store: RecordStore) -> None:
     record = saved(store, 1)
-    store.write_report(record.run_id, "<p>é")
+    store.write_report(record.run_id, {"report.json": "{}", "daily.csv": ""})
+    assert not store.has_report(record.run_id)
+    store.write_report(record.run_id, {"report.html": "<p>é"})
+    assert store.has_report(record.run_id)
     assert Path(store.report_path(record.run_id)).read_text(encoding="utf-8") == "<p>é"
     assert Path(store.report_path(record.run_id)).parent == Path(store.directory(record.run_id))
 

@@ -19,7 +19,7 @@ from traffic_aggr.edge import Edge, RunLock
 from traffic_aggr.errors import Interrupted, LockHeldError, TrafficAggrError
 from traffic_aggr.holder import Holder, process_start_time
 from traffic_aggr.plan import Step
-from traffic_aggr.report import render_report
+from traffic_aggr.report import report_files
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
 
@@ -161,7 +161,7 @@ class Bookkeeping:
         return next((each.run_id for each in failures), None)
 
     def _write_report(self, record: RunRecord) -> None:
-        self.store.write_report(record.run_id, render_report(record))
+        self.store.write_report(record.run_id, report_files(record))
 
     def _attempt(self, what: str, action: Callable[[], object]) -> None:
         try:

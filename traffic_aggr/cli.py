@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from traffic_aggr import __version__, log
 from traffic_aggr.errors import InputError, Interrupted, StateError, TrafficAggrError
+from traffic_aggr.estimate import estimate
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.invocation import DEFAULT_CONFIG, Invocation
 from traffic_aggr.notify import unsent
 from traffic_aggr.overview import history_lines, overview, summary
 from traffic_aggr.plan import Step
-from traffic_aggr.report import render_report
+from traffic_aggr.report import report_files
 from traffic_aggr.runrecord import is_run_id, new_run_id
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
 
@@ -107,10 +108,11 @@ def _in_cluster(session: Invocation) -> int:
 def _plan(session: Invocation) -> int:
     plan = session.app().plan(session.ask())
     statements = plan_statements(plan, session.config.tables, impala=session.config.impala.enabled)
+    likely = estimate(session.store().newest_first(), plan.raw_bytes)
     if session.arguments.json:
-        _print_json(plan_json(plan, statements))
+        _print_json(plan_json(plan, statements, likely))
     else:
-        print("\n".join(plan_lines(plan, statements)))
+        print("\n".join(plan_lines(plan, statements, likely)))
     return 0
 
 
@@ -182,7 +184,7 @@ def _report(session: Invocation) -> int:
         raise StateError("there is no run yet", hint="`run` makes the first")
     record = store.load(session.arguments.run or run_ids[0])
     if not store.has_report(record.run_id):
-        store.write_report(record.run_id, render_report(record))
+        store.write_report(record.run_id, report_files(record))
     print(store.report_path(record.run_id))
     return 0
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Optional
 
 from traffic_aggr.config import Config
@@ -116,7 +115,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "command": record.command,
         "started": record.started,
         "ended": record.ended,
-        "seconds": _seconds(record),
+        "seconds": record.seconds,
         "partitions": len(record.days) or len(record.partitions),
         "rows": sum(totals.final_after.rows for totals in record.totals.values() if totals.final_after),
         "outcome": record.outcome.value,
@@ -125,12 +124,6 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "resumes": record.resumes,
         "rolled_back_by": record.rolled_back_by,
     }
-
-
-def _seconds(record: RunRecord) -> Optional[float]:
-    if record.ended is None:
-        return None
-    return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
 
 
 def history_lines(summaries: Iterable[dict[str, Any]]) -> Iterable[str]:

@@ -130,6 +130,11 @@ class Plan:
         )
 
     @property
+    def raw_bytes(self) -> int:
+        """Bytes of the raw files that will be read; 0 where they are not known."""
+        return sum(day.input.bytes for day in self.days.values() if day.input is not None)
+
+    @property
     def changed(self) -> tuple[Partition, ...]:
         """The days whose partitions the run will change, in the list's order."""
         changing = {*self.restated, *self.cleared}

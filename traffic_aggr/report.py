@@ -1,37 +1,27 @@
 """
-The report of a run as one self-contained HTML page: verdict, days, totals at every stage, steps, statements to Impala.
+The report of a run: one self-contained HTML page, the same as JSON, and its days as CSV.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from html import escape
 from importlib import resources
 from string import Template
+from typing import Optional, Union
 
+from traffic_aggr.charts import Bar, bar_chart
 from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord
+from traffic_aggr.result import advice, daily_csv, differences, result_json, state_of, verdict
+from traffic_aggr.runrecord import Outcome, RunRecord
+from traffic_aggr.state import DAILY_CSV, REPORT, REPORT_JSON
 from traffic_aggr.units import data_volume, duration, percent_change
 
 
-def verdict(record: RunRecord) -> str:
-    """The run in a sentence: what became of the days, and whether all stages agree."""
-    if record.outcome is not Outcome.SUCCESS:
-        return record.error or f"The run was {record.outcome.value}."
-    if record.rolls_back:
-        return f"The {len(record.partitions)} days that run {record.rolls_back} changed are as they were before it."
-    before = sum(each.final_before.bytes for each in record.totals.values() if each.final_before)
-    after = sum(each.final_after.bytes for each in record.totals.values() if each.final_after)
-    agreeing = "raw, staging, final and Impala" if _seen_by_impala(record) else "raw, staging and final"
-    return (
-        f"{len(record.days)} days restated; data usage {data_volume(before)} → {data_volume(after)}; "
-        f"{agreeing} agree on every day."
-    )
-
-
-def _seen_by_impala(record: RunRecord) -> bool:
-    return bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
+def report_files(record: RunRecord) -> dict[str, str]:
+    """What lies beside the record of a run that has ended: each file's text by its name."""
+    return {REPORT_JSON: result_json(record), DAILY_CSV: daily_csv(record), REPORT: render_report(record)}
 
 
 def render_report(record: RunRecord) -> str:
@@ -42,30 +32,20 @@ def render_report(record: RunRecord) -> str:
         state="good" if record.outcome is Outcome.SUCCESS else "bad",
         outcome=escape(record.outcome.value),
         verdict=escape(verdict(record)),
+        next=_definitions(_next(record)),
+        notes=_notes(record),
+        charts=_charts(record),
         days=_table(
             (
-                "Day",
-                "Data before",
-                "Data after",
-                "Change",
-                "Rows before",
-                "Rows after",
-                "Raw rows",
-                "CDRs",
-                "Unclassified",
-                "Impala rows",
+                *("Day", "Rows are", "Data before", "Data after", "Change", "Voice before", "Voice after"),
+                *("SMS before", "SMS after", "Rows before", "Rows after", "Raw rows", "CDRs", "Distinct CDRs"),
+                *("Unclassified", "Impala rows"),
             ),
             _day_rows(record),
+            "numbers",
         ),
-        totals=_table(("Day", "Stage", "Rows", "CDRs", *SUMS), _total_rows(record)),
-        steps=_table(
-            ("Step", "Start", "End", "Outcome"),
-            ((step.name, step.started, step.ended or "", step.outcome.value) for step in record.steps),
-        ),
-        changes=_table(
-            ("Change", "Begun", "Done"),
-            ((change.what, change.intent, change.done or "not known") for change in record.changes),
-        ),
+        totals=_table(("Day", "Stage", "Rows", "CDRs", *SUMS), _total_rows(record), "numbers"),
+        timeline=_table(("At", "What", "Took", "Outcome"), _timeline(record)),
         impala=_table(
             ("Statement", "Host", "Attempts", "Seconds", "Outcome"),
             (
@@ -73,48 +53,91 @@ def render_report(record: RunRecord) -> str:
                 for sent in record.impala
             ),
         ),
-        facts=_table(("", ""), _fact_rows(record)),
-        notes="".join(
-            f"<li>{escape(note)}</li>"
-            for note in (*record.notes, *(f"skipped {line}" for line in record.skipped_lines))
-        ),
+        facts=_definitions(_facts(record)),
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "words") -> str:
     head = "".join(f"<th scope=col>{escape(each)}</th>" for each in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>" for row in rows)
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    if not body:
+        return "<p>None.</p>"
+    table = f"<table class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class=wide tabindex=0>{table}</div>"
+
+
+def _definitions(pairs: Iterable[tuple[str, object]]) -> str:
+    found = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs if value)
+    return f"<dl>{found}</dl>" if found else ""
+
+
+def _next(record: RunRecord) -> Iterable[tuple[str, object]]:
+    if record.outcome is not Outcome.SUCCESS:
+        yield "The data", record.data_state
+        yield "What to do", advice(record)
+
+
+def _notes(record: RunRecord) -> str:
+    notes = [*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]
+    return f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>" if notes else ""
+
+
+def _charts(record: RunRecord) -> str:
+    kinds: tuple[tuple[str, Callable[[AggregatedTotals], int], Callable[[int], str]], ...] = (
+        ("Data", lambda totals: totals.bytes, data_volume),
+        ("Voice", lambda totals: totals.voice_secs, _minutes),
+        ("SMS", lambda totals: totals.sms, lambda count: f"{count:,}"),
+    )
+    if not any(totals.final_after for totals in record.totals.values()):
+        return ""
+    legend = "<p><span class='key before'></span> before <span class='key after'></span> after</p>"
+    return legend + "".join(
+        bar_chart(
+            title,
+            [
+                Bar(partition, _of(value, totals.final_before), _of(value, totals.final_after or totals.final_before))
+                for partition, totals in sorted(record.totals.items())
+            ],
+            spoken,
+        )
+        for title, value, spoken in kinds
+    )
+
+
+def _of(value: Callable[[AggregatedTotals], int], totals: Optional[AggregatedTotals]) -> Optional[int]:
+    return None if totals is None else value(totals)
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds / 60:,.0f} min"
 
 
 def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
     for partition, totals in record.totals.items():
-        before = totals.final_before
-        after = totals.final_after
-        raw = totals.raw or RawTotals()
+        before, after, raw = totals.final_before, totals.final_after, totals.raw or RawTotals()
         yield (
             partition,
+            state_of(record, partition),
             data_volume(before.bytes) if before else "none",
-            data_volume(after.bytes) if after else _unchanged(record, partition),
+            data_volume(after.bytes) if after else "",
             percent_change(before.bytes, after.bytes) if before and after else "",
+            _minutes(before.voice_secs) if before else "none",
+            _minutes(after.voice_secs) if after else "",
+            f"{before.sms:,}" if before else "none",
+            f"{after.sms:,}" if after else "",
             f"{before.rows:,}" if before else "none",
             f"{after.rows:,}" if after else "",
             f"{raw.rows:,}",
             f"{after.cdrs:,}" if after else "",
+            f"{raw.distinct_cdrs:,}",
             f"{raw.unclassified:,}",
             f"{totals.impala.rows:,}" if totals.impala else "",
         )
 
 
-def _unchanged(record: RunRecord, partition: Partition) -> str:
-    if partition not in record.days or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
-        return "unchanged"
-    return "not known"
-
-
 def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
     for partition, totals in record.totals.items():
-        stages: tuple[tuple[str, RawTotals | AggregatedTotals | None], ...] = (
+        stages: tuple[tuple[str, Union[RawTotals, AggregatedTotals, None]], ...] = (
             ("raw", totals.raw),
             ("staging", totals.staging),
             ("final", totals.final_after),
@@ -122,21 +145,40 @@ def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
         for name, found in stages:
             if found is not None:
                 yield (partition, name, found.rows, found.cdrs, *(getattr(found, total) for total in SUMS))
+        for difference in differences(partition, totals):
+            yield (partition, f"differs: {difference}")
 
 
-def _fact_rows(record: RunRecord) -> Iterable[Sequence[object]]:
+def _timeline(record: RunRecord) -> Iterable[Sequence[object]]:
+    steps = [(step.started, step.name, step.ended, step.outcome.value) for step in record.steps]
+    changes = [
+        (change.intent, f"— {change.what}", change.done, "done" if change.done else "not known")
+        for change in record.changes
+    ]
+    for started, what, ended, outcome in sorted((*steps, *changes), key=lambda entry: entry[0]):
+        yield started, what, _took(started, ended), outcome
+
+
+def _took(started: str, ended: Optional[str]) -> str:
+    if ended is None:
+        return ""
+    return duration((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds())
+
+
+def _facts(record: RunRecord) -> Iterable[tuple[str, object]]:
+    inputs = record.inputs.values()
     yield "Started", record.started
-    yield "Ended", record.ended or ""
+    yield "Ended", record.ended
     yield "Mode", record.mode
-    yield "Some days old, others new or missing", duration(record.mixed_seconds)
-    yield (
-        "Partition list",
-        f"{record.partitions_source} ({len(record.partitions)} days, sha256 {record.partitions_digest})",
-    )
+    yield "Some days old, others new or missing, for", duration(record.mixed_seconds)
+    source = f"{record.partitions_source} ({len(record.partitions)} days, sha256 {record.partitions_digest})"
+    yield "Partition list", source
+    if inputs:
+        size = data_volume(sum(each.bytes for each in inputs))
+        yield "Raw", f"{sum(each.files for each in inputs):,} files, {size}"
     yield "Tables", ", ".join(f"{role} {name}" for role, name in record.tables.items())
     yield "Config sha256", record.config_digest
-    yield "Application", record.application_id or ""
+    yield "Application", record.application_id
     yield "By", f"{record.user}@{record.host}, process {record.process_id}"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    if record.resumes:
-        yield "Resumes", record.resumes
+    yield "Resumes", record.resumes

@@ -240,6 +240,11 @@ class RunRecord:
         return f"{days} may be missing from the table, their data is kept: run `recover`"
 
     @property
+    def seconds(self) -> Optional[float]:
+        """How long the run took; None until it has ended."""
+        return None if self.ended is None else _seconds_between(self.started, self.ended)
+
+    @property
     def mixed_seconds(self) -> float:
         """
         For how long readers of the metastore could see some days old and others new, or missing.
@@ -248,8 +253,7 @@ class RunRecord:
         """
         if len(self.changes) < 2 or self.changes[-1].done is None:
             return 0.0
-        first, last = self.changes[0].intent, self.changes[-1].done
-        return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+        return _seconds_between(self.changes[0].intent, self.changes[-1].done)
 
     def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
         """Whether a request for these tables, mode and list may resume this run."""
@@ -299,6 +303,10 @@ class RunRecord:
                 f"the run record {source} is damaged ({exc})",
                 hint="Restore it from the copy in the run's directory beside the final table, or from a backup",
             ) from exc
+
+
+def _seconds_between(first: str, last: str) -> float:
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
 def _day(value: dict[str, Any]) -> Day:

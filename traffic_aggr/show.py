@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from traffic_aggr import sql
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import totals_to_json
+from traffic_aggr.estimate import Estimate
 from traffic_aggr.layout import run_directory
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Plan, Step
@@ -61,7 +62,7 @@ def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
     return [*plan.notes, *([f"{fewer}{'s' if len(runs) > 1 else ''}"] if runs else [])]
 
 
-def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:
+def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
     """The plan as a document: steps in order, days with what is there and what will happen, guards that refuse."""
     return {
         "mode": plan.mode,
@@ -71,11 +72,14 @@ def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "notes": _notes(plan, statements),
         "statements": list(statements),
+        "readers": _readers(plan),
+        "estimate": asdict(likely) if likely else None,
         "days": {
             partition: {
                 "action": _action(plan, partition),
                 "location": day.location,
                 "raw": totals_to_json(day.raw),
+                "input": asdict(day.input) if day.input else None,
                 "final_before": totals_to_json(day.old) if day.old else None,
             }
             for partition, day in plan.days.items()
@@ -83,7 +87,7 @@ def plan_json(plan: Plan, statements: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def plan_lines(plan: Plan, statements: Sequence[str]) -> Iterable[str]:
+def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> Iterable[str]:
     """The plan for people: a line a day, then steps, statements and guards."""
     yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{'RAW DATA':>12}{'OLD ROWS':>12}{'OLD DATA':>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
@@ -103,10 +107,33 @@ def plan_lines(plan: Plan, statements: Sequence[str]) -> Iterable[str]:
     yield f"Steps: {' -> '.join(step.label for step in plan.steps)} ({plan.mode})"
     for statement in statements:
         yield f"  {statement}"
+    yield f"Readers meanwhile: {_readers(plan)}."
+    if likely:
+        yield f"Estimated time: {likely}."
     for refusal in plan.refusals:
         yield f"Would be refused ({refusal.guard}): {refusal.message}. {refusal.hint}."
     if not plan.refusals:
-        yield f"Nothing was changed. `run` will restate {len(plan.changed)} days."
+        yield f"Nothing was changed. `run` will {_summary(plan)}."
+
+
+def _readers(plan: Plan) -> str:
+    """What readers of the final table will see while the run is at work."""
+    if plan.verify_only:
+        return "the new data, which is in place"
+    if plan.mode == "swap":
+        return "every day whole, old until its partition points at the new data"
+    return "the listed days are missing from the start of drop to the end of load"
+
+
+def _summary(plan: Plan) -> str:
+    if plan.verify_only:
+        return f"refresh and verify {len(plan.days)} days"
+    parts = [f"restate {len(plan.restated)} days"]
+    parts += [f"clear {len(plan.cleared)}, which raw has no rows for"] if plan.cleared else []
+    parts += [f"keep {len(plan.kept)} as they are"] if plan.kept else []
+    files = sum(day.input.files for day in plan.days.values() if day.input is not None)
+    read = f": {files:,} files of raw, {data_volume(plan.raw_bytes)}" if files else ""
+    return ", ".join(parts) + read
 
 
 def _action(plan: Plan, partition: Partition) -> str:

@@ -6,7 +6,7 @@ copies beside the final table, which survive the loss of the state directory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Optional
 
 from traffic_aggr.errors import StateError
@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 
 COPY_NAME = "recovery.json"
 
+REPORT, REPORT_JSON, DAILY_CSV = "report.html", "report.json", "daily.csv"
+"""What lies beside a run's record once it has ended: a page, the same as a document, and its days as a table."""
+
 _RECORD = "run.json"
-_REPORT = "report.html"
 _STOP = "stop"
 
 
@@ -45,15 +47,17 @@ class RecordStore:
                 f"cannot write the run record {path} ({exc})", hint="Mend the state directory, then run `recover`"
             ) from exc
 
-    def write_report(self, run_id: str, html: str) -> None:
-        """Puts the report beside the record. Raises OSError."""
-        self._files.replace_bytes(self.report_path(run_id), html.encode())
+    def write_report(self, run_id: str, files: Mapping[str, str]) -> None:
+        """Puts the report's files, text by name, beside the record. Raises OSError."""
+        for name, text in files.items():
+            self._files.replace_bytes(f"{self.directory(run_id)}/{name}", text.encode())
 
     def has_report(self, run_id: str) -> bool:
-        return self._files.exists(self.report_path(run_id))
+        return all(self._files.exists(f"{self.directory(run_id)}/{name}") for name in (REPORT, REPORT_JSON, DAILY_CSV))
 
     def report_path(self, run_id: str) -> str:
-        return f"{self.directory(run_id)}/{_REPORT}"
+        """Where the page is."""
+        return f"{self.directory(run_id)}/{REPORT}"
 
     def load(self, run_id: str) -> RunRecord:
         """Raises StateError when there is no such run or its record is damaged."""
@@ -105,7 +109,7 @@ class RecordStore:
         return [
             found
             for directory in directories
-            for name in (_RECORD, _REPORT)
+            for name in (_RECORD, REPORT, REPORT_JSON, DAILY_CSV)
             for found in temporaries(self._files, directory, name)
         ]
 

@@ -1,0 +1,63 @@
+"""The report in Chromium: it fits wide and narrow screens, prints, and has nothing to complain about."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from html import escape
+from pathlib import Path
+
+import pytest
+from test_report import succeeded
+
+from traffic_aggr.controls import AggregatedTotals, RawTotals
+from traffic_aggr.partitions import Partition
+from traffic_aggr.report import render_report
+from traffic_aggr.runrecord import DayTotals
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> list[str]:
+    program = shutil.which("chromium")
+    if program is None:
+        assert os.environ.get("TRAFFIC_AGGR_REQUIRE_BROWSER") != "1", "no chromium, though it is required"
+        pytest.skip("chromium is not installed")
+    return [program, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """The report of a month with long names in it."""
+    record = succeeded(notes=["x" * 300], skipped_lines=["line 3: " + "WARN/" * 60], partitions_source="/data/" * 40)
+    for number in range(1, 31):
+        old, new = AggregatedTotals(bytes=number * 10**12, voice_secs=60), AggregatedTotals(bytes=10**13, sms=number)
+        day = Partition(f"2021-04-{number:02d}")
+        record.totals[day] = DayTotals(RawTotals(rows=10**9), new, old, new)
+    path = tmp_path / "report.html"
+    path.write_text(render_report(record), encoding="utf-8")
+    return path
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_no_wider_than_the_screen(chromium: list[str], page: Path, width: int) -> None:
+    # A window of Chromium has at least 500 pixels, a frame in it as many as it is told.
+    screen = page.with_name("screen.html")
+    screen.write_text(
+        f'<iframe id=page width={width} height=800 style="border:0" srcdoc="{escape(page.read_text("utf-8"))}"'
+        ' onload="document.title = page.contentDocument.documentElement.scrollWidth"></iframe>',
+        encoding="utf-8",
+    )
+    dom = run(*chromium, "--hide-scrollbars", "--window-size=1400,900", "--dump-dom", screen.as_uri())
+    assert f"<title>{width}</title>" in dom
+
+
+def test_the_page_prints(chromium: list[str], page: Path, tmp_path: Path) -> None:
+    run(*chromium, "--enable-logging=stderr", f"--print-to-pdf={tmp_path / 'report.pdf'}", page.as_uri())
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")

@@ -1,0 +1,162 @@
+"""
+What a run came to, from its record: the verdict in a sentence, what to do next, and each day's totals as JSON and CSV.
+"""
+
+from __future__ import annotations
+
+import calendar
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Union
+
+from traffic_aggr.controls import (
+    AggregatedTotals,
+    Difference,
+    ImpalaTotals,
+    RawTotals,
+    reconcile_final,
+    reconcile_impala,
+    reconcile_staging,
+    totals_to_json,
+)
+from traffic_aggr.partitions import Partition
+from traffic_aggr.runrecord import DayTotals, Outcome, Publication, RunRecord
+from traffic_aggr.units import data_volume
+
+STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
+    "raw": RawTotals,
+    "staging": AggregatedTotals,
+    "final_before": AggregatedTotals,
+    "final_after": AggregatedTotals,
+    "impala": ImpalaTotals,
+}
+RESULT_VERSION = 1
+
+
+def verdict(record: RunRecord) -> str:
+    """The run in a sentence: what became of the days, and whether all stages agree."""
+    if record.outcome is not Outcome.SUCCESS:
+        return record.error or f"The run was {record.outcome.value}."
+    if record.rolls_back:
+        return f"The {len(record.partitions)} days that run {record.rolls_back} changed are as they were before it."
+    before = sum(each.final_before.bytes for each in record.totals.values() if each.final_before)
+    after = sum(each.final_after.bytes for each in record.totals.values() if each.final_after)
+    agreeing = "raw, staging, final and Impala" if _seen_by_impala(record) else "raw, staging and final"
+    return (
+        f"{period(list(record.days))} restated; data usage {data_volume(before)} → {data_volume(after)}; "
+        f"{agreeing} agree on every day."
+    )
+
+
+def _seen_by_impala(record: RunRecord) -> bool:
+    return bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
+
+
+def period(days: Sequence[Partition]) -> str:
+    """The days in words: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
+    if len(days) < 2:
+        return days[0] if days else "no days"
+    first, last = min(days).day, max(days).day
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{len(days)} days of {calendar.month_name[first.month]} {first.year}"
+    return f"{len(days)} days from {first} to {last}"
+
+
+def advice(record: RunRecord) -> str:
+    """What to run after this run; empty where nothing is left to do."""
+    if record.finished or record.outcome is Outcome.RUNNING:
+        return ""
+    if not record.publication.settled:
+        return "Run `run` with the same list, or `recover` to make the days whole without going on."
+    if record.publication is Publication.PUBLISHED:
+        return "Mend the cause, then run `run` with the same list: it only refreshes Impala and verifies."
+    if record.outcome is Outcome.REFUSED:
+        return f"Mend what the message names, then run `{record.command}` again."
+    return f"Mend the cause, then run `{record.command}` again: it resumes after the last step that was finished."
+
+
+def state_of(record: RunRecord, partition: Partition) -> str:
+    """Which rows a day has: ``new``, ``old``, ``none`` (cleared), or ``not known`` until the run is settled."""
+    if partition not in record.days or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
+        return "old"
+    if record.publication is not Publication.PUBLISHED:
+        return "not known"
+    return "new" if record.days[partition].new else "none"
+
+
+def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
+    """All that differs between the stages of a day, exactly, as far as it has been through them."""
+    found: list[Difference] = []
+    if totals.raw and totals.staging:
+        found += reconcile_staging(partition, totals.raw, totals.staging)
+    if totals.staging and totals.final_after:
+        found += reconcile_final(partition, totals.staging, totals.final_after)
+    if totals.final_after and totals.impala:
+        found += reconcile_impala(partition, totals.final_after, totals.impala)
+    return found
+
+
+def result_json(record: RunRecord) -> str:
+    """
+    The run as a document: ``verdict``, ``data_state``, ``advice``; for each day its ``state``, its totals by stage
+    (decimals as strings) and ``differences``; steps, statements to Impala, and where everything came from.
+    """
+    document = {
+        "version": RESULT_VERSION,
+        "run_id": record.run_id,
+        "command": record.command,
+        "outcome": record.outcome.value,
+        "exit_code": record.exit_code,
+        "verdict": verdict(record),
+        "data_state": record.data_state,
+        "advice": advice(record),
+        "started": record.started,
+        "ended": record.ended,
+        "days": {
+            partition: {
+                "state": state_of(record, partition),
+                **{stage: totals_to_json(found) for stage in STAGES if (found := getattr(totals, stage)) is not None},
+                "differences": [str(each) for each in differences(partition, totals)],
+            }
+            for partition, totals in record.totals.items()
+        },
+        "steps": [
+            {"name": step.name, "started": step.started, "ended": step.ended, "outcome": step.outcome.value}
+            for step in record.steps
+        ],
+        "impala": record.impala,
+        "notes": record.notes,
+        "skipped_lines": record.skipped_lines,
+        "tables": record.tables,
+        "versions": record.versions,
+        "config_digest": record.config_digest,
+        "application_id": record.application_id,
+        "user": record.user,
+        "host": record.host,
+    }
+    return json.dumps(document, indent=1, default=str) + "\n"
+
+
+def daily_csv(record: RunRecord) -> str:
+    """
+    A line a day: ``partition_date``, ``state``, and each total of each stage as ``STAGE_TOTAL``, empty where not taken.
+    """
+    columns = [
+        (stage, field.name) for stage, kind in STAGES.items() for field in fields(kind) if _has(stage, field.name)
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["partition_date", "state", *(f"{stage}_{total}" for stage, total in columns)])
+    for partition, totals in record.totals.items():
+        found = {stage: taken for stage in STAGES if (taken := getattr(totals, stage)) is not None}
+        as_text = {stage: totals_to_json(taken) for stage, taken in found.items()}
+        values = (as_text.get(stage, {}).get(total, "") for stage, total in columns)
+        writer.writerow([partition, state_of(record, partition), *values])
+    return text.getvalue()
+
+
+def _has(stage: str, total: str) -> bool:
+    return total != "source_rows" or stage == "staging"
