@@ -160,12 +160,12 @@ def test_config_on_the_command_line_goes_before_the_environment(
 def test_status_of_a_job_that_never_ran(command: Command) -> None:
     answer = command("status")
     assert (answer.code, answer.err) == (0, "")
-    assert "Last run: none\nNext run: starts afresh at drop\n" in answer.out
+    assert "No run has touched the data yet.\nThe next run starts afresh at drop.\n" in answer.out
 
 
 def test_status_as_json(command: Command) -> None:
     document = json.loads(command("status", "--json").out)
-    assert list(document) == ["status", "status_error", "lock_holder", "last_run", "next_run"]
+    assert list(document) == ["status", "status_error", "lock_holder", "last_run", "data_state", "next_run"]
 
 
 def test_history_without_runs(command: Command) -> None:

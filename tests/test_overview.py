@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, Optional
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from fakes import run_record
 
+from traffic_aggr.colours import paint_for
 from traffic_aggr.config import Config, load_config
 from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import StateError
@@ -62,16 +64,16 @@ def died(publication: Publication, flag: int = 2, **values: Any) -> RunRecord:
 
 def next_run(config: Config, store: RecordStore) -> str:
     found = overview(config, store)
-    assert f"Next run: {found.next_run}" in list(found.lines())
+    assert f"The next run {found.next_run}." in list(found.lines())
     return found.next_run
 
 
 def test_a_job_that_never_ran_is_idle_and_free(config: Config, store: RecordStore) -> None:
     assert list(overview(config, store).lines()) == [
-        "Step: idle (flag 0); job status: none yet",
-        "Lock: free",
-        "Last run: none",
-        "Next run: starts afresh at drop",
+        "Nothing is running; the lock is free.",
+        "No run has touched the data yet.",
+        "The next run starts afresh at drop.",
+        "The status file has flag 0 (idle), job status none yet.",
     ]
 
 
@@ -148,7 +150,7 @@ def test_a_flag_that_is_none_is_said_and_what_it_must_be(config: Config, store: 
     set_flag(config, 7)
     found = overview(config, store)
     assert next_run(config, store) == "stops until the flag in the status file is 0, 1, 2 or 3"
-    assert "MNAAS_Daily_ProcessStatusFlag" in next(iter(found.lines()))
+    assert "MNAAS_Daily_ProcessStatusFlag" in list(found.lines())[-1]
 
 
 def test_who_holds_the_lock_is_named(config: Config, store: RecordStore) -> None:
@@ -156,7 +158,59 @@ def test_who_holds_the_lock_is_named(config: Config, store: RecordStore) -> None
     with FileLock(str(config.state.lock_file), holder):
         found = overview(config, store)
     assert found.next_run == f"exits 75 as long as process {holder.pid} runs"
-    assert any(line.startswith(f"Lock: held by run {RUN} (process {holder.pid} on ") for line in found.lines())
+    lines = list(found.lines())
+    assert lines[0] == f"`run` {RUN} is at work since 2021-05-04T02:02:00Z."
+    assert lines[1].startswith(f"It holds the lock as process {holder.pid} on ")
+
+
+def test_a_run_at_work_says_in_which_step_it_is_and_that_the_data_is_being_changed(
+    config: Config, store: RecordStore
+) -> None:
+    store.save(died(Publication.WITHDRAWN, steps=[StepRecord("stage", "02:03")], run_id=RUN))
+    with FileLock(str(config.state.lock_file), Holder.this_process(RUN, "run", "02:02")):
+        lines = list(overview(config, store).lines())
+    assert lines[0] == f"`run` {RUN} is at work since 02:02, in step stage of 2 days (begun 02:03)."
+    assert f"The data is being changed by run {RUN}." in lines
+
+
+def test_a_run_that_was_killed_says_what_is_not_whole(config: Config, store: RecordStore) -> None:
+    store.save(died(Publication.WITHDRAWN))
+    lines = list(overview(config, store).lines())
+    assert lines[1] == f"run {RUN} was killed, or its host went down, in step drop of 2 days (begun t)."
+    assert lines[2].startswith("The data is not whole: 2 partitions may be missing from the table, their data is kept")
+
+
+def test_of_a_refused_run_after_one_that_died_the_latter_says_where_the_data_is(
+    config: Config, store: RecordStore
+) -> None:
+    store.save(died(Publication.WITHDRAWN, outcome=Outcome.FAILED))
+    store.save(run_record(run_id="20210505T020200Z-0a1b2c", outcome=Outcome.REFUSED))
+    found = overview(config, store)
+    assert any(line.startswith("The data is not whole: ") for line in found.lines())
+    assert "may be missing" in found.to_json()["data_state"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "coloured"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_whose_user_wants_them(
+    config: Config, store: RecordStore, terminal: bool, environment: dict[str, str], coloured: bool
+) -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: terminal  # type: ignore[method-assign]
+    store.save(died(Publication.RESTORED, outcome=Outcome.FAILED))
+    paint = paint_for(stream, environment)
+    shown = "\n".join([*overview(config, store).lines(paint), *history_lines([summary(store.load(RUN))], paint)])
+    assert ("\033[32mThe data is safe\033[0m" in shown) is coloured
+    assert ("\033[31mfailed\033[0m" in shown) is coloured
+    assert ("\033" in shown) is coloured
 
 
 def test_an_application_that_a_killed_launcher_left_at_work_holds_the_lock(config: Config, store: RecordStore) -> None:
@@ -166,15 +220,18 @@ def test_an_application_that_a_killed_launcher_left_at_work_holds_the_lock(confi
     running = overview(config, store, {application}.__contains__)
     assert running.next_run == f"exits 75 as long as {application} runs"
     assert any(application in line for line in running.lines())
-    assert "Lock: free" in list(overview(config, store).lines())
+    assert next(iter(overview(config, store).lines())) == "Nothing is running; the lock is free."
 
 
 def test_the_last_run_is_shown_with_its_error_and_where_the_data_is(config: Config, store: RecordStore) -> None:
     ended = "2021-05-04T02:12:00+00:00"
     store.save(died(Publication.RESTORED, outcome=Outcome.FAILED, ended=ended, error="it failed. Run again"))
     lines = list(overview(config, store).lines())
-    assert f"Last run: run {RUN}, failed, ended {ended}; old data is back in place for 2 partitions" in lines
+    (told,) = (line for line in lines if line.startswith("The last run"))
+    assert told.startswith(f"The last run, run {RUN}, ended as failed after ")
+    assert told.endswith(f" on {ended}.")
     assert "  it failed. Run again" in lines
+    assert "The data is safe: old data is back in place for 2 partitions." in lines
 
 
 def test_unreadable_state_is_an_error_and_not_an_empty_answer(config: Config, store: RecordStore) -> None:
@@ -198,6 +255,7 @@ def test_the_json_of_an_idle_job_has_every_key(config: Config, store: RecordStor
         "status_error": None,
         "lock_holder": None,
         "last_run": None,
+        "data_state": None,
         "next_run": "starts afresh at drop",
     }
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from traffic_aggr import __version__, log
+from traffic_aggr.colours import paint_for
 from traffic_aggr.errors import InputError, Interrupted, StateError, TrafficAggrError
 from traffic_aggr.estimate import estimate
 from traffic_aggr.files import LocalFiles
@@ -163,7 +164,7 @@ def _status(session: Invocation) -> int:
     if session.arguments.json:
         _print_json(found.to_json())
     else:
-        print("\n".join(found.lines()))
+        print("\n".join(found.lines(paint_for(sys.stdout, os.environ))))
     return 0
 
 
@@ -173,7 +174,7 @@ def _history(session: Invocation) -> int:
     if session.arguments.json:
         _print_json(runs)
     else:
-        print("\n".join(history_lines(runs)))
+        print("\n".join(history_lines(runs, paint_for(sys.stdout, os.environ))))
     return 0
 
 

@@ -15,7 +15,7 @@ _RUNS = 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """``seconds`` to come, and the run that says so: its id, the seconds it ``took``, its days, and bytes of raw read."""
+    """``seconds`` to come, and the run that says so: its id, the seconds it ``took``, its days, and bytes of raw."""
 
     seconds: float
     run_id: str

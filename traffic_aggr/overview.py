@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from traffic_aggr.colours import Colour, Paint, plain
 from traffic_aggr.config import Config
 from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.holder import Holder
@@ -21,12 +22,16 @@ from traffic_aggr.units import duration
 
 @dataclass(frozen=True)
 class Overview:
-    """The state of one job: the status file, the lock's holder, the last run, and what the next ``run`` will do."""
+    """
+    The state of one job: the status file, the lock's holder, the last run, the one that is ``concerned``, saying where
+    the data is, and what the next ``run`` will do.
+    """
 
     status: Optional[Status]
     status_error: Optional[str]
     holder: Optional[Holder]
     last: Optional[RunRecord]
+    concerned: Optional[RunRecord]
     next_run: str
 
     def to_json(self) -> dict[str, Any]:
@@ -35,35 +40,68 @@ class Overview:
             "status_error": self.status_error,
             "lock_holder": asdict(self.holder) if self.holder else None,
             "last_run": summary(self.last) if self.last else None,
+            "data_state": self.concerned.data_state if self.concerned else None,
             "next_run": self.next_run,
         }
 
-    def lines(self) -> Iterable[str]:
-        """The same in sentences."""
+    def lines(self, paint: Paint = plain) -> Iterable[str]:
+        """The same in sentences: what goes on, what happened, whether the data is safe, what comes next."""
+        yield from self._going_on(paint)
+        if self.last and self.last.outcome is not Outcome.RUNNING:
+            yield self._happened(paint)
+            if self.last.error:
+                yield f"  {self.last.error}"
+        yield self._data(paint)
+        yield f"The next run {self.next_run}."
         if self.status_error:
-            yield f"Status file: {self.status_error}"
+            yield f"The status file cannot be used: {self.status_error}"
         elif self.status:
             step = Step(self.status.flag).label if self.status.flag else "idle"
-            yield f"Step: {step} (flag {self.status.flag}); job status: {self.status.job_status or 'none yet'}" + (
-                f" since {self.status.ran_time}" if self.status.ran_time else ""
-            )
-        if self.holder:
-            application = f", {self.holder.application_id}" if self.holder.on_yarn else ""
-            yield (
-                f"Lock: held by {self.holder.command} {self.holder.run_id} (process {self.holder.pid} on "
-                f"{self.holder.host}{application}, since {self.holder.since})"
-            )
-        else:
-            yield "Lock: free"
-        if self.last:
-            last = self.last
-            ended = f", ended {last.ended}" if last.ended else ""
-            yield f"Last run: {last.command} {last.run_id}, {last.outcome.value}{ended}; {last.data_state}"
-            if last.error:
-                yield f"  {last.error}"
-        else:
-            yield "Last run: none"
-        yield f"Next run: {self.next_run}"
+            since = f" since {self.status.ran_time}" if self.status.ran_time else ""
+            job_status = self.status.job_status or "none yet"
+            yield f"The status file has flag {self.status.flag} ({step}), job status {job_status}{since}."
+
+    def _going_on(self, paint: Paint) -> Iterable[str]:
+        holder = self.holder
+        if holder is None:
+            yield "Nothing is running; the lock is free."
+            if self.last and self.last.outcome is Outcome.RUNNING:
+                yield paint(f"{_name(self.last)} was killed, or its host went down, {_at_work(self.last)}.", Colour.BAD)
+            return
+        application = f", {holder.application_id}" if holder.on_yarn else ""
+        where = f"process {holder.pid} on {holder.host}{application}"
+        doing = f", {_at_work(self.last)}" if self.last and self.last.run_id == holder.run_id else ""
+        yield paint(f"`{holder.command}` {holder.run_id} is at work since {holder.since}{doing}.", Colour.BUSY)
+        yield f"It holds the lock as {where}."
+
+    def _happened(self, paint: Paint) -> str:
+        assert self.last is not None
+        good = self.last.outcome is Outcome.SUCCESS
+        how = paint("succeeded" if good else f"ended as {self.last.outcome.value}", Colour.GOOD if good else Colour.BAD)
+        took = f" after {duration(self.last.seconds)}" if self.last.seconds is not None else ""
+        return f"The last run, {_name(self.last)}, {how}{took}{f' on {self.last.ended}' if self.last.ended else ''}."
+
+    def _data(self, paint: Paint) -> str:
+        if self.concerned is None:
+            return "No run has touched the data yet."
+        state = self.concerned.data_state
+        if self.concerned.publication.settled and not self.concerned.lost:
+            return f"{paint('The data is safe', Colour.GOOD)}: {state}."
+        if self.holder is not None:
+            return f"{paint('The data is being changed', Colour.BUSY)} by {_name(self.concerned)}."
+        return f"{paint('The data is not whole', Colour.BAD)}: {state}."
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record.command} {record.run_id}"
+
+
+def _at_work(record: RunRecord) -> str:
+    days = f"{len(record.days) or len(record.partitions)} days"
+    if not record.steps:
+        return f"before its first step, with {days} listed"
+    step = record.steps[-1]
+    return f"in step {step.name} of {days} (begun {step.started})"
 
 
 def overview(
@@ -82,7 +120,10 @@ def overview(
         left = holder.application_id if holder.on_yarn else None
         holder = holder if left is not None and runs(left) else None
     last = store.last()
-    return Overview(status, error, holder, last, _next_run(status, holder, store, config.publish.mode))
+    unsettled = (each for each in store.unsettled() if not each.publication.settled)
+    return Overview(
+        status, error, holder, last, next(unsettled, last), _next_run(status, holder, store, config.publish.mode)
+    )
 
 
 def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordStore, mode: str) -> str:
@@ -126,15 +167,16 @@ def summary(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def history_lines(summaries: Iterable[dict[str, Any]]) -> Iterable[str]:
+def history_lines(summaries: Iterable[dict[str, Any]], paint: Paint = plain) -> Iterable[str]:
     """The runs as a table."""
     yield f"{'RUN':24}{'COMMAND':10}{'STARTED':21}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
     for run in summaries:
         took = duration(run["seconds"]) if run["seconds"] is not None else ""
-        outcome = run["outcome"]
+        good = run["outcome"] == Outcome.SUCCESS.value
+        outcome = paint(run["outcome"], Colour.GOOD if good else Colour.BAD)
         if run["rolled_back_by"]:
             outcome += f", rolled back by {run['rolled_back_by']}"
-        elif outcome != Outcome.SUCCESS.value and run["error"]:
+        elif not good and run["error"]:
             outcome += f": {run['error']}"
         yield (
             f"{run['run_id']:24}{run['command']:10}{run['started'][:19]:21}{took:>12}{run['partitions']:>6}"
