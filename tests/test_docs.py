@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from devtools.config_reference import FILE, reference
 from traffic_aggr import errors
-from traffic_aggr.cli import main
+from traffic_aggr.cli import _parser, main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -32,6 +33,30 @@ def test_every_command_named_exists(document: Path, capsys: pytest.CaptureFixtur
 
 def test_the_readme_names_a_command_at_all() -> None:
     assert {"check", "plan", "run"} <= commands_in((ROOT / "README.md").read_text())
+
+
+def test_every_example_in_the_help_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    parser, shown = _parser(), set()
+    for name in (
+        "run",
+        "plan",
+        "rollback",
+        "cleanup",
+        "report",
+        "alerts",
+        "history",
+        "import-properties",
+        "sample-data",
+    ):
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        examples = re.findall(r"^  traffic-aggr (.*)$", capsys.readouterr().out, re.MULTILINE)
+        shown |= {parser.parse_args(example.split()).command for example in examples}
+    assert len(shown) == 9
+
+
+def test_the_reference_of_the_configuration_is_that_of_its_classes() -> None:
+    assert FILE.read_text(encoding="utf-8") == reference(), "run python -m devtools.config_reference"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

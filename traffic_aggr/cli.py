@@ -254,35 +254,79 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run = _command(commands, "run", _run, "restate the listed days")
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "restate the listed days",
+        "run --config my.yaml",
+        "run --config my.yaml --dates 2021-04-01..2021-04-30",
+        "run --config my.yaml --from-step load",
+    )
     _add_list(run)
     run.add_argument("--dry-run", action="store_true", help="say what would be done, like `plan`")
     run.add_argument("--run-id", type=_run_id, help="use this id for the run (set by the launcher)")
-    plan = _command(commands, "plan", _plan, "say what `run` would do now; changes nothing")
+    plan = _command(
+        commands,
+        "plan",
+        _plan,
+        "say what `run` would do now; changes nothing",
+        "plan --month 2021-04",
+        "plan --partitions days.txt --json",
+    )
     _add_list(plan)
     for command in (run, plan):
         command.add_argument("--json", action="store_true", help="the plan as JSON")
-    rollback = _command(commands, "rollback", _rollback, "put back the partitions as they were before a run")
+    rollback = _command(
+        commands,
+        "rollback",
+        _rollback,
+        "put back the partitions as they were before a run",
+        "rollback 20210501T020200Z-1a2b3c",
+    )
     rollback.add_argument("run", metavar="RUN_ID", type=_run_id)
-    cleanup = _command(commands, "cleanup", _cleanup, "delete old data past publish.keep_days, and what dead runs left")
+    cleanup = _command(
+        commands,
+        "cleanup",
+        _cleanup,
+        "delete old data past publish.keep_days, and what dead runs left",
+        "cleanup --dry-run",
+    )
     cleanup.add_argument("--dry-run", action="store_true", help="say what would be deleted")
     _command(commands, "recover", _recover, "take an interrupted run forward or back until every day is whole")
     _command(commands, "check", _check, "validate the config, then probe everything that a run needs")
-    report = _command(commands, "report", _report, "path of a run's report, made again if it is missing")
+    report = _command(
+        commands,
+        "report",
+        _report,
+        "path of a run's report, made again if it is missing",
+        "report",
+        "report 20210501T020200Z-1a2b3c",
+    )
     report.add_argument("run", metavar="RUN_ID", nargs="?", type=_run_id, help="default: the newest run")
-    alerts = _command(commands, "alerts", _alerts, "alerts that could not be mailed")
+    alerts = _command(commands, "alerts", _alerts, "alerts that could not be mailed", "alerts", "alerts --resend")
     alerts.add_argument("--resend", action="store_true", help="try to mail them now")
     status = _command(commands, "status", _status, "what is going on, and what the next `run` will do")
-    history = _command(commands, "history", _history, "past runs, newest first")
+    history = _command(commands, "history", _history, "past runs, newest first", "history -n 5", "history --json")
     for command in (status, history):
         command.add_argument("--json", action="store_true", help="as JSON")
     history.add_argument("-n", "--number", type=_positive, default=20, help="how many (default 20)")
     importing = _command(
-        commands, "import-properties", _import_properties, "make a configuration from the old job's Bash properties"
+        commands,
+        "import-properties",
+        _import_properties,
+        "make a configuration from the old job's Bash properties",
+        "import-properties Aggr.properties -o my.yaml",
     )
     importing.add_argument("file", metavar="FILE", help="the old properties file; it is read, not run")
     importing.add_argument("-o", "--output", metavar="FILE", help="new file for the YAML (default: standard output)")
-    sample = _command(commands, "sample-data", _sample_data, "make sample tables, and an old final table to correct")
+    sample = _command(
+        commands,
+        "sample-data",
+        _sample_data,
+        "make sample tables, and an old final table to correct",
+        "sample-data --out /tmp/sample --days 3 --rows-per-day 100",
+    )
     sample.add_argument("--out", required=True, help="empty directory for the files, a local path or a URI")
     sample.add_argument("--days", type=_positive, default=30, help="days of raw (default 30)")
     sample.add_argument("--rows-per-day", type=_positive, default=2000, help="raw rows a day (default 2000)")
@@ -297,8 +341,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, function: Callable[[Invocation], int], what: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+def _command(
+    commands: Any, name: str, function: Callable[[Invocation], int], what: str, *examples: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog="\n".join(["examples:", *(f"  traffic-aggr {example}" for example in examples)]) if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--config", metavar="FILE", help=f"configuration (default $TRAFFIC_AGGR_CONFIG, else {DEFAULT_CONFIG})"
     )

@@ -85,7 +85,7 @@ def test_while_the_application_of_a_killed_launcher_lives_the_lock_is_not_free(
     warehouse.assert_side("new")
     code, out, _ = job.run("status")
     assert code == 0
-    assert "success" in out
+    assert "succeeded" in out
 
 
 def test_a_driver_that_died_is_replaced_by_a_second_attempt_where_the_site_allows_one(
