@@ -27,6 +27,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from traffic_aggr.config import NotifyConfig
 from traffic_aggr.errors import Interrupted
 from traffic_aggr.files import PRIVATE_FILE, LocalFiles, sync_directory, write_atomic
+from traffic_aggr.mail_page import mail_page
 from traffic_aggr.text import escaped, shown
 
 log = logging.getLogger(__name__)
@@ -239,6 +240,7 @@ class Notifier:
             message["References"] = failure
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(alert.body)
+        message.add_alternative(mail_page(alert.body), subtype="html")
         return message
 
     def _message_id(self, run_id: str, kind: str) -> str:

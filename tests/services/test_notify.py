@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -16,6 +17,7 @@ from contextlib import ExitStack, closing
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as DEFAULT_POLICY
+from html import unescape
 from pathlib import Path
 from typing import Any, Callable, NoReturn
 
@@ -176,7 +178,9 @@ def notifier(config: NotifyConfig, context: ssl.SSLContext | None = None) -> Not
 
 
 def text_of(message: EmailMessage) -> str:
-    payload = message.get_payload(decode=True)
+    part = message.get_body(("plain",))
+    assert part is not None
+    payload = part.get_payload(decode=True)
     assert isinstance(payload, bytes)
     return payload.decode()
 
@@ -244,6 +248,19 @@ def test_a_mail_reaches_ticket_desk_and_copies_and_leaves_no_alert_file(
     assert text_of(message).splitlines() == failure().body.splitlines()
     assert mailbox.recipients == [["sdp-desk@example.com", "move-dev@example.com"]]
     assert not config.alert_file.parent.exists()
+
+
+def test_a_mail_says_the_same_as_html_with_what_to_do_first(config: NotifyConfig, start_server: StartServer) -> None:
+    mailbox = Mailbox()
+    alert = failure(error="<script>1 < 2</script>", log_tail=["a line of the log"])
+    assert notifier(on_port(config, start_server(mailbox))).send(alert)
+    page = mailbox.messages[0].get_body(("html",))
+    assert page is not None
+    html = page.get_content()
+    assert "<script>" not in html
+    words = " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+    assert words == " ".join(alert.body.replace(": ", " ", 3).split())
+    assert html.index("What to run") < html.index("a line of the log")
 
 
 def test_a_recovery_answers_the_mail_of_its_failure_wherever_it_runs(

@@ -1,0 +1,25 @@
+"""A mail's text as HTML that a phone shows well: what happened and what to do first, the rest as it stands."""
+
+from __future__ import annotations
+
+from html import escape
+
+
+def mail_page(text: str) -> str:
+    """
+    The same words as HTML: the first line as heading, then to the first empty line a paragraph each, ``Label: words``
+    with the label above; what follows keeps its lines.
+    """
+    summary, _, details = text.partition("\n\n")
+    heading, *answers = summary.split("\n")
+    return (
+        '<html><body style="font: 16px/1.4 sans-serif; color: #1b1b1b; max-width: 44em; overflow-wrap: anywhere">'
+        f'<p style="font-size: 20px; font-weight: bold">{escape(heading)}</p>'
+        f"{''.join(map(_answer, answers))}"
+        f'<pre style="font-size: 13px; white-space: pre-wrap">{escape(details)}</pre></body></html>'
+    )
+
+
+def _answer(line: str) -> str:
+    label, colon, words = line.partition(": ")
+    return f"<p><b>{escape(label)}</b><br>{escape(words)}</p>" if colon else f"<p>{escape(line)}</p>"
