@@ -5,7 +5,6 @@ The report of a run: one self-contained HTML page, the same as JSON, and its day
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from html import escape
 from importlib import resources
 from string import Template
@@ -14,7 +13,7 @@ from typing import Optional, Union
 from traffic_aggr.charts import Bar, bar_chart
 from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
 from traffic_aggr.result import advice, daily_csv, differences, result_json, state_of, verdict
-from traffic_aggr.runrecord import Outcome, RunRecord
+from traffic_aggr.runrecord import Outcome, RunRecord, seconds_between
 from traffic_aggr.state import DAILY_CSV, REPORT, REPORT_JSON
 from traffic_aggr.units import data_volume, duration, percent_change
 
@@ -160,9 +159,7 @@ def _timeline(record: RunRecord) -> Iterable[Sequence[object]]:
 
 
 def _took(started: str, ended: Optional[str]) -> str:
-    if ended is None:
-        return ""
-    return duration((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds())
+    return "" if ended is None else duration(seconds_between(started, ended))
 
 
 def _facts(record: RunRecord) -> Iterable[tuple[str, object]]:

@@ -242,7 +242,7 @@ class RunRecord:
     @property
     def seconds(self) -> Optional[float]:
         """How long the run took; None until it has ended."""
-        return None if self.ended is None else _seconds_between(self.started, self.ended)
+        return None if self.ended is None else seconds_between(self.started, self.ended)
 
     @property
     def mixed_seconds(self) -> float:
@@ -253,7 +253,7 @@ class RunRecord:
         """
         if len(self.changes) < 2 or self.changes[-1].done is None:
             return 0.0
-        return _seconds_between(self.changes[0].intent, self.changes[-1].done)
+        return seconds_between(self.changes[0].intent, self.changes[-1].done)
 
     def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
         """Whether a request for these tables, mode and list may resume this run."""
@@ -305,7 +305,8 @@ class RunRecord:
             ) from exc
 
 
-def _seconds_between(first: str, last: str) -> float:
+def seconds_between(first: str, last: str) -> float:
+    """From one timestamp of a record to another."""
     return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 

@@ -21,6 +21,7 @@ COPY_NAME = "recovery.json"
 REPORT, REPORT_JSON, DAILY_CSV = "report.html", "report.json", "daily.csv"
 """What lies beside a run's record once it has ended: a page, the same as a document, and its days as a table."""
 
+_REPORT_FILES = (REPORT, REPORT_JSON, DAILY_CSV)
 _RECORD = "run.json"
 _STOP = "stop"
 
@@ -53,7 +54,7 @@ class RecordStore:
             self._files.replace_bytes(f"{self.directory(run_id)}/{name}", text.encode())
 
     def has_report(self, run_id: str) -> bool:
-        return all(self._files.exists(f"{self.directory(run_id)}/{name}") for name in (REPORT, REPORT_JSON, DAILY_CSV))
+        return all(self._files.exists(f"{self.directory(run_id)}/{name}") for name in _REPORT_FILES)
 
     def report_path(self, run_id: str) -> str:
         """Where the page is."""
@@ -109,7 +110,7 @@ class RecordStore:
         return [
             found
             for directory in directories
-            for name in (_RECORD, REPORT, REPORT_JSON, DAILY_CSV)
+            for name in (_RECORD, *_REPORT_FILES)
             for found in temporaries(self._files, directory, name)
         ]
 
