@@ -24,7 +24,7 @@ from typing import Any, Callable, NoReturn
 import pytest
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 
-from tests.mail_server import LoopbackController
+from tests.mail_server import LoopbackController, text_of
 from traffic_aggr.config import NotifyConfig, SmtpConfig
 from traffic_aggr.errors import Interrupted
 from traffic_aggr.notify import Alert, Notifier, failure_alert, recovery_alert, unsent
@@ -175,14 +175,6 @@ def notifier(config: NotifyConfig, context: ssl.SSLContext | None = None) -> Not
         sleep=lambda seconds: None,
         context=context,
     )
-
-
-def text_of(message: EmailMessage) -> str:
-    part = message.get_body(("plain",))
-    assert part is not None
-    payload = part.get_payload(decode=True)
-    assert isinstance(payload, bytes)
-    return payload.decode()
 
 
 # ---- what the mails say
