@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, Optional
 
 import pytest
 from fakes import RUN_ID, run_record
 
+from traffic_aggr.breakdown import CUSTOMER, LATE, UNNAMED_COUNTRY, Breakdown, Part, Usage
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.partitions import Partition
 from traffic_aggr.report import render_report, report_files
-from traffic_aggr.result import advice, period, verdict
+from traffic_aggr.result import advice, period, reasons, verdict
 from traffic_aggr.runrecord import Change, Day, DayTotals, Outcome, Publication, RunRecord, StepRecord
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
@@ -207,7 +209,7 @@ def test_the_report_says_where_everything_came_from() -> None:
 
 def test_notes_and_skipped_lines_are_listed() -> None:
     page = Page(render_report(succeeded(notes=["a note"], skipped_lines=["line 3: WARN x"])))
-    assert page.all("li") == ["a note", "skipped line 3: WARN x"]
+    assert page.all("li")[-2:] == ["a note", "skipped line 3: WARN x"]
 
 
 def hostile_record() -> RunRecord:
@@ -215,6 +217,7 @@ def hostile_record() -> RunRecord:
     record.error = record.host = record.user = record.partitions_source = record.mode = HOSTILE
     record.application_id = record.resumes = record.config_digest = HOSTILE
     record.notes, record.skipped_lines = [HOSTILE], [HOSTILE]
+    record.breakdown = {CUSTOMER: Breakdown([Part(HOSTILE, Usage(), Usage(rows=1))])}
     record.tables, record.versions = {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}
     record.steps, record.changes = [StepRecord(HOSTILE, record.started)], [Change(HOSTILE, record.started)]
     record.impala = [{"sql": HOSTILE, "host": HOSTILE, "attempts": 1, "seconds": 0.0, "outcome": HOSTILE}]
@@ -238,10 +241,66 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 def test_usage_is_drawn_as_it_was_and_as_it_is_with_words_for_who_cannot_see_it() -> None:
     page = Page(render_report(succeeded()))
     assert "Data, 2021-04-01 to 2021-04-02: 2.0 TB before, 3.0 TB after" in page.labels
-    assert [text for text in page.all("title") if "→" in text] == [
+    assert [text for text in page.all("title") if "→" in text][:2] == [
         "2021-04-01: 1.0 TB → 2.0 TB",
         "2021-04-02: 1.0 TB → 1.0 TB",
     ]
+
+
+def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
+    parts = [
+        Part("Org One", Usage(rows=5, bytes=1024**4, voice_secs=600), Usage(rows=9, bytes=2 * 1024**4, sms=3)),
+        Part(None, Usage(rows=2), Usage(rows=2)),
+    ]
+    rest = Part(None, Usage(rows=40, bytes=2048), Usage(rows=30, bytes=1024))
+    page = Page(render_report(succeeded(breakdown={CUSTOMER: Breakdown(parts, 1200, rest)})))
+    assert "By customer" in page.all("h2")
+    assert "By country" not in page.all("h2")
+    cells = page.all("td")
+    row = cells.index("Org One")
+    assert cells[row : row + 7] == ["Org One", "1.0 TB", "2.0 TB", "+100.0 %", "-10 min", "+3", "+4"]
+    assert cells[row + 7] == "NULL"
+    last = cells.index("1,200 others")
+    assert cells[last : last + 7] == ["1,200 others", "2.0 KB", "1.0 KB", "-50.0 %", "0", "0", "-10"]
+
+
+def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
+    late = Breakdown([Part("2021-03-31", Usage(), Usage(rows=4, cdrs=5, bytes=2048, voice_secs=120, sms=6))])
+    page = Page(
+        render_report(succeeded(breakdown={LATE: late, UNNAMED_COUNTRY: Breakdown([Part("", Usage(), Usage())])}))
+    )
+    cells = page.all("td")
+    row = cells.index("2021-03-31")
+    assert cells[row : row + 7] == ["2021-03-31", "4", "5", "2.0 KB", "2 min", "6", "(empty)"]
+
+
+def day(before: Optional[AggregatedTotals], after: AggregatedTotals) -> DayTotals:
+    return DayTotals(final_before=before, final_after=after, staging=replace(after, source_rows=99))
+
+
+def test_the_report_tells_in_which_ways_days_had_been_wrong() -> None:
+    right = AggregatedTotals(bytes=2048, voice_secs=4, sms=2, rows=10, cdrs=12)
+    doubled = AggregatedTotals(bytes=4096, voice_secs=8, sms=4, rows=20, cdrs=24)
+    found = {
+        "2021-04-01": replace(right, rows=9, bytes=1024),
+        "2021-04-02": doubled,
+        "2021-04-03": replace(right, bytes=3072),
+        "2021-04-04": None,
+        "2021-04-05": right,
+        "2021-04-06": replace(doubled, sms=3),
+        "2021-04-07": replace(right, rows=8, bytes=1024),
+    }
+    days = {Partition(name): day(before, right) for name, before in found.items()}
+    record = succeeded(totals=days, partitions=list(days), days={each: Day("home", "kept") for each in days})
+    assert reasons(record) == [
+        "2 days had lacked rows: 2021-04-01, 2021-04-07 (data 2.0 KB → 4.0 KB).",
+        "1 day had been counted twice: 2021-04-02 (data 4.0 KB → 2.0 KB).",
+        "1 day had had other values in as many rows: 2021-04-03 (data 3.0 KB → 2.0 KB).",
+        "1 day had been missing: 2021-04-04 (data 0 bytes → 2.0 KB).",
+        "1 day had been right: 2021-04-05 (data 2.0 KB → 2.0 KB).",
+        "1 day had had rows too many: 2021-04-06 (data 4.0 KB → 2.0 KB).",
+    ]
+    assert set(reasons(record)) <= set(Page(render_report(record)).all("li"))
 
 
 def test_of_a_run_that_got_no_further_nothing_is_drawn() -> None:

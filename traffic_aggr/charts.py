@@ -1,5 +1,5 @@
 """
-Bars of a value per day, before and after, as a figure for an HTML page: SVG that stretches with it, HTML around.
+Bars of a value before and after, by day as a figure or for a table's cell: SVG that stretches with it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Optional
 
-_SLOT, _BAR, _HEIGHT = 10, 4, 100
-"""A day's share of the width, either bar of it, and the height of the highest, in units of the drawing."""
+_SLOT, _BAR, _HEIGHT, _WIDTH = 10, 4, 100, 100
+"""
+A day's share of the width, either bar of it, and the height of the highest (its width where bars lie), in units of the
+drawing.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ def bar_chart(title: str, bars: Sequence[Bar], spoken: Callable[[int], str]) -> 
         f'aria-label="{escape(summary)}">{drawn}</svg></div>'
         f"<div class=axis>{''.join(f'<span>{escape(label)}</span>' for label in _ticks(bars))}</div></figure>"
     )
+
+
+def lying_bars(before: int, after: int, highest: int) -> str:
+    """A pair of bars to lie in a cell, beside the values, which are its text alternative."""
+    drawn = "".join(
+        f'<rect class={kind} x="0" y="{top}" width="{max(value, 0) * _WIDTH / max(highest, 1):.2f}" height="{_BAR}"/>'
+        for kind, value, top in (("before", before, 1), ("after", after, 1 + _BAR))
+    )
+    return f'<svg viewBox="0 0 {_WIDTH} {_SLOT}" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
 
 
 def _totals(bars: Sequence[Bar], spoken: Callable[[int], str]) -> str:

@@ -10,11 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from traffic_aggr import breakdown, transforms
 from traffic_aggr import tables as contract
-from traffic_aggr import transforms
+from traffic_aggr.breakdown import Usage, UsageBy
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
 from traffic_aggr.errors import GuardError, TableError
@@ -28,6 +29,8 @@ from traffic_aggr.sql import TableName
 from traffic_aggr.text import shown
 
 EXAMPLES = 5
+MAX_VALUES = 100_000
+"""Customers, countries and so on of which usage is told apart in the driver."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,47 @@ def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[
         row["partition_date"]: row.asDict() for row in transforms.staged_totals(listed).collect()
     }
     return {partition: totals_from_mapping(AggregatedTotals, found.get(partition, {})) for partition in wanted}
+
+
+def old_usage(rows: DataFrame, partitions: Sequence[Partition]) -> Optional[UsageBy]:
+    """The usage of the final table's ``partitions``, by customer, country, call type and late ``calldate``."""
+    listed = rows.where(F.col(contract.PARTITION_COLUMN).isin(*partitions))
+    return _collected(transforms.usage_by(listed, _dimensions())) if partitions else {}
+
+
+def new_usage(staged: DataFrame, sources: Sources) -> Optional[UsageBy]:
+    """The usage of what was staged, as ``old_usage``, and by the keys that the lookups do not have."""
+    found = transforms.with_lookups(
+        staged,
+        transforms.lookup_names(sources.organisations),
+        transforms.lookup_countries(sources.countries),
+    )
+    dimensions = {
+        **_dimensions(),
+        breakdown.UNNAMED_CUSTOMER: transforms.by_unnamed("tcl_secs_id", "_orgname"),
+        breakdown.UNNAMED_COUNTRY: transforms.by_unnamed("mcc", "_country"),
+    }
+    return _collected(transforms.usage_by(found, dimensions))
+
+
+def _dimensions() -> dict[str, Column]:
+    return {
+        breakdown.CUSTOMER: transforms.by_value("customername"),
+        breakdown.COUNTRY: transforms.by_value("country"),
+        breakdown.CALLTYPE: transforms.by_value("calltype"),
+        breakdown.LATE: transforms.by_late_calldate(),
+    }
+
+
+def _collected(usage: DataFrame) -> Optional[UsageBy]:
+    """None where there are more values than a driver should hold."""
+    rows = usage.limit(MAX_VALUES + 1).collect()
+    if len(rows) > MAX_VALUES:
+        return None
+    found: dict[str, dict[Optional[str], Usage]] = {}
+    for dimension, value, *counts in rows:
+        found.setdefault(dimension, {})[value] = Usage(*map(int, counts))
+    return found
 
 
 def old_totals(

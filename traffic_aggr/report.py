@@ -10,9 +10,19 @@ from importlib import resources
 from string import Template
 from typing import Optional, Union
 
-from traffic_aggr.charts import Bar, bar_chart
+from traffic_aggr.breakdown import (
+    CALLTYPE,
+    COUNTRY,
+    CUSTOMER,
+    LATE,
+    UNNAMED_COUNTRY,
+    UNNAMED_CUSTOMER,
+    Breakdown,
+    Part,
+)
+from traffic_aggr.charts import Bar, bar_chart, lying_bars
 from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
-from traffic_aggr.result import advice, daily_csv, differences, result_json, state_of, verdict
+from traffic_aggr.result import advice, daily_csv, differences, reasons, result_json, state_of, verdict
 from traffic_aggr.runrecord import Outcome, RunRecord, seconds_between
 from traffic_aggr.state import DAILY_CSV, REPORT, REPORT_JSON
 from traffic_aggr.units import data_volume, duration, percent_change
@@ -32,8 +42,11 @@ def render_report(record: RunRecord) -> str:
         outcome=escape(record.outcome.value),
         verdict=escape(verdict(record)),
         next=_definitions(_next(record)),
-        notes=_notes(record),
+        reasons=_list(reasons(record)),
+        notes=_list([*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]),
         charts=_charts(record),
+        changes="".join(_changes(record)),
+        found="".join(_found(record)),
         days=_table(
             (
                 *("Day", "Rows are", "Data before", "Data after", "Change", "Voice before", "Voice after"),
@@ -56,13 +69,21 @@ def render_report(record: RunRecord) -> str:
     )
 
 
+class Markup(str):
+    """Text that is HTML already."""
+
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "words") -> str:
     head = "".join(f"<th scope=col>{escape(each)}</th>" for each in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_text(value)}</td>" for value in row) + "</tr>" for row in rows)
     if not body:
         return "<p>None.</p>"
-    table = f"<table class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table class='{kind}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f"<div class=wide tabindex=0>{table}</div>"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, Markup) else escape(str(value))
 
 
 def _definitions(pairs: Iterable[tuple[str, object]]) -> str:
@@ -76,16 +97,17 @@ def _next(record: RunRecord) -> Iterable[tuple[str, object]]:
         yield "What to do", advice(record)
 
 
-def _notes(record: RunRecord) -> str:
-    notes = [*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]
-    return f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>" if notes else ""
+def _list(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>" if sentences else ""
 
 
 def _charts(record: RunRecord) -> str:
     kinds: tuple[tuple[str, Callable[[AggregatedTotals], int], Callable[[int], str]], ...] = (
         ("Data", lambda totals: totals.bytes, data_volume),
         ("Voice", lambda totals: totals.voice_secs, _minutes),
-        ("SMS", lambda totals: totals.sms, lambda count: f"{count:,}"),
+        ("SMS", lambda totals: totals.sms, _number),
+        ("Rows", lambda totals: totals.rows, _number),
+        ("CDRs", lambda totals: totals.cdrs, _number),
     )
     if not any(totals.final_after for totals in record.totals.values()):
         return ""
@@ -111,6 +133,74 @@ def _minutes(seconds: int) -> str:
     return f"{seconds / 60:,.0f} min"
 
 
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+_CHANGES = (
+    (CUSTOMER, "By customer", "Customer"),
+    (COUNTRY, "By country", "Country"),
+    (CALLTYPE, "By call type", "Call type"),
+)
+_FOUND = (
+    (LATE, "Late CDRs by calldate", "calldate"),
+    (UNNAMED_CUSTOMER, "Customers that org_details does not name", "tcl_secs_id"),
+    (UNNAMED_COUNTRY, "Countries that country_lookup does not name", "mcc"),
+)
+
+
+def _changes(record: RunRecord) -> Iterable[str]:
+    """What changed, by each of the columns that the report's readers ask of."""
+    heads = ("Data before and after", "Data before", "Data after", "Change", "Voice", "SMS", "Rows")
+    for dimension, title, head in _CHANGES:
+        found = record.breakdown.get(dimension)
+        if found is not None:
+            yield f"<h2>{title}</h2>{_table((head, *heads), _change_rows(found), 'numbers bars')}"
+
+
+def _change_rows(found: Breakdown) -> Iterable[Sequence[object]]:
+    highest = max((max(part.before.bytes, part.after.bytes) for part in found.parts), default=0)
+    for name, part in _named_parts(found):
+        before, after = part.before, part.after
+        yield (
+            name,
+            Markup(lying_bars(before.bytes, after.bytes, highest) if part is not found.rest else ""),
+            data_volume(before.bytes),
+            data_volume(after.bytes),
+            percent_change(before.bytes, after.bytes),
+            _signed(after.voice_secs - before.voice_secs, _minutes),
+            _signed(after.sms - before.sms, _number),
+            _signed(after.rows - before.rows, _number),
+        )
+
+
+def _found(record: RunRecord) -> Iterable[str]:
+    """What the new rows hold that somebody may want to look into."""
+    for dimension, title, head in _FOUND:
+        found = record.breakdown.get(dimension)
+        if found is not None:
+            heads = (head, "Rows", "CDRs", "Data", "Voice", "SMS")
+            yield f"<h2>{title}</h2>{_table(heads, _found_rows(found), 'numbers')}"
+
+
+def _found_rows(found: Breakdown) -> Iterable[Sequence[object]]:
+    for name, part in _named_parts(found):
+        usage = part.after
+        amounts = data_volume(usage.bytes), _minutes(usage.voice_secs), _number(usage.sms)
+        yield name, _number(usage.rows), _number(usage.cdrs), *amounts
+
+
+def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
+    for part in found.parts:
+        yield "NULL" if part.value is None else part.value or "(empty)", part
+    if found.rest is not None:
+        yield f"{found.others:,} others", found.rest
+
+
+def _signed(difference: int, spoken: Callable[[int], str]) -> str:
+    return f"{'+' if difference > 0 else ''}{spoken(difference)}" if difference else "0"
+
+
 def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
     for partition, totals in record.totals.items():
         before, after, raw = totals.final_before, totals.final_after, totals.raw or RawTotals()
@@ -122,15 +212,15 @@ def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
             percent_change(before.bytes, after.bytes) if before and after else "",
             _minutes(before.voice_secs) if before else "none",
             _minutes(after.voice_secs) if after else "",
-            f"{before.sms:,}" if before else "none",
-            f"{after.sms:,}" if after else "",
-            f"{before.rows:,}" if before else "none",
-            f"{after.rows:,}" if after else "",
-            f"{raw.rows:,}",
-            f"{after.cdrs:,}" if after else "",
-            f"{raw.distinct_cdrs:,}",
-            f"{raw.unclassified:,}",
-            f"{totals.impala.rows:,}" if totals.impala else "",
+            _number(before.sms) if before else "none",
+            _number(after.sms) if after else "",
+            _number(before.rows) if before else "none",
+            _number(after.rows) if after else "",
+            _number(raw.rows),
+            _number(after.cdrs) if after else "",
+            _number(raw.distinct_cdrs),
+            _number(raw.unclassified),
+            _number(totals.impala.rows) if totals.impala else "",
         )
 
 

@@ -11,6 +11,7 @@ from typing import Callable, Optional
 from pyspark.sql import SparkSession
 
 from traffic_aggr import preflight, runner, steps
+from traffic_aggr.breakdown import UsageBy
 from traffic_aggr.controls import RawTotals
 from traffic_aggr.edge import RunLock
 from traffic_aggr.errors import GuardError
@@ -93,6 +94,7 @@ def _run(
             record=record,
             publisher=place.publisher(warehouse, final.name, record.mode, still_locked),
             inputs=lambda: _inputs(warehouse, plan.restated),
+            old_usage=_old_usage(warehouse, plan),
             impala=impala,
             verify_impala=place.config.impala.verify,
             replace_delimiters=place.config.tables.delimiter_in_text == "space",
@@ -101,6 +103,15 @@ def _run(
             still_locked=still_locked,
         )
         runner.execute(work, lambda step: _mark(place, record, step, last))
+
+
+def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
+    """Taken before anything is, since the drop step takes the old days out of the table."""
+    with_rows = [partition for partition in plan.changed if (old := plan.days[partition].old) is not None and old.rows]
+    final = warehouse.tables.final
+    if final is None or Step.STAGE not in plan.steps:
+        return {}
+    return preflight.old_usage(warehouse.catalog.table(final).rows(), with_rows)
 
 
 def _mark(place: Workplace, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
@@ -186,7 +197,7 @@ def _take_over(
             record.inputs[partition] = day.input
     if plan.verify_only and last is not None:
         record.days, record.publication = last.days, last.publication
-        record.totals, record.staged = last.totals, last.staged
+        record.totals, record.staged, record.breakdown = last.totals, last.staged, last.breakdown
     else:
         aside = f"{run_directory(warehouse.final_root, record.run_id)}/old"
         placements = _placements(place, warehouse, plan.changed)
@@ -199,7 +210,7 @@ def _take_over(
             for partition in plan.changed
         }
     if plan.reuses_staged and last is not None:
-        record.staged = last.staged
+        record.staged, record.breakdown = last.staged, last.breakdown
         for partition in plan.restated:
             record.totals_of(partition).staging = last.totals_of(partition).staging
     place.books.save(record)

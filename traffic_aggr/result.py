@@ -9,10 +9,11 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Union
+from dataclasses import asdict, fields, replace
+from typing import Optional, Union
 
 from traffic_aggr.controls import (
+    SUMS,
     AggregatedTotals,
     Difference,
     ImpalaTotals,
@@ -34,6 +35,7 @@ STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTota
     "impala": ImpalaTotals,
 }
 RESULT_VERSION = 1
+NAMED_DAYS = 8
 
 
 def verdict(record: RunRecord) -> str:
@@ -63,6 +65,50 @@ def period(days: Sequence[Partition]) -> str:
     if (first.year, first.month) == (last.year, last.month):
         return f"{len(days)} days of {calendar.month_name[first.month]} {first.year}"
     return f"{len(days)} days from {first} to {last}"
+
+
+def reasons(record: RunRecord) -> list[str]:
+    """Why the old data was wrong, a sentence for each way in which days were, the most days first."""
+    if record.outcome is not Outcome.SUCCESS or record.rolls_back:
+        return []
+    by_reason: dict[str, list[Partition]] = {}
+    for partition, totals in record.totals.items():
+        if partition in record.days and totals.final_after is not None:
+            by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
+    return [
+        f"{_count(days)} {reason}: {_named(days)} ({_shift(record, days)})."
+        for reason, days in sorted(by_reason.items(), key=lambda entry: -len(entry[1]))
+    ]
+
+
+def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
+    if before is None or (not before.rows and after.rows):
+        return "had been missing"
+    if replace(before, source_rows=None) == replace(after, source_rows=None):
+        return "had been right"
+    if all(getattr(before, total) == 2 * getattr(after, total) for total in ("rows", "cdrs", *SUMS)):
+        return "had been counted twice"
+    if before.rows < after.rows:
+        return "had lacked rows"
+    if before.rows > after.rows:
+        return "had had rows too many"
+    return "had had other values in as many rows"
+
+
+def _count(days: Sequence[Partition]) -> str:
+    return f"{len(days)} day{'s' if len(days) > 1 else ''}"
+
+
+def _named(days: Sequence[Partition]) -> str:
+    more = len(days) - NAMED_DAYS
+    return ", ".join(days[:NAMED_DAYS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
+    found = [record.totals_of(day) for day in days]
+    before = sum(each.final_before.bytes for each in found if each.final_before)
+    after = sum(each.final_after.bytes for each in found if each.final_after)
+    return f"data {data_volume(before)} → {data_volume(after)}"
 
 
 def advice(record: RunRecord) -> str:
@@ -101,8 +147,9 @@ def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
 
 def result_json(record: RunRecord) -> str:
     """
-    The run as a document: ``verdict``, ``data_state``, ``advice``; for each day its ``state``, its totals by stage
-    (decimals as strings) and ``differences``; steps, statements to Impala, and where everything came from.
+    The run as a document: ``verdict``, ``data_state``, ``advice``, ``reasons``; for each day its ``state``, its totals
+    by stage (decimals as strings) and ``differences``; the ``breakdown`` by customer and so on; steps, statements to
+    Impala, and where everything came from.
     """
     document = {
         "version": RESULT_VERSION,
@@ -113,6 +160,7 @@ def result_json(record: RunRecord) -> str:
         "verdict": verdict(record),
         "data_state": record.data_state,
         "advice": advice(record),
+        "reasons": reasons(record),
         "started": record.started,
         "ended": record.ended,
         "days": {
@@ -123,6 +171,7 @@ def result_json(record: RunRecord) -> str:
             }
             for partition, totals in record.totals.items()
         },
+        "breakdown": {dimension: asdict(found) for dimension, found in record.breakdown.items()},
         "steps": [
             {"name": step.name, "started": step.started, "ended": step.ended, "outcome": step.outcome.value}
             for step in record.steps

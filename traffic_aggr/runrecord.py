@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Optional
 
+from traffic_aggr.breakdown import Breakdown, breakdown_from_json
 from traffic_aggr.controls import (
     AggregatedTotals,
     ImpalaTotals,
@@ -201,6 +202,7 @@ class RunRecord:
     shadow: Optional[str] = None
     lost: list[str] = field(default_factory=list)  # days whose old data was gone when it was to be put back
     totals: dict[Partition, DayTotals] = field(default_factory=dict)
+    breakdown: dict[str, Breakdown] = field(default_factory=dict)
     impala: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -297,6 +299,9 @@ class RunRecord:
             values["days"] = {Partition(key): _day(value) for key, value in values["days"].items()}
             values["staged"] = Staged(**values["staged"]) if values["staged"] else None
             values["totals"] = {Partition(key): _day_totals(value) for key, value in values["totals"].items()}
+            values["breakdown"] = {
+                dimension: breakdown_from_json(value) for dimension, value in values.get("breakdown", {}).items()
+            }
             return cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, PartitionListError) as exc:
             raise StateError(

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from traffic_aggr import preflight, sql, transforms
+from traffic_aggr.breakdown import UsageBy, compare
 from traffic_aggr.controls import (
     AggregatedTotals,
     Difference,
@@ -62,6 +63,7 @@ class Work:
     record: RunRecord
     publisher: Publisher
     inputs: Callable[[], dict[Partition, Input]]
+    old_usage: Optional[UsageBy]
     impala: Optional[ImpalaRefresher]
     verify_impala: bool
     replace_delimiters: bool
@@ -157,9 +159,19 @@ def stage(work: Work) -> None:
             f"staging differs from raw: {summary(differences)}",
             hint="Old data is in place; if raw changed while it was read, run again",
         )
+    _break_down(work, staged)
     record.staged = Staged(directory, by_day, fingerprint(work.files, directory))
     work.save(record)
     work.refresh(work.refresh_table(work.staging.name))
+
+
+def _break_down(work: Work, staged: DataFrame) -> None:
+    new = preflight.new_usage(staged, work.sources) if work.old_usage is not None else None
+    if work.old_usage is None or new is None:
+        limit = f"{preflight.MAX_VALUES:,}"
+        work.record.notes.append(f"not broken down: there are more than {limit} customers, countries and call types")
+        return
+    work.record.breakdown = compare(work.old_usage, new)
 
 
 def load(work: Work) -> None:

@@ -6,7 +6,7 @@ The rules are those of domain.md ("Tables"). Usage is summed as BIGINT and costs
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -88,11 +88,7 @@ def describe(
     Each character of ``delimiters`` in a text of the grain becomes a space, before blanks are trimmed from the columns
     that are trimmed. Lookups are matched, and call types told apart, by what raw holds before that.
     """
-    names = organisations.select(F.col("orgno").alias("_orgno"), F.col("orgname").alias("_orgname"))
-    named_countries = countries.select(F.col("mcc").alias("_mcc"), F.col("country").alias("_country"))
-    matched = raw.join(F.broadcast(names), F.col("tcl_secs_id") == F.col("_orgno"), how="left").join(
-        F.broadcast(named_countries), F.trim("mcc") == F.col("_mcc"), how="left"
-    )
+    matched = with_lookups(raw, organisations, countries)
     grain = {
         **{name: F.trim(_without(F.col(name), delimiters)) for name in TRIMMED},
         "customername": _without(F.coalesce("_orgname", "companyname"), delimiters),
@@ -147,6 +143,50 @@ def aggregate(
     return groups.select(*final, PARTITION_COLUMN, "source_rows")
 
 
+def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
+    """
+    Usage of staging's or final's ``rows`` by each of ``dimensions`` by itself, in one scan: ``dimension, value``, and
+    ``rows, cdrs, bytes, voice_secs, sms`` as in ``staged_totals``.
+
+    A dimension is a column of one-field structs, ``value``, as those below; a row where it is NULL is not counted.
+    """
+    entries = [
+        F.when(column.isNotNull(), F.struct(F.lit(name).alias("dimension"), column["value"].alias("value")))
+        for name, column in dimensions.items()
+    ]
+    exploded = rows.select("*", F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
+    return exploded.groupBy("_by.dimension", "_by.value").agg(
+        F.count(F.lit(1)).alias("rows"),
+        *(F.coalesce(total, F.lit(0)).alias(name) for name, total in _stored_usage().items()),
+    )
+
+
+def by_value(column: str) -> Column:
+    """Dimension for ``usage_by``: each value of ``column``, NULL too."""
+    return F.struct(F.col(column).cast("string").alias("value"))
+
+
+def by_late_calldate() -> Column:
+    """Dimension for ``usage_by``: ``calldate``, of the rows whose day it is not."""
+    return F.when(F.col("calldate") != F.col(PARTITION_COLUMN), by_value("calldate"))
+
+
+def by_unnamed(key: str, name: str) -> Column:
+    """Dimension for ``usage_by``: ``key``, of the rows for which ``with_lookups`` found no ``name``."""
+    return F.when(F.col(name).isNull(), by_value(key))
+
+
+def with_lookups(rows: DataFrame, organisations: DataFrame, countries: DataFrame) -> DataFrame:
+    """
+    ``rows`` with ``_orgname`` and ``_country``, NULL where the lookups, as for ``describe``, have no match.
+    """
+    names = organisations.select(F.col("orgno").alias("_orgno"), F.col("orgname").alias("_orgname"))
+    named_countries = countries.select(F.col("mcc").alias("_mcc"), F.col("country").alias("_country"))
+    return rows.join(F.broadcast(names), F.col("tcl_secs_id") == F.col("_orgno"), how="left").join(
+        F.broadcast(named_countries), F.trim("mcc") == F.col("_mcc"), how="left"
+    )
+
+
 def raw_totals(raw: DataFrame) -> DataFrame:
     """
     Control totals of raw itself, a row per ``partition_date``: ``rows, cdrs`` (rows with a cdrid), ``bytes, voice_secs,
@@ -198,13 +238,7 @@ def staged_totals(staged: DataFrame) -> DataFrame:
     Control totals of staging, of its shadow or of final, a row per ``partition_date``: ``rows, cdrs`` (a cdrid in two
     groups counts twice), ``bytes, voice_secs, sms, whole_sale_cost_1..5``; 0 where all values are NULL.
     """
-    sums = {
-        "cdrs": _total("noofcdrids"),
-        "bytes": (F.sum("data_usage_in_kb") * 1024).cast("decimal(38,0)"),
-        "voice_secs": _total("voice_usage_in_secs"),
-        "sms": _total("sms_usage"),
-        **{name: F.sum(F.col(name).cast("decimal(28,6)")) for name in COSTS},
-    }
+    sums = {**_stored_usage(), **{name: F.sum(F.col(name).cast("decimal(28,6)")) for name in COSTS}}
     return staged.groupBy(PARTITION_COLUMN).agg(
         F.count(F.lit(1)).alias("rows"),
         *(F.coalesce(total, F.lit(0)).alias(name) for name, total in sums.items()),
@@ -279,6 +313,15 @@ def _usage() -> list[Column]:
 def _costs(type_: str) -> list[Column]:
     # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
     return [F.coalesce(F.col(name).cast(type_), F.lit(0).cast(type_)).alias(name) for name in COSTS]
+
+
+def _stored_usage() -> dict[str, Column]:
+    return {
+        "cdrs": _total("noofcdrids"),
+        "bytes": (F.sum("data_usage_in_kb") * 1024).cast("decimal(38,0)"),
+        "voice_secs": _total("voice_usage_in_secs"),
+        "sms": _total("sms_usage"),
+    }
 
 
 def _total(name: str) -> Column:

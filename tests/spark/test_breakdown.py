@@ -1,0 +1,88 @@
+"""What a run's report breaks its change down by, against the same sums over the rows in Python."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Callable, Optional
+
+import pytest
+from pyspark.sql import Row
+
+from tests.spark.warehouse import LISTED, Job
+from traffic_aggr import preflight
+from traffic_aggr.breakdown import TOP
+
+Dimension = Callable[[Row], Any]
+NAMED, PLACED = {1, 2}, {"404", "405"}
+
+OF_BOTH: dict[str, Dimension] = {
+    "customer": lambda row: [row.customername],
+    "country": lambda row: [row.country],
+    "calltype": lambda row: [row.calltype],
+    "late_calldate": lambda row: [row.calldate] if row.calldate != row.partition_date else [],
+}
+OF_NEW: dict[str, Dimension] = {
+    "tcl_secs_id_without_name": lambda row: (
+        [] if row.tcl_secs_id in NAMED else [None if row.tcl_secs_id is None else str(row.tcl_secs_id)]
+    ),
+    "mcc_without_country": lambda row: [] if row.mcc in PLACED else [row.mcc],
+}
+
+
+def usage(rows: list[Row], dimension: Dimension) -> dict[Optional[str], dict[str, int]]:
+    found: dict[Optional[str], Counter[str]] = {}
+    for row in rows:
+        for value in dimension(row):
+            found.setdefault(value, Counter()).update(
+                rows=1,
+                cdrs=row.noofcdrids,
+                bytes=int(row.data_usage_in_kb * 1024),
+                voice_secs=row.voice_usage_in_secs,
+                sms=row.sms_usage,
+            )
+    return {value: dict(counts) for value, counts in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "text"])
+@pytest.mark.parametrize("mode", ["swap", "drop_and_load"])
+def test_the_change_is_broken_down_to_the_last_byte(job: Job, kind: str, mode: str) -> None:
+    job.create_final(kind)
+    job.settings["publish"] = {"mode": mode}
+    before = job.final_rows().collect()
+
+    assert job("run").code == 0
+
+    after, found = job.final_rows().collect(), job.record()["breakdown"]
+    assert set(found) == {*OF_BOTH, *OF_NEW}
+    for name, dimension in {**OF_BOTH, **OF_NEW}.items():
+        olds = usage(before, dimension) if name in OF_BOTH else {}
+        news = usage(after, dimension)
+        none = dict.fromkeys(("rows", "cdrs", "bytes", "voice_secs", "sms"), 0)
+        expected = {value: (olds.get(value, none), news.get(value, none)) for value in {*olds, *news}}
+        parts = found[name]["parts"]
+        assert 0 < len(parts) <= TOP
+        assert {part["value"]: (part["before"], part["after"]) for part in parts} == expected
+
+
+def test_a_run_that_resumes_has_the_breakdown_of_the_one_that_staged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.create_final()
+    with monkeypatch.context() as patch:
+        patch.setattr("traffic_aggr.steps._publish", lambda work: 1 // 0)
+        assert job("run").code == 1
+    staged = job.record()
+
+    assert job("run").code == 0
+
+    assert job.record()["resumes"] == staged["run_id"]
+    assert job.record()["breakdown"] == staged["breakdown"] != {}
+
+
+def test_more_values_than_a_driver_should_hold_are_not_broken_down(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.create_final()
+    monkeypatch.setattr(preflight, "MAX_VALUES", 3)
+
+    assert job("run").code == 0
+
+    assert job.record()["breakdown"] == {}
+    assert "not broken down: there are more than 3 customers, countries and call types" in job.record()["notes"]
+    assert sorted(job.record()["totals"]) == list(LISTED)
