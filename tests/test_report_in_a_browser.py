@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from test_report import succeeded
 
+from traffic_aggr.breakdown import CUSTOMER, LATE, Breakdown, Part, Usage
 from traffic_aggr.controls import AggregatedTotals, RawTotals
 from traffic_aggr.partitions import Partition
 from traffic_aggr.report import render_report
@@ -34,6 +35,8 @@ def page(tmp_path: Path) -> Path:
         old, new = AggregatedTotals(bytes=number * 10**12, voice_secs=60), AggregatedTotals(bytes=10**13, sms=number)
         day = Partition(f"2021-04-{number:02d}")
         record.totals[day] = DayTotals(RawTotals(rows=10**9), new, old, new)
+    part = Part("Customer " * 9, Usage(bytes=10**12), Usage(bytes=10**13))
+    record.breakdown = {CUSTOMER: Breakdown([part, part], 12, part), LATE: Breakdown([part])}
     path = tmp_path / "report.html"
     path.write_text(render_report(record), encoding="utf-8")
     return path

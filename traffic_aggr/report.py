@@ -5,6 +5,7 @@ The report of a run: one self-contained HTML page, the same as JSON, and its day
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from importlib import resources
 from string import Template
@@ -179,8 +180,10 @@ def _found(record: RunRecord) -> Iterable[str]:
     for dimension, title, head in _FOUND:
         found = record.breakdown.get(dimension)
         if found is not None:
+            if dimension == LATE:
+                found = replace(found, parts=sorted(found.parts, key=lambda part: part.value or ""))
             heads = (head, "Rows", "CDRs", "Data", "Voice", "SMS")
-            yield f"<h2>{title}</h2>{_table(heads, _found_rows(found), 'numbers')}"
+            yield f"<h2>{title}</h2>{_table(heads, _found_rows(found), 'amounts')}"
 
 
 def _found_rows(found: Breakdown) -> Iterable[Sequence[object]]:

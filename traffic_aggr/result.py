@@ -36,6 +36,7 @@ STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTota
 }
 RESULT_VERSION = 1
 NAMED_DAYS = 8
+RIGHT = "had been right"
 
 
 def verdict(record: RunRecord) -> str:
@@ -68,7 +69,7 @@ def period(days: Sequence[Partition]) -> str:
 
 
 def reasons(record: RunRecord) -> list[str]:
-    """Why the old data was wrong, a sentence for each way in which days were, the most days first."""
+    """Why the old data was wrong: a sentence for each way in which days were, the most days first, the right ones last."""
     if record.outcome is not Outcome.SUCCESS or record.rolls_back:
         return []
     by_reason: dict[str, list[Partition]] = {}
@@ -77,7 +78,7 @@ def reasons(record: RunRecord) -> list[str]:
             by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
     return [
         f"{_count(days)} {reason}: {_named(days)} ({_shift(record, days)})."
-        for reason, days in sorted(by_reason.items(), key=lambda entry: -len(entry[1]))
+        for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]
 
 
@@ -85,14 +86,14 @@ def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
     if before is None or (not before.rows and after.rows):
         return "had been missing"
     if replace(before, source_rows=None) == replace(after, source_rows=None):
-        return "had been right"
+        return RIGHT
     if all(getattr(before, total) == 2 * getattr(after, total) for total in ("rows", "cdrs", *SUMS)):
         return "had been counted twice"
     if before.rows < after.rows:
         return "had lacked rows"
     if before.rows > after.rows:
-        return "had had rows too many"
-    return "had had other values in as many rows"
+        return "had too many rows"
+    return "had as many rows, but other values"
 
 
 def _count(days: Sequence[Partition]) -> str:
