@@ -113,7 +113,7 @@ def _charts(record: RunRecord) -> str:
     if not any(totals.final_after for totals in record.totals.values()):
         return ""
     legend = "<p><span class='key before'></span> before <span class='key after'></span> after</p>"
-    return legend + "".join(
+    charts = "".join(
         bar_chart(
             title,
             [
@@ -124,6 +124,7 @@ def _charts(record: RunRecord) -> str:
         )
         for title, value, spoken in kinds
     )
+    return f"{legend}<div class=charts>{charts}</div>"
 
 
 def _of(value: Callable[[AggregatedTotals], int], totals: Optional[AggregatedTotals]) -> Optional[int]:

@@ -69,7 +69,7 @@ def period(days: Sequence[Partition]) -> str:
 
 
 def reasons(record: RunRecord) -> list[str]:
-    """Why the old data was wrong: a sentence for each way in which days were, the most days first, the right ones last."""
+    """Why the old data was wrong: a sentence for each way, that of the most days first, that of the right ones last."""
     if record.outcome is not Outcome.SUCCESS or record.rolls_back:
         return []
     by_reason: dict[str, list[Partition]] = {}
