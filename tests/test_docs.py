@@ -13,6 +13,7 @@ from traffic_aggr import errors
 from traffic_aggr.cli import _parser, main
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", _parser().format_help(), re.MULTILINE)))
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -35,24 +36,23 @@ def test_the_readme_names_a_command_at_all() -> None:
     assert {"check", "plan", "run"} <= commands_in((ROOT / "README.md").read_text())
 
 
-def test_every_example_in_the_help_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    parser, shown = _parser(), set()
-    for name in (
-        "run",
-        "plan",
-        "rollback",
-        "cleanup",
-        "report",
-        "alerts",
-        "history",
-        "import-properties",
-        "sample-data",
-    ):
-        with pytest.raises(SystemExit):
-            main([name, "--help"])
-        examples = re.findall(r"^  traffic-aggr (.*)$", capsys.readouterr().out, re.MULTILINE)
-        shown |= {parser.parse_args(example.split()).command for example in examples}
-    assert len(shown) == 9
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_explains_it_and_its_examples_are_understood(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    shown = capsys.readouterr().out
+    examples = re.findall(r"^  traffic-aggr (.*)$", shown, re.MULTILINE)
+
+    assert examples
+    assert {example.split()[0] for example in examples} == {name}
+    assert all(_parser().parse_args(example.split()) for example in examples)
+    _, about, more = shown.split("\n\n")[:3]
+    assert about.endswith(".")
+    assert len(more) > 60, "a line about what it changes, or how it ends"
+    assert max(map(len, shown.splitlines())) < 80
 
 
 def test_the_reference_of_the_configuration_is_that_of_its_classes() -> None:

@@ -7,6 +7,7 @@ What needs Spark is imported by what ``invocation`` leads to, so that commands w
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import logging
 import os
@@ -259,6 +260,19 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         _run,
         "restate the listed days",
+        """
+        Aggregates raw again, puts the result in place of the days' partitions,
+        refreshes Impala and compares what it sees. Old data is kept aside, and is put
+        back if anything fails. No other day is changed. The days are those of
+        partitions.file, unless an option gives others. Runs that died are settled
+        first; a run that failed is resumed after its last finished step if the list is
+        the same.
+
+        Exit codes: 0 done; 1 failed, the message says whether old or new data is in
+        place; 2 bad input; 3 refused by a guard, or totals differ; 75 another run
+        holds the lock; 130 or 143 stopped by a signal. With 2, 3 and 75 this run has
+        changed nothing, or put it back.
+        """,
         "run --config my.yaml",
         "run --config my.yaml --dates 2021-04-01..2021-04-30",
         "run --config my.yaml --from-step load",
@@ -266,56 +280,148 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(run)
     run.add_argument("--dry-run", action="store_true", help="say what would be done, like `plan`")
     run.add_argument("--run-id", type=_run_id, help="use this id for the run (set by the launcher)")
+    run.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
     plan = _command(
         commands,
         "plan",
         _plan,
         "say what `run` would do now; changes nothing",
+        """
+        Shows each day's raw rows and old totals, the steps, the guards that would
+        refuse, and the statements for Impala. Reads raw and the final table with
+        Spark, so it takes a while.
+
+        Exit codes: 0 also where a guard would refuse, which is shown; 2 bad input.
+        """,
         "plan --month 2021-04",
         "plan --partitions days.txt --json",
     )
     _add_list(plan)
-    for command in (run, plan):
-        command.add_argument("--json", action="store_true", help="the plan as JSON")
+    plan.add_argument("--json", action="store_true", help="the plan as JSON")
     rollback = _command(
         commands,
         "rollback",
         _rollback,
         "put back the partitions as they were before a run",
+        """
+        Takes back a run whose result is wrong: its days get their old data again, and
+        Impala is refreshed. `history` lists the ids.
+
+        Exit code 3, with nothing changed: the run published nothing, a newer run
+        restated one of its days, another writer changed one, or `cleanup` has deleted
+        the old data.
+        """,
         "rollback 20210501T020200Z-1a2b3c",
     )
-    rollback.add_argument("run", metavar="RUN_ID", type=_run_id)
+    rollback.add_argument("run", metavar="RUN_ID", type=_run_id, help="the run to take back")
     cleanup = _command(
         commands,
         "cleanup",
         _cleanup,
         "delete old data past publish.keep_days, and what dead runs left",
+        """
+        Deletes only directories that run records name and that no partition or table
+        lies in. A run whose old data was deleted can no longer be rolled back.
+        """,
         "cleanup --dry-run",
+        "cleanup",
     )
     cleanup.add_argument("--dry-run", action="store_true", help="say what would be deleted")
-    _command(commands, "recover", _recover, "take an interrupted run forward or back until every day is whole")
-    _command(commands, "check", _check, "validate the config, then probe everything that a run needs")
+    _command(
+        commands,
+        "recover",
+        _recover,
+        "take an interrupted run forward or back until every day is whole",
+        """
+        For a run that was killed, or whose host went down. Says of each run whether
+        old or new data is in place. `run` does the same before it begins. Afterwards
+        the next run starts afresh where old data was put back, and only refreshes and
+        verifies where new data is in place.
+
+        Exit codes: 0 every day is whole, or no run was interrupted; 1 the message says
+        what stands in the way.
+        """,
+        "recover --config my.yaml",
+    )
+    _command(
+        commands,
+        "check",
+        _check,
+        "validate the config, then probe everything that a run needs",
+        """
+        A line each for directories, Spark, metastore, tables, the list, Impala's hosts
+        and the mail server: ok, FAIL with what to do, or warn, which stops no run.
+        Changes no table.
+
+        Exit codes: 0 no line says FAIL; else 2 bad input, 3 a guard would refuse, or 1
+        for the rest.
+        """,
+        "check --config my.yaml",
+    )
     report = _command(
         commands,
         "report",
         _report,
         "path of a run's report, made again if it is missing",
+        """
+        The report is an HTML page: what came of the run, where the data is, and each
+        day before and after. report.json and daily.csv beside it are for programs.
+        """,
         "report",
         "report 20210501T020200Z-1a2b3c",
     )
     report.add_argument("run", metavar="RUN_ID", nargs="?", type=_run_id, help="default: the newest run")
-    alerts = _command(commands, "alerts", _alerts, "alerts that could not be mailed", "alerts", "alerts --resend")
+    alerts = _command(
+        commands,
+        "alerts",
+        _alerts,
+        "alerts that could not be mailed",
+        """
+        Lists the alerts in notify.alert_file. With --resend they are mailed, and taken
+        out once they are.
+
+        Exit code 1 with --resend: some are still unsent.
+        """,
+        "alerts",
+        "alerts --resend",
+    )
     alerts.add_argument("--resend", action="store_true", help="try to mail them now")
-    status = _command(commands, "status", _status, "what is going on, and what the next `run` will do")
-    history = _command(commands, "history", _history, "past runs, newest first", "history -n 5", "history --json")
-    for command in (status, history):
-        command.add_argument("--json", action="store_true", help="as JSON")
+    status = _command(
+        commands,
+        "status",
+        _status,
+        "what is going on, and what the next `run` will do",
+        """
+        Says who holds the lock, how the last run ended, whether the data is safe, and
+        what the status file has. Changes nothing and takes no lock.
+        """,
+        "status",
+        "status --json",
+    )
+    status.add_argument("--json", action="store_true", help="as JSON")
+    history = _command(
+        commands,
+        "history",
+        _history,
+        "past runs, newest first",
+        """
+        A line each: id, command, start, how long it took, days, rows and outcome.
+        Changes nothing.
+        """,
+        "history -n 5",
+        "history --json",
+    )
+    history.add_argument("--json", action="store_true", help="as JSON")
     history.add_argument("-n", "--number", type=_positive, default=20, help="how many (default 20)")
     importing = _command(
         commands,
         "import-properties",
         _import_properties,
         "make a configuration from the old job's Bash properties",
+        """
+        Says on standard error what became of each old key. Nothing in the file is run,
+        and no file is overwritten. `check` tells what is still to be set.
+        """,
         "import-properties Aggr.properties -o my.yaml",
     )
     importing.add_argument("file", metavar="FILE", help="the old properties file; it is read, not run")
@@ -325,9 +431,13 @@ def _parser() -> argparse.ArgumentParser:
         "sample-data",
         _sample_data,
         "make sample tables, and an old final table to correct",
+        """
+        Makes raw Parquet, the lookups, a partition list, and a final table that does
+        not match raw, in the database of the configuration. Replaces no table.
+        """,
         "sample-data --out /tmp/sample --days 3 --rows-per-day 100",
     )
-    sample.add_argument("--out", required=True, help="empty directory for the files, a local path or a URI")
+    sample.add_argument("--out", metavar="DIR", required=True, help="empty directory for the files, local or a URI")
     sample.add_argument("--days", type=_positive, default=30, help="days of raw (default 30)")
     sample.add_argument("--rows-per-day", type=_positive, default=2000, help="raw rows a day (default 2000)")
     sample.add_argument("--seed", type=int, default=1, help="the same seed makes the same data (default 1)")
@@ -342,13 +452,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: Any, name: str, function: Callable[[Invocation], int], what: str, *examples: str
+    commands: Any, name: str, function: Callable[[Invocation], int], what: str, more: str, *examples: str
 ) -> argparse.ArgumentParser:
+    """Adds a command: ``what`` it does in a line, ``more`` for its own help, and what to type."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=what,
-        description=f"{what[0].upper()}{what[1:]}.",
-        epilog="\n".join(["examples:", *(f"  traffic-aggr {example}" for example in examples)]) if examples else None,
+        description=f"{what[0].upper()}{what[1:]}.\n\n{inspect.cleandoc(more)}",
+        epilog="\n".join(["examples:", *(f"  traffic-aggr {example}" for example in examples)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
