@@ -29,7 +29,7 @@ def script(shell: str) -> str:
     parser = _parser()
     for action in _actions(parser):
         if action.metavar in _BY_METAVAR:
-            action.complete = _BY_METAVAR[action.metavar]  # type: ignore[attr-defined,index]
+            action.complete = _BY_METAVAR[action.metavar]
     lines = shtab.complete(parser, shell).splitlines()
     for number, line in enumerate(lines):
         if line == f"#compdef {parser.prog}" or line.startswith("complete "):

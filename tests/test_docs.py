@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,63 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+# ---- the messages, as docs/messages.md explains them
+
+SOURCES = sorted((ROOT / "traffic_aggr").glob("*.py"))
+ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, Exception)}
+REASONS = {"NoAnswerError", "RejectedError", "UntrustedError"}
+UNEXPLAINED = 8
+"""Letters up to which a call's own words are punctuation around those of another message."""
+
+
+def literals(tree: ast.AST) -> list[str]:
+    """Texts as they stand in one literal, or between the braces of an f-string."""
+    return [each.value for each in ast.walk(tree) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def calls() -> Iterator[tuple[str, str, ast.Call]]:
+    """Calls in the source by place and name."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                yield f"{path.name}:{node.lineno}", name, node
+
+
+def explained() -> list[str]:
+    """The words that the tables of the page quote, in their first columns."""
+    rows = re.findall(r"^\| (`.*?) \| ", (ROOT / "docs" / "messages.md").read_text(), re.MULTILINE)
+    return [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
+
+
+def test_the_messages_explained_are_the_programs_own() -> None:
+    texts = [text for path in SOURCES for text in literals(ast.parse(path.read_text()))]
+
+    assert [words for words in explained() if not any(words in text for text in texts)] == []
+
+
+def test_every_message_is_explained() -> None:
+    messages = {
+        where: literals(call)
+        for where, name, call in calls()
+        if name in {*ERRORS, *REASONS, "Refusal"} or (name in {"warning", "error", "exception"} and call.args)
+    }
+    words = explained()
+    missing = {
+        where: texts
+        for where, texts in messages.items()
+        if sum(map(len, re.findall(r"[^\W\d]+", "".join(texts)))) > UNEXPLAINED
+        and not any(each in text for each in words for text in texts)
+    }
+
+    assert len(messages) > 100
+    assert missing == {}
+
+
+def test_every_guard_is_in_the_table_of_guards() -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    guards = {literals(call.args[0])[0] for _, name, call in calls() if name == "Refusal"}
+
+    assert guards == set(re.findall(r"^\| [^|]*\(`(\w+)`\) \|", guide, re.MULTILINE))
