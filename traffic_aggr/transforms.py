@@ -154,11 +154,17 @@ def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
         F.when(column.isNotNull(), F.struct(F.lit(name).alias("dimension"), column["value"].alias("value")))
         for name, column in dimensions.items()
     ]
-    exploded = rows.select("*", F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
-    return exploded.groupBy("_by.dimension", "_by.value").agg(
-        F.count(F.lit(1)).alias("rows"),
-        *(F.coalesce(total, F.lit(0)).alias(name) for name, total in _stored_usage().items()),
-    )
+    # Summed as BIGINT, which is much faster than DECIMAL; a value beyond it can only be damaged, and counts as 0.
+    usage = {
+        "rows": F.lit(1),
+        "cdrs": F.col("noofcdrids"),
+        "bytes": F.expr("try_cast(data_usage_in_kb * 1024 AS BIGINT)"),
+        "voice_secs": F.col("voice_usage_in_secs"),
+        "sms": F.col("sms_usage"),
+    }
+    columns = [F.coalesce(amount.cast("bigint"), F.lit(0)).alias(name) for name, amount in usage.items()]
+    exploded = rows.select(*columns, F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
+    return exploded.groupBy("_by.dimension", "_by.value").agg(*(F.sum(name).alias(name) for name in usage))
 
 
 def by_value(column: str) -> Column:
