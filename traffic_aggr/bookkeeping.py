@@ -89,7 +89,7 @@ class Bookkeeping:
 
     def show_success(self, record: RunRecord) -> None:
         """Shows the success that the record tells of; the desk hears of it only if it has a ticket."""
-        self.edge.succeeded(record, lambda: self._last_failure(record))
+        self.edge.succeeded(record, lambda: self._failures_before(record))
         self.edge.leave_metrics(record, record)
 
     def fail(self, record: RunRecord, error: TrafficAggrError) -> None:
@@ -156,9 +156,15 @@ class Bookkeeping:
             return record
         return earlier[0] if earlier else record
 
-    def _last_failure(self, record: RunRecord) -> Optional[str]:
-        failures = (each for each in self.store.newest_first() if each.exit_code and each.run_id != record.run_id)
-        return next((each.run_id for each in failures), None)
+    def _failures_before(self, record: RunRecord) -> list[str]:
+        """The runs of the incident that ``record`` ends, oldest first: one of them raised the ticket."""
+        failures: list[str] = []
+        for each in self.store.newest_first():
+            if each.outcome is Outcome.SUCCESS and each.run_id != record.run_id:
+                break
+            if each.outcome in (Outcome.FAILED, Outcome.REFUSED) and each.exit_code != LockHeldError.exit_code:
+                failures.insert(0, each.run_id)
+        return failures
 
     def _write_report(self, record: RunRecord) -> None:
         self.store.write_report(record.run_id, report_files(record))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from traffic_aggr import __version__, log
 from traffic_aggr.colours import paint_for
+from traffic_aggr.edge import EdgeNode
 from traffic_aggr.errors import InputError, Interrupted, StateError, TrafficAggrError
 from traffic_aggr.estimate import estimate
 from traffic_aggr.files import LocalFiles
@@ -216,7 +217,7 @@ def _import_properties(session: Invocation) -> int:
 def _alerts(session: Invocation) -> int:
     config = session.config.notify
     if session.arguments.resend:
-        sent, left = session.notifier().resend()
+        sent, left = EdgeNode(session.config, session.notifier()).resend_alerts()
         print(f"{sent} alerts were mailed, {left} are left")
         return 1 if left else 0
     waiting = unsent(str(config.alert_file))

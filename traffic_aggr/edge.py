@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Optional, Protocol
 
+from traffic_aggr import notify
 from traffic_aggr.config import Config
 from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.holder import Holder
@@ -62,8 +63,8 @@ class Edge(Protocol):
         """Shows the step in progress; a run that dies is resumed from it."""
         ...
 
-    def succeeded(self, record: RunRecord, last_failure: Callable[[], Optional[str]]) -> None:
-        """Shows success; the desk hears of it only if it has a ticket, for the run that ``last_failure`` finds."""
+    def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None:
+        """Shows success; the desk hears of it only if it has a ticket, for one of the runs that ``failures`` finds."""
         ...
 
     def after_load(self, run_id: str) -> None:
@@ -128,7 +129,7 @@ class EdgeNode:
     def mark(self, step: Step) -> None:
         self._status_file.update(flag=int(step), process_name=STEP_NAMES[step])
 
-    def succeeded(self, record: RunRecord, last_failure: Callable[[], Optional[str]]) -> None:
+    def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None:
         ticket_open = self._status_file.ticket_created()
         self._status_file.update(flag=0, job_status=SUCCESS, ran_time=self._ran_time(), ticket_created=False)
         if ticket_open:
@@ -138,7 +139,7 @@ class EdgeNode:
                     job=job.name,
                     script_name=job.script_name,
                     run_id=record.run_id,
-                    failure_run_id=last_failure(),
+                    failure_run_ids=failures(),
                     host=record.host,
                     partitions=list(record.days),
                     data_state=record.data_state,
@@ -173,6 +174,16 @@ class EdgeNode:
         )
         if sent:
             self._status_file.update(ticket_created=True)
+
+    def resend_alerts(self) -> tuple[int, int]:
+        """
+        Mails the alerts that wait; how many were mailed, and how many are left. Where the last one is a failure that
+        lasts, its ticket is open now: no other follows, and a recovery will answer it. Raises OSError, StateError.
+        """
+        sent, left = self._notifier.resend()
+        if sent and sent[-1].kind == notify.FAILURE and self._status_file.job_status() == FAILURE:
+            self._status_file.update(ticket_created=True)
+        return len(sent), left
 
     def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None:
         textfile = self._config.metrics.textfile
@@ -217,7 +228,7 @@ class Away:
 
     def mark(self, step: Step) -> None: ...
 
-    def succeeded(self, record: RunRecord, last_failure: Callable[[], Optional[str]]) -> None: ...
+    def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None: ...
 
     def after_load(self, run_id: str) -> None: ...
 

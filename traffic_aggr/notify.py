@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 FAILURE = "failure"
 RECOVERY = "recovery"
 
+_MOST_REFERENCES = 20
 _LONGEST_SUBJECT = 200
 _LONGEST_WAIT_S = 30
 
@@ -44,7 +45,7 @@ class Alert:
     """
     What the desk is told; ``kind`` is ``failure`` or ``recovery``, ``created`` ISO 8601 in UTC.
 
-    A recovery's ``failure_run_id`` is the run whose failure it ends.
+    A recovery's ``failure_run_ids`` are the runs whose failures it ends, oldest first.
     """
 
     kind: str
@@ -52,7 +53,7 @@ class Alert:
     subject: str
     body: str
     created: str
-    failure_run_id: Optional[str] = None
+    failure_run_ids: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, line: str) -> Alert:
@@ -61,10 +62,10 @@ class Alert:
         if not isinstance(found, dict) or not set(found) <= {field.name for field in dataclasses.fields(cls)}:
             raise ValueError("not an alert")
         try:
-            alert = cls(**found)
+            alert = cls(**{**found, "failure_run_ids": tuple(found.get("failure_run_ids", ()))})
         except TypeError as exc:
             raise ValueError(str(exc)) from exc
-        required = (alert.kind, alert.run_id, alert.subject, alert.body, alert.created, alert.failure_run_id or "")
+        required = (alert.kind, alert.run_id, alert.subject, alert.body, alert.created, *alert.failure_run_ids)
         if not all(isinstance(value, str) for value in required):
             raise ValueError("not an alert")
         _time(alert.created)
@@ -115,7 +116,7 @@ def recovery_alert(
     job: str,
     script_name: str,
     run_id: str,
-    failure_run_id: Optional[str],
+    failure_run_ids: Sequence[str],
     host: str,
     partitions: Sequence[str],
     data_state: str,
@@ -128,10 +129,10 @@ def recovery_alert(
         "",
         f"Run {run_id} ({script_name}), {_days(partitions)}",
     ]
-    if failure_run_id:
-        body.append(f"The failed run was {failure_run_id}")
+    if failure_run_ids:
+        body.append(f"It ends the failure of {', '.join(failure_run_ids)}")
     subject = f"[{job}] RECOVERED: {_days(partitions)}, {data_state}"
-    return Alert(RECOVERY, run_id, subject, "\n".join(body), created or _now(), failure_run_id)
+    return Alert(RECOVERY, run_id, subject, "\n".join(body), created or _now(), tuple(failure_run_ids))
 
 
 def unsent(alert_file: str) -> list[Alert]:
@@ -176,20 +177,20 @@ class Notifier:
         self._store(alert)
         return False
 
-    def resend(self) -> tuple[int, int]:
+    def resend(self) -> tuple[list[Alert], int]:
         """
-        Mails what lies in the alert file and takes out what was sent; how many were, and how many are left.
+        Mails what lies in the alert file and takes out what was sent, oldest first; how many alerts are left.
 
         One that is sent just before a crash is sent again, with the same Message-ID. Raises OSError.
         """
         path = str(self._config.alert_file)
         found = _alerts_in(_lines(path))
-        sent = [line for line, alert in found if self._mail(self._cleaned(alert))]
+        sent = {line: alert for line, alert in found if self._mail(self._cleaned(alert))}
         if sent:
             with _locked(path):
                 # Read again: a run may have added one meanwhile.
                 _write_lines(path, [line for line in _lines(path) if line not in sent])
-        return len(sent), len(found) - len(sent)
+        return list(sent.values()), len(found) - len(sent)
 
     def _cleaned(self, alert: Alert) -> Alert:
         """Without secrets; the subject on one line; nothing in it that would steer a terminal."""
@@ -234,10 +235,11 @@ class Notifier:
             message["Cc"] = ", ".join(config.cc)
         message["Date"] = format_datetime(_time(alert.created))
         message["Message-ID"] = self._message_id(alert.run_id, alert.kind)
-        if alert.failure_run_id:
-            failure = self._message_id(alert.failure_run_id, FAILURE)
-            message["In-Reply-To"] = failure
-            message["References"] = failure
+        if alert.failure_run_ids:
+            # All of them, since any may be the one whose mail opened the ticket.
+            failures = " ".join(self._message_id(each, FAILURE) for each in alert.failure_run_ids[-_MOST_REFERENCES:])
+            message["In-Reply-To"] = failures
+            message["References"] = failures
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(alert.body)
         message.add_alternative(mail_page(alert.body), subtype="html")

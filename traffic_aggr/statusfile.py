@@ -117,6 +117,10 @@ class StatusFile:
         """Whether the ticket for the present failure is out, also where the flag is wrong. Raises StateError."""
         return _is_yes(_texts(_values(self._snapshot().content))[_TICKET_CREATED])
 
+    def job_status(self) -> str:
+        """The job's status, also where the flag is wrong. Raises StateError."""
+        return _texts(_values(self._snapshot().content))[_JOB_STATUS]
+
     def update(
         self,
         *,

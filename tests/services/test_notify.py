@@ -57,7 +57,7 @@ def recovery() -> Alert:
         job="traffic_adhoc_aggr",
         script_name="MNAAS_Traffic_Adhoc_Aggr.sh",
         run_id="20210505T020200Z-def456",
-        failure_run_id=RUN_ID,
+        failure_run_ids=[RUN_ID],
         host="edge-2",
         partitions=DAYS,
         data_state="new data in place",
@@ -548,7 +548,7 @@ def test_resending_mails_everything_and_removes_the_file(
     for alert in (failure(), recovery()):
         notifier(unmailed).send(alert)
     mailbox = Mailbox()
-    assert notifier(on_port(config, start_server(mailbox))).resend() == (2, 0)
+    assert notifier(on_port(config, start_server(mailbox))).resend() == ([failure(), recovery()], 0)
     assert [message["Subject"] for message in mailbox.messages] == [failure().subject, recovery().subject]
     assert mailbox.messages[0]["Date"] == "Tue, 04 May 2021 02:41:00 +0000"
     assert not config.alert_file.exists()
@@ -571,12 +571,12 @@ def test_resending_keeps_what_is_refused_what_is_broken_and_what_came_meanwhile(
             return answer
 
     mailbox = Busy(("554 no",))
-    assert notifier(on_port(config, start_server(mailbox))).resend() == (1, 1)
+    assert notifier(on_port(config, start_server(mailbox))).resend() == ([recovery()], 1)
     assert unsent(str(config.alert_file)) == [failure(), newcomer]
     assert b'{"torn' in config.alert_file.read_bytes().splitlines()
     assert stat.S_IMODE(os.stat(config.alert_file).st_mode) == 0o600
 
 
 def test_resending_without_a_file_does_nothing(config: NotifyConfig) -> None:
-    assert notifier(config).resend() == (0, 0)
+    assert notifier(config).resend() == ([], 0)
     assert not config.alert_file.parent.exists()

@@ -168,3 +168,34 @@ def test_monitoring_hears_of_every_run_and_of_runs_alone(job: Job, impala: Impal
 
     assert job("run").code == 0
     assert told()["last_success_timestamp_seconds"] > good["last_success_timestamp_seconds"]
+
+
+def test_a_ticket_that_was_mailed_later_is_open_like_one_that_was_mailed_at_once(job: Job, desk: Desk) -> None:
+    job.create_final()
+    with_mail = job.settings.pop("notify")
+    assert job("run", "--dates", "2021-04-04").code == 3
+    assert job.status()["MNAAS_email_sdp_created"] == "No"
+    job.settings["notify"] = with_mail
+
+    assert job("alerts", "--resend").out == "1 alerts were mailed, 0 are left\n"
+
+    assert job.status()["MNAAS_email_sdp_created"] == "Yes"
+    assert job("run", "--dates", "2021-04-04").code == 3
+    assert job("run").code == 0
+    ticket, recovery = desk.mails
+    assert "FAILED at preflight" in ticket["Subject"]
+    assert "RECOVERED" in recovery["Subject"]
+    assert ticket["Message-ID"] in recovery["In-Reply-To"].split()
+    assert recovery["In-Reply-To"] == recovery["References"]
+
+
+def test_a_ticket_for_a_failure_that_is_over_opens_none(job: Job, desk: Desk) -> None:
+    job.create_final()
+    with_mail = job.settings.pop("notify")
+    assert job("run", "--dates", "2021-04-04").code == 3
+    assert job("run").code == 0
+    job.settings["notify"] = with_mail
+
+    assert job("alerts", "--resend").code == 0
+
+    assert job.status()["MNAAS_email_sdp_created"] == "No"
