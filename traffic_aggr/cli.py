@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
@@ -22,16 +23,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 from traffic_aggr import __version__, log
 from traffic_aggr.colours import paint_for
 from traffic_aggr.edge import EdgeNode
-from traffic_aggr.errors import InputError, Interrupted, StateError, TrafficAggrError
+from traffic_aggr.errors import GuardError, InputError, Interrupted, StateError, TrafficAggrError
 from traffic_aggr.estimate import estimate
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.invocation import DEFAULT_CONFIG, Invocation
 from traffic_aggr.notify import unsent
 from traffic_aggr.overview import history_lines, overview, summary
-from traffic_aggr.plan import Step
+from traffic_aggr.plan import Refusal, Step
 from traffic_aggr.report import report_files
 from traffic_aggr.runrecord import is_run_id, new_run_id
-from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
+from traffic_aggr.show import plan_json, plan_lines, plan_statements, refused_line, result_lines
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -109,7 +110,15 @@ def _in_cluster(session: Invocation) -> int:
 
 
 def _plan(session: Invocation) -> int:
-    plan = session.app().plan(session.ask())
+    try:
+        plan = session.app().plan(session.ask())
+    except GuardError as exc:  # of tables that are not this job's kind there is nothing more to say
+        refusal = Refusal("foreign_table", exc.message, exc.hint)
+        if session.arguments.json:
+            _print_json({"refusals": [asdict(refusal)]})
+        else:
+            print(refused_line(refusal))
+        return 0
     statements = plan_statements(plan, session.config.tables, impala=session.config.impala.enabled)
     likely = estimate(session.store().newest_first(), plan.raw_bytes)
     if session.arguments.json:

@@ -13,7 +13,7 @@ from traffic_aggr.controls import totals_to_json
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.layout import run_directory
 from traffic_aggr.partitions import Partition
-from traffic_aggr.plan import Plan, Step
+from traffic_aggr.plan import Plan, Refusal, Step
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.units import data_volume, percent_change
@@ -111,9 +111,14 @@ def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate]
     if likely:
         yield f"Estimated time: {likely}."
     for refusal in plan.refusals:
-        yield f"Would be refused ({refusal.guard}): {refusal.message}. {refusal.hint}."
+        yield refused_line(refusal)
     if not plan.refusals:
         yield f"Nothing was changed. `run` will {_summary(plan)}."
+
+
+def refused_line(refusal: Refusal) -> str:
+    """What a plan says of a guard that would refuse the run."""
+    return f"Would be refused ({refusal.guard}): {refusal.message}. {refusal.hint}."
 
 
 def _readers(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -160,6 +161,19 @@ def test_wrong_input_is_refused_before_anything_is_touched(
     assert job.status()["MNAAS_job_status"] == "Failure"
     assert job.record()["exit_code"] == code
     assert (job.home / "alerts.jsonl").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("prepare", [acid_final, view_as_final])
+def test_a_plan_names_the_guard_even_where_there_is_nothing_to_plan(job: Job, prepare: Callable[[Job], None]) -> None:
+    prepare(job)
+
+    told, document = job("plan"), job("plan", "--json")
+
+    assert (told.code, document.code) == (0, 0)
+    assert told.out.startswith("Would be refused (foreign_table): ")
+    (refusal,) = json.loads(document.out)["refusals"]
+    assert refusal["guard"] == "foreign_table"
+    assert refusal["message"] in told.out
 
 
 def snapshot(job: Job) -> object:
