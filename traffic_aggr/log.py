@@ -16,12 +16,15 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, TextIO
 
+from traffic_aggr.colours import can_rewrite
 from traffic_aggr.config import LogsConfig
 from traffic_aggr.errors import InputError
 from traffic_aggr.log_file import DailyFile
+from traffic_aggr.progress import Kind
 from traffic_aggr.secret import Redactor
 from traffic_aggr.text import escaped
 
@@ -29,6 +32,8 @@ FILE_NAME = "traffic_adhoc_aggr.log"
 SYSLOG_SOCKET = "/dev/log"
 MAX_SYSLOG_CHARACTERS = 2000
 MAX_TAIL_BYTES = 256 * 1024
+_TO_END_OF_LINE = "\x1b[K"
+"""What a terminal takes as: erase from here to the end of the line."""
 
 PACKAGE_LOGGER = "traffic_aggr"
 # Libraries that report trouble with a traceback on standard error when nobody handles their loggers.
@@ -182,6 +187,7 @@ class FileHandler(logging.Handler):
         self._file = file
         self._redactor = redactor
         self._has_warned = False
+        self.addFilter(_is_to_keep)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -197,6 +203,7 @@ class FileHandler(logging.Handler):
         reason = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
         place = f"{record.filename}:{record.lineno}"
         try:
+            _clear_progress()
             print(
                 self._redactor.redact(f"warning: cannot log to {self._file.path}: {reason} ({place}); the run goes on"),
                 file=sys.stderr,
@@ -211,7 +218,49 @@ class FileHandler(logging.Handler):
 
 
 class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only for the type checker
-    """Standard error; silent where that is gone."""
+    """
+    Standard error; silent where that is gone. On a terminal, progress is one line that each next one replaces, and that
+    is gone before anything else is written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._rewrites = can_rewrite(stream, os.environ)
+        self._shows_progress = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = getattr(record, "progress", None)
+        if kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
+            return
+        try:
+            if kind is Kind.LIVE and record.getMessage():
+                self._show(self.format(record))
+                return
+            self.clear()
+        except (OSError, ValueError):
+            self.handleError(record)
+        if kind is not Kind.LIVE:
+            super().emit(record)
+
+    def _show(self, line: str) -> None:
+        # A line as wide as the terminal would go on in the next one, where it could not be replaced any more.
+        self.stream.write(f"\r{line[: self._columns() - 1]}{_TO_END_OF_LINE}")
+        self._shows_progress = True
+        self.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or 80
+        except OSError:
+            return 80
+
+    def clear(self) -> None:
+        """Takes the line of progress off the terminal, where there is one."""
+        with self.lock or nullcontext():
+            if self._shows_progress:
+                self._shows_progress = False
+                self.stream.write(f"\r{_TO_END_OF_LINE}")
+                self.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         return
@@ -222,6 +271,16 @@ class _SyslogHandler(logging.handlers.SysLogHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         return
+
+
+def _is_to_keep(record: logging.LogRecord) -> bool:
+    return getattr(record, "progress", None) is not Kind.LIVE
+
+
+def _clear_progress() -> None:
+    for handler in logging.getLogger(PACKAGE_LOGGER).handlers:
+        if isinstance(handler, _ConsoleHandler):
+            handler.clear()
 
 
 def _console_handler(redactor: Redactor) -> logging.Handler:
@@ -240,6 +299,7 @@ def _add_syslog(package: logging.Logger, address: str, level: str, formatter: lo
         logger.warning("logs.syslog: %s cannot be reached (%s); the run goes on without it", address, exc.strerror)
         return
     handler.ident = "traffic_adhoc_aggr: "
+    handler.addFilter(_is_to_keep)
     handler.setLevel(level)
     handler.setFormatter(formatter)
     package.addHandler(handler)

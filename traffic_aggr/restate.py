@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
-from traffic_aggr import preflight, runner, steps
+from traffic_aggr import preflight, progress, runner, steps
 from traffic_aggr.breakdown import UsageBy
 from traffic_aggr.controls import RawTotals
 from traffic_aggr.edge import RunLock
@@ -30,13 +30,16 @@ from traffic_aggr.writers import find_writers
 
 log = logging.getLogger(__name__)
 
+_LOOKING = "looking at the tables"
+
 
 def plan(place: Workplace, ask: Ask) -> Plan:
     """What ``run`` would do now. Changes no table and no state."""
     flag = place.books.edge.flag()
     with place.session() as spark:
         warehouse = place.open(spark)
-        plan, _, _ = _plan(place, warehouse, ask, flag)
+        with progress.shown(spark, _LOOKING):
+            plan, _, _ = _plan(place, warehouse, ask, flag)
     return plan
 
 
@@ -68,7 +71,8 @@ def _run(
         record.settled_earlier_runs = True
         place.books.save(record)
         stop.check()
-        plan, last, sources = _plan(place, warehouse, ask, flag)
+        with progress.shown(spark, _LOOKING):
+            plan, last, sources = _plan(place, warehouse, ask, flag)
         _take_over(place, record, plan, last, warehouse)
         _log_plan(plan)
         stop.check()

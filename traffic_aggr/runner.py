@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
-from traffic_aggr import steps
+from traffic_aggr import progress, steps
 from traffic_aggr.errors import TrafficAggrError, UnprovenError
 from traffic_aggr.plan import Step
 from traffic_aggr.publish import Publisher
@@ -56,13 +56,19 @@ def _run_step(work: Work, step: Step) -> None:
     log.info("%s: %d partitions", step.label, len(work.record.days))
     started = monotonic()
     try:
-        STEPS[step](work)
+        with progress.shown(work.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
+            STEPS[step](work)
     except BaseException:  # noted in the record, then goes on
         entry.ended, entry.outcome = timestamp(), Outcome.FAILED
         raise
     entry.ended, entry.outcome = timestamp(), Outcome.SUCCESS
     work.save(work.record)
     log.info("%s: done, %s%.1f s", step.label, _rows(work, step), monotonic() - started)
+
+
+def _change(record: RunRecord) -> str:
+    """The change to a table that is being made; empty where none is."""
+    return "" if not record.changes or record.changes[-1].done else record.changes[-1].what
 
 
 def _rows(work: Work, step: Step) -> str:

@@ -30,8 +30,9 @@ from traffic_aggr.hive import HiveCatalog, TableFacts
 from traffic_aggr.impala_refresh import ImpalaRefresher, SentStatement
 from traffic_aggr.layout import Placement, normal, run_directory, text_hazards
 from traffic_aggr.partitions import Partition
-from traffic_aggr.plan import Plan
+from traffic_aggr.plan import Plan, Step
 from traffic_aggr.preflight import Sources, Tables
+from traffic_aggr.progress import Reading
 from traffic_aggr.publish import Publisher, fingerprint
 from traffic_aggr.runrecord import Input, RunRecord, Staged
 from traffic_aggr.sql import TableName
@@ -108,6 +109,23 @@ def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) 
 def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) -> list[str]:
     """Impala: what reloads the table after partitions came, went, or point elsewhere."""
     return [sql.refresh(table), *sql.refresh_moved(table, partitions)]
+
+
+def reading(work: Work, step: Step) -> Optional[Reading]:
+    """The rows that a step is going to read; None where that is not known."""
+    plan = work.plan
+    if step is Step.STAGE and work.tables.raw.partition_columns == (PARTITION_COLUMN,):
+        total = 0
+        for days in sql.batches(plan.restated, _DAYS_AT_ONCE):
+            times_read = 2 if _repeats(plan, days) else 1  # the first time for what repeats
+            total += times_read * sum(plan.days[day].raw.rows for day in days)
+        return Reading(total, "raw rows", str(work.tables.raw.name))
+    if step is Step.LOAD:
+        staged = [totals.staging for totals in map(work.record.totals_of, work.record.days) if totals.staging]
+        # What is rewritten is read from staging, then read back, and read once more in its place.
+        times_read = 3 if not plan.verify_only and _is_rewritten(work) else 1
+        return Reading(times_read * sum(totals.rows for totals in staged))
+    return None
 
 
 def drop(work: Work) -> None:
@@ -192,7 +210,7 @@ def _publish(work: Work) -> None:
     staged = record.staged
     assert staged is not None
     directory = staged.directory
-    if not (staged.partitioned and work.final.row_format.is_parquet):
+    if _is_rewritten(work):
         directory = f"{work.directory}/new"
         _rewrite(work, staged, directory)
     work.stop.check()
@@ -207,6 +225,12 @@ def _publish(work: Work) -> None:
         _forget_staged_partitions(work)
     _notice_changed_raw(work)
     work.publisher.publish(record)
+
+
+def _is_rewritten(work: Work) -> bool:
+    """Whether staged rows are written once more, in the final table's own format."""
+    staged = work.record.staged
+    return not (staged is not None and staged.partitioned and work.final.row_format.is_parquet)
 
 
 def _notice_changed_raw(work: Work) -> None:
@@ -250,7 +274,7 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
     last shuffle, where a task that is run twice counts once.
     """
     raw = transforms.select_days(work.sources.raw, days)
-    repeats = sum(work.plan.days[day].raw.repeated_cdrs for day in days)
+    repeats = _repeats(work.plan, days)
     repeated = transforms.repeated_cdrids(raw) if repeats else None
     if repeated is not None and repeats <= _BROADCAST_CDRIDS:
         repeated = F.broadcast(repeated)
@@ -265,6 +289,10 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
     together = _by_day(aggregated)
     per_day = [F.sum(F.when(F.col(PARTITION_COLUMN) == day, F.col("source_rows"))).alias(day) for day in days]
     return together.observe(counted, *per_day).select(_COLUMNS)
+
+
+def _repeats(plan: Plan, days: Sequence[Partition]) -> int:
+    return sum(plan.days[day].raw.repeated_cdrs for day in days)
 
 
 def _by_day(rows: DataFrame) -> DataFrame:

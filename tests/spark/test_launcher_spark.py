@@ -28,7 +28,7 @@ import json, logging, os, signal, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from traffic_aggr.errors import TrafficAggrError
-from traffic_aggr.session import explain_start_failure, jvm_process_id, start_session, stop_session
+from traffic_aggr.session import explain_lost_jvm, explain_start_failure, jvm_process_id, start_session, stop_session
 
 conf = {"spark.sql.warehouse.dir": str(Path("warehouse").resolve()), "spark.driver.memory": "600m"}
 
@@ -265,7 +265,29 @@ spark.range(10**15).selectExpr("sum(id * id)").collect()
     assert ends_within(jvm, LIMIT_S)
 
 
-def test_a_terminal_shows_nothing_but_the_progress_bar(drive: Callable[..., Driver]) -> None:
+def test_a_jvm_that_is_killed_ends_progress_and_the_step_finds_out_itself(drive: Callable[..., Driver]) -> None:
+    driver = drive(
+        """
+import threading
+from traffic_aggr import progress
+spark = start()
+progress.LOGGED_EVERY_S = 0.1
+try:
+    with progress.shown(spark, "stage"):
+        os.kill(jvm_process_id(spark), signal.SIGKILL)
+        time.sleep(2)
+        tell([thread.name for thread in threading.enumerate() if "progress" in thread.name])
+        spark.range(5).count()
+except Exception as exc:
+    tell(explain_lost_jvm(exc) is not None)
+sys.exit(7)
+"""
+    )
+
+    assert [driver.tells(), driver.tells(), driver.ends()] == [[], True, 7]
+
+
+def test_spark_shows_nothing_on_a_terminal(drive: Callable[..., Driver]) -> None:
     ours, theirs = pty.openpty()
     driver = drive(
         """
@@ -284,10 +306,7 @@ stop_session(spark)
     os.close(ours)
 
     assert driver.ends() == 0
-    assert b"[Stage " in shown
-    # Java itself says this of the module that Spark 4 has it load, before anybody could tell it not to.
-    shown = shown.replace(b"WARNING: Using incubator modules: jdk.incubator.vector", b"")
-    assert re.sub(rb"\[Stage [^\]]*\]|[\s\r]", b"", shown) == b""
+    assert shown == b""
 
 
 # ---- a plain spark-submit
