@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Callable, Optional
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from traffic_aggr.progress import Sample, Sampler
+from tests.spark.warehouse import Job
+from traffic_aggr import progress
+from traffic_aggr.progress import Reading, Sample, Sampler
 
 DAY = "2021-04-01"
 PARTS, ROWS = 8, 4_000
@@ -68,3 +74,30 @@ def test_what_was_read_before_is_not_counted(spark: SparkSession, database: str)
     spark.table(f"{database}.raw").collect()
     spark.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
     assert sampler.sample().rows == 10
+
+
+@pytest.mark.parametrize(("kind", "times_loaded"), [("parquet", 1), ("text", 3)])
+def test_a_run_reads_as_many_rows_as_it_says_beforehand(
+    job: Job, monkeypatch: pytest.MonkeyPatch, kind: str, times_loaded: int
+) -> None:
+    read: dict[str, tuple[int, int]] = {}
+
+    @contextmanager
+    def counted(
+        spark: SparkSession, label: str, reading: Optional[Reading] = None, doing: Callable[[], str] = lambda: ""
+    ) -> Iterator[None]:
+        sampler = Sampler(spark, reading.table if reading else "")
+        yield
+        spark.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
+        if reading is not None:
+            read[label] = (sampler.sample().rows, reading.total)
+
+    monkeypatch.setattr(progress, "shown", counted)
+    job.create_final(kind)
+
+    assert job("run").code == 0
+
+    staged = sum(totals["staging"]["rows"] for totals in job.record()["totals"].values())
+    # Some cdrids repeat, for which raw is read once more.
+    assert read["stage"] == (2 * 450, 2 * 450)
+    assert read["load"] == (times_loaded * staged, times_loaded * staged)
