@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 LIVE_EVERY_S = 1.0
 LOGGED_EVERY_S = 60.0
+_PATIENCE_S = 10.0
+"""How long a step waits at its end for a terminal that is held (Ctrl-S), or for a JVM that does not answer."""
 JUDGED_AFTER_S = 10.0
 JUDGED_AFTER_PERCENT = 1
 """From when on the time left is told; what is read at the very start says little of the rest."""
@@ -173,7 +175,7 @@ def shown(
     spark: SparkSession, label: str, reading: Optional[Reading] = None, doing: Callable[[], str] = lambda: ""
 ) -> Iterator[None]:
     """
-    Says what Spark is at as long as the block runs; the thread that does so has ended when the block has.
+    Says what Spark is at as long as the block runs; the thread that does so ends with the block.
 
     ``doing`` is called from that thread.
     """
@@ -189,7 +191,7 @@ def shown(
         yield
     finally:
         ended.set()
-        teller.join()
+        teller.join(_PATIENCE_S)
 
 
 def _sampler(spark: SparkSession, reading: Optional[Reading]) -> Optional[Sampler]:
