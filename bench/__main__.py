@@ -1,0 +1,119 @@
+"""
+Times the job and its peers as whole processes, in turns, and writes what they cost to ``docs/performance.md``.
+
+    python -m bench --rows 10000000 --days 10 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import data as bench_data
+from bench.contenders import CONTENDERS, ROOT, Contender, environment
+from bench.data import Data
+from bench.measure import CommandError, Cost, cost
+from bench.page import Line, picture, table, write_block
+from bench.warehouse import HEAP
+
+NAMES = [contender.name for contender in CONTENDERS]
+PAGE = ROOT / "docs" / "performance.md"
+PICTURE = PAGE.with_suffix(".svg")
+
+
+def main() -> int:
+    arguments = _arguments()
+    contenders = [each for each in CONTENDERS if each.name in arguments.only]
+    print(f"{arguments.rows:,} rows in {arguments.days} days, {arguments.rounds} rounds", flush=True)
+    data = bench_data.made(arguments.rows, arguments.days, arguments.files_per_day)
+    right = bench_data.totals(data.final)
+    home = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.home))
+    load = os.getloadavg()[0]
+    try:
+        for each in contenders:
+            each.prepare(home / each.name, data)
+        costs: dict[str, list[Cost]] = {each.name: [] for each in contenders}
+        for number in range(1, arguments.rounds + 1):
+            for each in contenders:
+                found = _timed(each, home / each.name, data, right)
+                costs[each.name].append(found)
+                print(
+                    f"round {number}  {each.title:38}{found.wall:8.1f} s {found.cpu:8.1f} CPU s"
+                    f" {found.memory / 1024**3:6.2f} GB",
+                    flush=True,
+                )
+    except CommandError as exc:
+        print(f"bench: {exc}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    lines = [_line(each, costs[each.name]) for each in contenders]
+    print()
+    print("\n".join(table(lines)))
+    if arguments.write:
+        facts = [*_facts(arguments, data, load), *machine()]
+        words = ", ".join(f"{line.title} {line.wall:.0f} s" for line in lines)
+        shown = ["", *table(lines), "", f"![{words}]({PICTURE.name})"]
+        write_block(PAGE, "peers", [*(f"- {fact}" for fact in facts), *shown])
+        PICTURE.write_text(picture(lines), encoding="utf-8")
+        print(f"\nwrote {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Times the job and its peers on the same data.")
+    parser.add_argument("--rows", type=int, default=3_000_000, help="raw rows in all (default 3 million)")
+    parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--files-per-day", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--home", default=tempfile.gettempdir(), help="where their tables lie meanwhile")
+    parser.add_argument("--write", action="store_true", help=f"put the result into docs/{PAGE.name}")
+    return parser.parse_args()
+
+
+def _timed(contender: Contender, home: Path, data: Data, right: str) -> Cost:
+    """One run; raises CommandError where it fails, or where its rows are not the right ones."""
+    found = cost(contender.command(home, data), home / "output.log", environment())
+    if bench_data.totals(contender.result(home)) != right:
+        raise CommandError(f"the totals of {contender.title} are not those of the others")
+    return found
+
+
+def _line(contender: Contender, costs: Sequence[Cost]) -> Line:
+    return Line(
+        contender.title,
+        statistics.median(each.wall for each in costs),
+        min(each.wall for each in costs),
+        max(each.wall for each in costs),
+        statistics.median(each.cpu for each in costs),
+        max(each.memory for each in costs),
+    )
+
+
+def _facts(arguments: argparse.Namespace, data: Data, load: float) -> list[str]:
+    size = f"{data.bytes_of_raw() / 1024**3:.1f} GB of Parquet"
+    return [
+        f"{arguments.rows:,} CDRs in {arguments.days} days, {size}; medians of {arguments.rounds} rounds taken in turns",
+        f"load of the machine before them: {load:.1f}; driver's heap {HEAP}",
+    ]
+
+
+def machine() -> list[str]:
+    """What was measured on, and of what."""
+    described = [line.partition(": ") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    model = next((value for key, _, value in described if key.startswith("model name")), platform.machine())
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "duckdb"))
+    return [f"{os.cpu_count()} cores ({model}); Python {platform.python_version()}, {versions}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""
+Who takes part: how each gets ready, what is timed, and where its final rows are.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import yaml
+
+from bench.data import Data
+from bench.warehouse import CORES, DATABASE, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """
+    ``title`` names it in tables. ``command`` is what is timed, of its home and the data; ``has_tables`` tells whether
+    it needs a warehouse in its home, ``result`` where the rows are when it has ended.
+    """
+
+    name: str
+    title: str
+    command: Callable[[Path, Data], Sequence[str]]
+    has_tables: bool = True
+    result: Callable[[Path], Path] = lambda home: home / "final"
+
+    def prepare(self, home: Path, data: Data) -> None:
+        home.mkdir(parents=True)
+        if self.has_tables:
+            subprocess.run(
+                [sys.executable, "-m", "bench.warehouse", str(home), str(data.home)],
+                check=True,
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+
+def environment() -> Mapping[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+def _ours(mode: str) -> Callable[[Path, Data], Sequence[str]]:
+    def command(home: Path, data: Data) -> Sequence[str]:
+        conf = {key: value for key, value in settings(home).items() if key != "spark.master"}
+        (home / "days").write_text("".join(f"{day}\n" for day in data.dates))
+        document = {
+            "tables": {"database": DATABASE, "raw": "raw", "staging": "staging", "final": "final"},
+            "partitions": {"file": str(home / "days"), "max_per_run": data.days},
+            "publish": {"mode": mode},
+            "impala": {"enabled": False},
+            "state": {"dir": f"{home}/state", "status_file": f"{home}/status", "lock_file": f"{home}/lock"},
+            "logs": {"dir": f"{home}/logs"},
+            "notify": {"smtp": {"host": None}, "alert_file": f"{home}/alerts.jsonl"},
+            "spark": {"master": f"local[{CORES}]", "conf": conf},
+        }
+        (home / "config.yaml").write_text(yaml.safe_dump(document))
+        return [
+            sys.executable,
+            str(ROOT / "jobs" / "traffic_adhoc_aggr.py"),
+            "run",
+            "--config",
+            str(home / "config.yaml"),
+        ]
+
+    return command
+
+
+def _newest_staged(home: Path) -> Path:
+    """In swap mode partitions point at what the newest run has staged."""
+    return max((home / "final" / ".traffic_aggr").glob("*/staged"))
+
+
+def _peer(module: str, python: Path = Path(sys.executable)) -> Callable[[Path, Data], Sequence[str]]:
+    return lambda home, data: [str(python), "-m", f"bench.peers.{module}", str(home), str(data.home), *data.dates]
+
+
+CONTENDERS = (
+    Contender("swap", "traffic_aggr, swap", _ours("swap"), result=_newest_staged),
+    Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load")),
+    Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
+    Contender("old_way", "an INSERT a day, then INSERT INTO", _peer("old_way")),
+    Contender("dbt", "dbt-spark, insert_overwrite, 4 tests", _peer("in_dbt", PEERS_PYTHON)),
+    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb", PEERS_PYTHON), has_tables=False),
+    Contender("polars", "Polars, files only", _peer("in_polars", PEERS_PYTHON), has_tables=False),
+)

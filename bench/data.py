@@ -1,0 +1,107 @@
+"""
+What all contenders work on, made once and kept: raw traffic, lookups, and the right final rows to check them by.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from bench.statements import duckdb_aggregation
+from devtools.hadoop_jars import cache_directory
+from traffic_aggr.config import SparkConfig
+from traffic_aggr.sample_rows import cdrs, countries, organisations
+from traffic_aggr.session import start_session, stop_session
+from traffic_aggr.tables import MEASURES
+
+FIRST_DAY = datetime.date(2021, 4, 1)
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Data:
+    """
+    ``raw`` (Parquet by ``partition_date``, 43 columns), ``org_details`` (text), ``country_lookup`` and ``final``, the
+    rows that are right (Parquet both), in ``home``; ``days`` of ``rows // days`` rows, in ``files_per_day`` files.
+    """
+
+    home: Path
+    rows: int
+    days: int
+    files_per_day: int
+
+    @cached_property
+    def dates(self) -> list[str]:
+        return [(FIRST_DAY + datetime.timedelta(days=number)).isoformat() for number in range(self.days)]
+
+    @property
+    def raw(self) -> Path:
+        return self.home / "raw"
+
+    @property
+    def final(self) -> Path:
+        return self.home / "final"
+
+    def bytes_of_raw(self) -> int:
+        return sum(file.stat().st_size for file in self.raw.rglob("*.parquet"))
+
+
+def made(rows: int, days: int, files_per_day: int) -> Data:
+    """The data, from the cache where it is there already."""
+    home = cache_directory().with_name("bench") / f"{rows}-rows-{days}-days-{files_per_day}-files-{SEED}"
+    data = Data(home, rows, days, files_per_day)
+    if not (home / "complete").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        _make_raw(data)
+        _make_final(data)
+        (home / "complete").touch()
+    return data
+
+
+def _make_raw(data: Data) -> None:
+    config = SparkConfig(
+        master="local[*]",
+        conf={"spark.driver.memory": "4g", "spark.sql.codegen.wholeStage": "false", "spark.ui.enabled": "false"},
+    )
+    spark = start_session(config, "bench data", log_dir=data.home)
+    try:
+        day_zero = FIRST_DAY
+        found = cdrs(spark, day_zero=day_zero, first=0, days=data.days, rows_per_day=data.rows // data.days, seed=SEED)
+        partitions = data.days * data.files_per_day
+        found.repartitionByRange(partitions, "partition_date", "cellid").write.partitionBy("partition_date").parquet(
+            str(data.raw)
+        )
+        (data.home / "org_details").mkdir()
+        lines = (",".join("\\N" if value is None else str(value) for value in row) for row in organisations())
+        (data.home / "org_details" / "rows.csv").write_text("".join(f"{line}\n" for line in lines))
+        spark.createDataFrame(countries(), "mcc string, country string, cntry_code string").coalesce(1).write.parquet(
+            str(data.home / "country_lookup")
+        )
+    finally:
+        stop_session(spark)
+
+
+def _make_final(data: Data) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute(
+            f"COPY ({duckdb_aggregation(data.home)}) TO '{data.final}' (FORMAT parquet, PARTITION_BY (partition_date))"
+        )
+
+
+def totals(final: Path) -> str:
+    """Exact totals of each day of final rows in Parquet, as text that is equal where they are."""
+    sums = ", ".join(f"sum({name})" for name in MEASURES)
+    with duckdb.connect() as connection:
+        files = f"read_parquet('{final}/*/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
+        rows = connection.execute(
+            f"SELECT partition_date, count(*), {sums} FROM {files} GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    return json.dumps([[str(value) for value in row] for row in rows])

@@ -1,0 +1,101 @@
+"""
+What a command costs as a whole process, with all that it starts: seconds, CPU seconds, and memory at its peak.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+_SUBREAPER = 36
+_LOOK_EVERY_S = 0.2
+_KB = 1024
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the wall, seconds of all cores, and bytes of memory at the peak (shared ones divided)."""
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+class CommandError(Exception):
+    """A command failed; what it said last."""
+
+
+def cost(command: Sequence[str], log: Path, environment: Optional[Mapping[str, str]] = None) -> Cost:
+    """
+    Runs ``command``, its output into ``log``, and whatever it has started until the last of that has ended.
+
+    Orphans become ours, so that their seconds are counted too. Raises CommandError.
+    """
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    with log.open("wb") as out:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+        ended = threading.Event()
+        peak = [0]
+        watcher = threading.Thread(target=_watch, args=(ended, peak))
+        watcher.start()
+        try:
+            cpu, status = _wait_for_all(process.pid)
+        finally:
+            ended.set()
+            watcher.join()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = log.read_text(errors="replace").strip().splitlines()
+        raise CommandError(f"{' '.join(map(str, command))} ended with {process.returncode}: {' / '.join(said[-5:])}")
+    return Cost(time.monotonic() - started, cpu, peak[0])
+
+
+def _wait_for_all(first: int) -> tuple[float, int]:
+    cpu, status = 0.0, 0
+    while True:
+        try:
+            pid, how, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            return cpu, status
+        cpu += usage.ru_utime + usage.ru_stime
+        if pid == first:
+            status = how
+
+
+def _watch(ended: threading.Event, peak: list[int]) -> None:
+    while not ended.wait(_LOOK_EVERY_S):
+        peak[0] = max(peak[0], sum(map(_memory, _descendants())))
+
+
+def _descendants() -> list[int]:
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                # The name of the program may hold blanks and brackets; what follows it does not.
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            parents.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        children = parents.get(waiting.pop(), [])
+        found += children
+        waiting += children
+    return found
+
+
+def _memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * _KB for line in lines if line.startswith("Pss:")), 0)

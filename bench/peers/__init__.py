@@ -1,0 +1,1 @@
+"""What else would do the same work, each a program of its own: HOME, DATA, then the days."""

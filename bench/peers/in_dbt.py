@@ -1,0 +1,29 @@
+"""dbt-spark in a session of its own: two models with insert_overwrite, and four tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from dbt.cli.main import dbtRunner
+
+from bench.statements import spark_aggregation
+from bench.warehouse import DATABASE, settings
+
+home, _, *days = sys.argv[1:]
+conf = Path(home, "conf")
+conf.mkdir(exist_ok=True)
+(conf / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in settings(Path(home)).items()))
+os.environ["SPARK_CONF_DIR"] = str(conf)
+os.environ["DO_NOT_TRACK"] = "1"
+project = str(Path(__file__).parent / "dbt")
+done = dbtRunner().invoke(
+    [
+        *("build", "--project-dir", project, "--profiles-dir", project),
+        *("--target-path", f"{home}/target", "--log-path", f"{home}/logs", "--no-partial-parse"),
+        *("--vars", json.dumps({"aggregation": spark_aggregation(DATABASE, days)})),
+    ]
+)
+sys.exit(0 if done.success else 1)

@@ -1,0 +1,102 @@
+"""The limit on one node: the aggregation and the two writes in Polars, into files; no tables, no proof."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+os.environ["POLARS_MAX_THREADS"] = "2"
+
+import polars as pl
+
+BY_DAY = {"hive_partitioning": True, "hive_schema": {"partition_date": pl.String}}
+ORGANISATIONS = ["orgno", "orgname", "org_abbr"]
+COSTS = [f"whole_sale_cost_{number}" for number in range(1, 6)]
+TRIMMED_BEFORE = ["businessunit", "businessunittag", "departmentname", "costcentername"]
+TRIMMED_BETWEEN = ["traffictype", "calltype", "mcc", "mnc"]
+TRIMMED_AFTER = ["tadigcode", "apn", "technologytype", "sim", "sim_type", "msisdn", "vin", "commercialofferdescription"]
+GRAIN = [
+    *("customernumber", "tcl_secs_id", "customername"),
+    *TRIMMED_BEFORE,
+    *TRIMMED_BETWEEN,
+    "country",
+    *TRIMMED_AFTER,
+    "calldate",
+]
+
+
+def trimmed(name: str) -> pl.Expr:
+    return pl.col(name).str.strip_chars(" ")
+
+
+def ten_thousandths(total: str, divisor: int) -> pl.Expr:
+    """``total / divisor`` half-up to four decimals."""
+    found = (pl.col(total) * 20000 + divisor) // (2 * divisor)
+    return (found.cast(pl.Decimal(38, 4)) / 10000).cast(pl.Decimal(28, 4))
+
+
+def aggregated(data: Path) -> pl.LazyFrame:
+    raw = pl.scan_parquet(f"{data}/raw/*/*.parquet", **BY_DAY)
+    organisations = (
+        pl.scan_csv(f"{data}/org_details/*", has_header=False, new_columns=ORGANISATIONS, null_values="\\N")
+        .select(pl.col("orgno").cast(pl.Int32).alias("tcl_secs_id"), "orgname")
+        .drop_nulls()
+    )
+    countries = (
+        pl.scan_parquet(f"{data}/country_lookup/*.parquet")
+        .select(trimmed("mcc").alias("mcc"), pl.col("country").alias("looked_up"))
+        .drop_nulls()
+    )
+    kind = trimmed("calltype").str.to_lowercase()
+    usage = {
+        "octets": pl.when(kind == "data").then(pl.col("bytes")),
+        "seconds": pl.when(kind == "voice").then(pl.col("retailduration")),
+        "messages": pl.when(kind == "sms").then(pl.lit(1, pl.Int64)),
+    }
+    rows = (
+        raw.with_columns(
+            *(trimmed(name) for name in ["customernumber", *TRIMMED_BEFORE, *TRIMMED_BETWEEN, *TRIMMED_AFTER]),
+            pl.col("calldate").dt.strftime("%Y-%m-%d").alias("calldate"),
+            *(value.fill_null(0).alias(name) for name, value in usage.items()),
+        )
+        .join(organisations, on="tcl_secs_id", how="left")
+        .join(countries, on="mcc", how="left")
+        .with_columns(
+            pl.coalesce("orgname", "companyname").alias("customername"),
+            pl.coalesce("looked_up", "country").alias("country"),
+        )
+    )
+    groups = rows.group_by(*GRAIN, "partition_date").agg(
+        pl.col("octets").sum(),
+        pl.col("seconds").sum(),
+        pl.col("messages").sum().alias("sms_usage"),
+        *(pl.col(name).sum() for name in COSTS),
+        pl.col("cdrid").drop_nulls().n_unique().alias("noofcdrids"),
+    )
+    return groups.select(
+        *GRAIN,
+        (pl.col("octets").cast(pl.Decimal(38, 10)) / 1024).cast(pl.Decimal(28, 10)).alias("data_usage_in_kb"),
+        ten_thousandths("octets", 1048576).alias("data_usage_in_mb"),
+        pl.col("seconds").alias("voice_usage_in_secs"),
+        ten_thousandths("seconds", 60).alias("voice_usage_in_mins"),
+        "sms_usage",
+        *(pl.col(name).cast(pl.Decimal(28, 6)) for name in COSTS),
+        pl.col("noofcdrids").cast(pl.Int64),
+        "partition_date",
+    )
+
+
+def write(rows: pl.DataFrame, directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    for (day,), part in rows.partition_by("partition_date", as_dict=True, include_key=False).items():
+        place = directory / f"partition_date={day}"
+        place.mkdir(parents=True)
+        part.write_parquet(place / "rows.parquet", compression="snappy")
+
+
+home, data, *_ = sys.argv[1:]
+write(aggregated(Path(data)).collect(), Path(home, "staging"))
+staged = pl.read_parquet(f"{home}/staging/*/*.parquet", **BY_DAY)
+write(staged, Path(home, "final"))

@@ -1,0 +1,78 @@
+"""
+A warehouse for one contender: tables over the common data, and a final table of its own, full of old rows.
+
+    python -m bench.warehouse HOME DATA    makes it in HOME; DATA is the directory of the data
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from traffic_aggr.partitions import Partition
+from traffic_aggr.session import CORRECTNESS, DEFAULTS, LOCAL_DEFAULTS
+from traffic_aggr.sql import TableName, add_partitions, batches, create_external_table
+from traffic_aggr.tables import FINAL_COLUMNS, PARTITION, Column
+
+DATABASE = "bench"
+HEAP = os.environ.get("BENCH_HEAP", "4g")
+CORES = 2
+
+
+def settings(home: Path) -> dict[str, str]:
+    """The same for all contenders on Spark."""
+    return {
+        **CORRECTNESS,
+        **DEFAULTS,
+        **LOCAL_DEFAULTS,
+        "spark.master": f"local[{CORES}]",
+        "spark.driver.memory": HEAP,
+        "spark.sql.shuffle.partitions": "8",
+        "spark.sql.warehouse.dir": f"file:{home}/warehouse",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home}/metastore_db;create=true",
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={home}/derby.log",
+        "spark.sql.sources.partitionOverwriteMode": "dynamic",
+        "spark.ui.showConsoleProgress": "false",
+    }
+
+
+def session(home: Path) -> SparkSession:
+    """A session as a script would start it."""
+    builder = SparkSession.builder.appName("bench")
+    for key, value in settings(home).items():
+        builder = builder.config(key, value)
+    return builder.enableHiveSupport().getOrCreate()
+
+
+def make(home: Path, data: Path) -> None:
+    """Creates the database; staging is left to the contender."""
+    shutil.copytree(data / "final", home / "final", copy_function=os.link)
+    spark = session(home)
+    spark.sql(f"CREATE DATABASE {DATABASE}")
+    days = sorted(Partition(each.name.partition("=")[2]) for each in (home / "final").iterdir())
+    raw = spark.read.parquet(f"{data}/raw").drop(PARTITION.name)
+    for name, columns, location in (
+        ("raw", [Column(field, type_) for field, type_ in raw.dtypes], data / "raw"),
+        ("final", FINAL_COLUMNS, home / "final"),
+    ):
+        table = TableName(DATABASE, name)
+        spark.sql(create_external_table(table, columns, f"file:{location}"))
+        for some in batches(days):
+            spark.sql(add_partitions(table, {day: f"file:{location}/{PARTITION.name}={day}" for day in some}))
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {DATABASE}.org_details (orgno BIGINT, orgname STRING, org_abbr STRING) "
+        f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION 'file:{data}/org_details'"
+    )
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {DATABASE}.country_lookup (mcc STRING, country STRING, cntry_code STRING) "
+        f"STORED AS PARQUET LOCATION 'file:{data}/country_lookup'"
+    )
+    spark.stop()
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), Path(sys.argv[2]))
