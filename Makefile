@@ -6,6 +6,7 @@
 # make test-cluster on HDFS and YARN, of which a small cluster is started for them
 # make test-versions the core of them on Spark 4, then those without Spark and a whole run on Python 3.9;
 #                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
+# make bench        the job timed beside its peers: `make ROWS=10000000 DAYS=10 ROUNDS=3 bench`; into docs/performance.md
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
 # make lint         style, types and the direction of imports
 
@@ -24,7 +25,13 @@ ON_PYTHONS := $(PYTHONS:%=test-python-%)
 WHOLE_RUN := test_the_final_table_agrees_with_an_independent_computation[external-parquet]
 BESIDE := $(MAKE) --no-print-directory
 
-.PHONY: setup demo test test-crash test-cluster test-versions test-spark4 $(ON_PYTHONS) cluster-up cluster-down lint
+# The benchmark's peers have an environment of their own as well.
+PEERS := .venv-bench
+ROWS ?= 3000000
+DAYS ?= 3
+ROUNDS ?= 3
+
+.PHONY: setup demo test test-crash test-cluster test-versions test-spark4 $(ON_PYTHONS) bench cluster-up cluster-down lint
 .PHONY: another_python
 .DEFAULT_GOAL := setup
 
@@ -101,6 +108,17 @@ $(ON_PYTHONS): test-python-%:
 	$(BESIDE) VENV=.venv-$* PYTHON="$$python" setup \
 	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark and not crash and not cluster" \
 	  && .venv-$*/bin/python -m pytest -q "tests/spark/test_run.py::$(WHOLE_RUN)"
+
+bench: setup $(PEERS)/.setup
+	@$(VENV)/bin/python -m bench --rows $(ROWS) --days $(DAYS) --rounds $(ROUNDS) --write
+
+$(PEERS)/.setup: bench/requirements.txt | setup
+	@$(VENV)/bin/python -m venv --clear $(PEERS)
+	@echo "Installing the peers into $(PEERS)"
+	@pip="$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check --no-input"; \
+	$$pip install --requirement <(grep -E '^(setuptools|wheel)==' $<) \
+	  && $$pip install --no-build-isolation --requirement $<
+	@touch $@
 
 cluster-up: setup
 	@$(VENV)/bin/python -m devtools.cluster up

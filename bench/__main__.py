@@ -102,7 +102,7 @@ def _line(contender: Contender, costs: Sequence[Cost]) -> Line:
 def _facts(arguments: argparse.Namespace, data: Data, load: float) -> list[str]:
     size = f"{data.bytes_of_raw() / 1024**3:.1f} GB of Parquet"
     return [
-        f"{arguments.rows:,} CDRs in {arguments.days} days, {size}; medians of {arguments.rounds} rounds taken in turns",
+        f"{arguments.rows:,} CDRs in {arguments.days} days, {size}; medians of {arguments.rounds} rounds, in turns",
         f"load of the machine before them: {load:.1f}; driver's heap {HEAP}",
     ]
 

@@ -91,6 +91,6 @@ CONTENDERS = (
     Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
     Contender("old_way", "an INSERT a day, then INSERT INTO", _peer("old_way")),
     Contender("dbt", "dbt-spark, insert_overwrite, 4 tests", _peer("in_dbt", PEERS_PYTHON)),
-    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb", PEERS_PYTHON), has_tables=False),
+    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb"), has_tables=False),
     Contender("polars", "Polars, files only", _peer("in_polars", PEERS_PYTHON), has_tables=False),
 )
