@@ -43,7 +43,7 @@ def main() -> int:
         costs: dict[str, list[Cost]] = {each.name: [] for each in contenders}
         for number in range(1, arguments.rounds + 1):
             for each in contenders:
-                found = _timed(each, home / each.name, data, right)
+                found = timed(each, home / each.name, data, right)
                 costs[each.name].append(found)
                 print(
                     f"round {number}  {each.title:38}{found.wall:8.1f} s {found.cpu:8.1f} CPU s"
@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _timed(contender: Contender, home: Path, data: Data, right: str) -> Cost:
+def timed(contender: Contender, home: Path, data: Data, right: str) -> Cost:
     """One run; raises CommandError where it fails, or where its rows are not the right ones."""
     found = cost(contender.command(home, data), home / "output.log", environment())
     if bench_data.totals(contender.result(home)) != right:

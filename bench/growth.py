@@ -7,16 +7,15 @@ How the job's cost grows with rows, days and files.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from bench import data as bench_data
-from bench.__main__ import PAGE, machine
-from bench.contenders import CONTENDERS, environment
-from bench.measure import CommandError, Cost, cost
+from bench.__main__ import PAGE, machine, timed
+from bench.contenders import CONTENDERS
+from bench.data import Data
+from bench.measure import CommandError, Cost
 from bench.page import write_block
 from traffic_aggr.runrecord import RunRecord, seconds_between
 
@@ -33,18 +32,18 @@ CASES = (
 """Rows in all, days, files a day."""
 
 
+HEADS = ("rows", "days", "files a day", "seconds", "before stage", "stage", "load", "CPU seconds", "peak GB")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__.strip().splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"put the result into docs/{PAGE.name}")
     arguments = parser.parse_args()
-    lines = [
-        "| rows | days | files a day | seconds | before drop | drop | stage | load | CPU seconds | peak GB |",
-        f"|{' --- |' * 10}",
-    ]
+    lines = [f"| {' | '.join(HEADS)} |", f"|{' --- |' * len(HEADS)}"]
     print("\n".join(lines), flush=True)
     for rows, days, files in CASES:
         try:
-            lines.append(_line(rows, days, files))
+            lines.append(_line(bench_data.made(rows, days, files)))
         except CommandError as exc:
             print(f"bench: {exc}", file=sys.stderr)
             return 1
@@ -54,31 +53,24 @@ def main() -> int:
     return 0
 
 
-def _line(rows: int, days: int, files: int) -> str:
+def _line(data: Data) -> str:
     ours = next(each for each in CONTENDERS if each.name == "swap")
-    data = bench_data.made(rows, days, files)
-    home = Path(tempfile.mkdtemp(prefix="bench-"))
-    try:
-        ours.prepare(home / "ours", data)
-        found = cost(ours.command(home / "ours", data), home / "output.log", environment())
-        if bench_data.totals(ours.result(home / "ours")) != bench_data.totals(data.final):
-            raise CommandError("the totals are wrong")
-        (record,) = (home / "ours" / "state" / "runs").glob("*/run.json")
-        times = _times(RunRecord.from_json(record.read_text(), str(record)))
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    return _row(rows, days, files, found, times)
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        home = Path(directory, ours.name)
+        ours.prepare(home, data)
+        found = timed(ours, home, data, bench_data.totals(data.final))
+        (path,) = (home / "state" / "runs").glob("*/run.json")
+        record = RunRecord.from_json(path.read_text(), str(path))
+    return row(data, found, record)
 
 
-def _times(record: RunRecord) -> Sequence[float]:
-    """Seconds before drop, and of each step."""
+def row(data: Data, found: Cost, record: RunRecord) -> str:
+    """A line of the table, its cells those of ``HEADS``: a run in ``swap`` mode has the steps stage and load."""
     steps = [seconds_between(step.started, step.ended or step.started) for step in record.steps]
-    return [seconds_between(record.started, record.steps[0].started), *steps]
-
-
-def _row(rows: int, days: int, files: int, found: Cost, times: Sequence[float]) -> str:
-    cells = [f"{rows:,}", f"{days:,}", str(files), f"{found.wall:.1f}", *(f"{each:.1f}" for each in times)]
-    return f"| {' | '.join([*cells, f'{found.cpu:.0f}', f'{found.memory / 1024**3:.1f}'])} |"
+    times = [found.wall, seconds_between(record.started, record.steps[0].started), *steps, found.cpu]
+    sizes = [f"{size:,}" for size in (data.rows, data.days, data.files_per_day)]
+    cells = [*sizes, *(f"{time:.1f}" for time in times), f"{found.memory / 1024**3:.1f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -9,8 +9,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from fakes import run_record
 
+from bench import growth
+from bench.data import Data
+from bench.measure import Cost
 from bench.page import Line, picture, table, write_block
+from traffic_aggr.runrecord import StepRecord
 
 ROOT = Path(__file__).parent.parent
 BUSY = "import time; end = time.process_time() + {seconds}\nwhile time.process_time() < end: pass"
@@ -80,6 +85,20 @@ def test_the_page_has_a_place_for_what_is_made(tmp_path: Path) -> None:
     page.write_text((ROOT / "docs" / "performance.md").read_text())
     for name in ("peers", "growth"):
         write_block(page, name, ["x"])
+
+
+def test_a_line_of_growth_has_a_cell_for_each_head(tmp_path: Path) -> None:
+    record = run_record(
+        started="2021-05-01T02:00:00.000+00:00",
+        steps=[
+            StepRecord("stage", "2021-05-01T02:00:10.000+00:00", "2021-05-01T02:00:30.000+00:00"),
+            StepRecord("load", "2021-05-01T02:00:30.000+00:00", "2021-05-01T02:00:35.500+00:00"),
+        ],
+    )
+    line = growth.row(Data(tmp_path, 30_000, 10, 3), Cost(40.0, 70.0, 2 * 1024**3), record)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert len(cells) == len(growth.HEADS)
+    assert cells == ["30,000", "10", "3", "40.0", "10.0", "20.0", "5.5", "70.0", "2.0"]
 
 
 @pytest.mark.spark

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 TOP = 10
+_KINDS = ("bytes", "voice_secs", "sms")
 
 CUSTOMER, COUNTRY, CALLTYPE = "customer", "country", "calltype"
 LATE = "late_calldate"
@@ -87,9 +88,6 @@ def _weight(parts: Iterable[Part]) -> Callable[[Part], float]:
         return float(max(abs(getattr(part.after, kind) - getattr(part.before, kind)) / kinds[kind] for kind in _KINDS))
 
     return weight
-
-
-_KINDS = ("bytes", "voice_secs", "sms")
 
 
 def _summed(parts: Iterable[Part]) -> Part:

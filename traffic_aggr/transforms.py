@@ -244,7 +244,13 @@ def staged_totals(staged: DataFrame) -> DataFrame:
     Control totals of staging, of its shadow or of final, a row per ``partition_date``: ``rows, cdrs`` (a cdrid in two
     groups counts twice), ``bytes, voice_secs, sms, whole_sale_cost_1..5``; 0 where all values are NULL.
     """
-    sums = {**_stored_usage(), **{name: F.sum(F.col(name).cast("decimal(28,6)")) for name in COSTS}}
+    sums = {
+        "cdrs": _total("noofcdrids"),
+        "bytes": (F.sum("data_usage_in_kb") * 1024).cast("decimal(38,0)"),
+        "voice_secs": _total("voice_usage_in_secs"),
+        "sms": _total("sms_usage"),
+        **{name: F.sum(F.col(name).cast("decimal(28,6)")) for name in COSTS},
+    }
     return staged.groupBy(PARTITION_COLUMN).agg(
         F.count(F.lit(1)).alias("rows"),
         *(F.coalesce(total, F.lit(0)).alias(name) for name, total in sums.items()),
@@ -319,15 +325,6 @@ def _usage() -> list[Column]:
 def _costs(type_: str) -> list[Column]:
     # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
     return [F.coalesce(F.col(name).cast(type_), F.lit(0).cast(type_)).alias(name) for name in COSTS]
-
-
-def _stored_usage() -> dict[str, Column]:
-    return {
-        "cdrs": _total("noofcdrids"),
-        "bytes": (F.sum("data_usage_in_kb") * 1024).cast("decimal(38,0)"),
-        "voice_secs": _total("voice_usage_in_secs"),
-        "sms": _total("sms_usage"),
-    }
 
 
 def _total(name: str) -> Column:
