@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from traffic_aggr.tables import USAGE
+
 TOP = 10
-_KINDS = ("bytes", "voice_secs", "sms")
 
 CUSTOMER, COUNTRY, CALLTYPE = "customer", "country", "calltype"
 LATE = "late_calldate"
@@ -82,10 +83,10 @@ def _largest_first(parts: list[Part]) -> Breakdown:
 def _weight(parts: Iterable[Part]) -> Callable[[Part], float]:
     """How much of all data, voice or messages, whichever is most, the change of a part is."""
     whole = _summed(parts)
-    kinds = {kind: max(getattr(whole.before, kind), getattr(whole.after, kind), 1) for kind in _KINDS}
+    kinds = {kind: max(getattr(whole.before, kind), getattr(whole.after, kind), 1) for kind in USAGE}
 
     def weight(part: Part) -> float:
-        return float(max(abs(getattr(part.after, kind) - getattr(part.before, kind)) / kinds[kind] for kind in _KINDS))
+        return float(max(abs(getattr(part.after, kind) - getattr(part.before, kind)) / kinds[kind] for kind in USAGE))
 
     return weight
 

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any, Optional, TypeVar
 
 from traffic_aggr.partitions import Partition
-from traffic_aggr.tables import COSTS
+from traffic_aggr.tables import COSTS, USAGE
 
-SUMS = ("bytes", "voice_secs", "sms", *COSTS)
+SUMS = (*USAGE, *COSTS)
 """What is summed at every stage, in the order of reports: usage, then costs."""
 
 

@@ -13,6 +13,7 @@ from traffic_aggr.controls import AggregatedTotals, RawTotals, change_percent
 from traffic_aggr.layout import normal
 from traffic_aggr.partitions import Partition, PartitionList
 from traffic_aggr.runrecord import Input, Publication, RunRecord
+from traffic_aggr.tables import USAGE
 from traffic_aggr.units import data_volume
 
 
@@ -243,7 +244,7 @@ def _refuse_large_changes(request: Request, days: Mapping[Partition, FoundDay]) 
     for partition, day in days.items():
         if day.old is None or (day.raw.rows == 0 and request.empty_source == "keep"):
             continue
-        for usage in ("bytes", "voice_secs", "sms"):
+        for usage in USAGE:
             change = change_percent(getattr(day.old, usage), getattr(day.raw, usage))
             if change is not None and change > limit:
                 too_large.append(f"{partition} {usage} by {change:.1f} %")

@@ -5,11 +5,12 @@ a day, values that a text table could not hold. All that can be known to be wron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from py4j.protocol import Py4JError
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -106,21 +107,33 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
 
 @dataclass(frozen=True)
 class Sources:
-    """What the aggregation reads: raw rows of the listed days, and the two lookups."""
+    """
+    What the aggregation reads: raw rows of the listed days, and the two lookups; ``repeated`` is what
+    ``transforms.repeated_cdrids`` finds in ``raw``, kept by Spark once it was read.
+    """
 
     raw: DataFrame
+    repeated: DataFrame
     organisations: DataFrame
     countries: DataFrame
 
 
-def open_sources(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> Sources:
+@contextmanager
+def open_sources(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> Iterator[Sources]:
     """The source tables as they are now, read anew."""
     rows = {facts.name: catalog.table(facts).rows() for facts in (tables.raw, tables.organisations, tables.countries)}
-    return Sources(
-        raw=transforms.select_days(rows[tables.raw.name], partitions),
+    raw = transforms.select_days(rows[tables.raw.name], partitions)
+    sources = Sources(
+        raw=raw,
+        repeated=transforms.repeated_cdrids(raw).persist(),
         organisations=rows[tables.organisations.name],
         countries=rows[tables.countries.name],
     )
+    try:
+        yield sources
+    finally:
+        with suppress(Py4JError, OSError):  # the JVM may be gone, which is what ended the run
+            sources.repeated.unpersist()
 
 
 def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
@@ -139,14 +152,14 @@ def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
     return refusals
 
 
-def raw_totals(raw: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, RawTotals]:
+def raw_totals(sources: Sources, partitions: Iterable[Partition]) -> dict[Partition, RawTotals]:
     """The control totals of raw, a day each, taken before any join or grouping; zero for a day without rows."""
-    sums = {row["partition_date"]: row.asDict() for row in transforms.raw_totals(raw).collect()}
-    distinct = {row["partition_date"]: row.asDict() for row in transforms.raw_distinct_cdrs(raw).collect()}
-    return {
-        partition: totals_from_mapping(RawTotals, {**sums.get(partition, {}), **distinct.get(partition, {})})
-        for partition in partitions
-    }
+    found = {row["partition_date"]: row.asDict() for row in transforms.raw_totals(sources.raw).collect()}
+    repeats = {row["partition_date"]: row for row in transforms.repeats_by_day(sources.repeated).collect()}
+    for day, sums in found.items():
+        extra, repeated = (repeats[day]["extra_rows"], repeats[day]["repeated_cdrs"]) if day in repeats else (0, 0)
+        sums |= {"distinct_cdrs": sums["cdrs"] - extra, "repeated_cdrs": repeated}
+    return {partition: totals_from_mapping(RawTotals, found.get(partition, {})) for partition in partitions}
 
 
 def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, AggregatedTotals]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
@@ -38,8 +39,8 @@ def plan(place: Workplace, ask: Ask) -> Plan:
     flag = place.books.edge.flag()
     with place.session() as spark:
         warehouse = place.open(spark)
-        with progress.shown(spark, _LOOKING):
-            plan, _, _ = _plan(place, warehouse, ask, flag)
+        with progress.shown(spark, _LOOKING), _sources(warehouse, ask) as sources:
+            plan, _ = _plan(place, warehouse, sources, ask, flag)
     return plan
 
 
@@ -71,42 +72,56 @@ def _run(
         record.settled_earlier_runs = True
         place.books.save(record)
         stop.check()
-        with progress.shown(spark, _LOOKING):
-            plan, last, sources = _plan(place, warehouse, ask, flag)
-        _take_over(place, record, plan, last, warehouse)
-        _log_plan(plan)
-        stop.check()
-        _refuse(plan)
-        if not record.days:
-            log.info("nothing to restate")
-            return
-        impala = place.impala(stop)
-        if impala is not None:
-            impala.probe()
-        still_locked()
-        staging, final, created = _create_missing(place, warehouse)
-        work = Work(
-            spark=spark,
-            catalog=warehouse.catalog,
-            files=warehouse.files,
-            tables=warehouse.tables,
-            sources=sources,
-            staging=staging,
-            final=final,
-            created=created,
-            plan=plan,
-            record=record,
-            publisher=place.publisher(warehouse, final.name, record.mode, still_locked),
-            inputs=lambda: _inputs(warehouse, plan.restated),
-            old_usage=_old_usage(warehouse, plan),
-            impala=impala,
-            verify_impala=place.config.impala.verify,
-            replace_delimiters=place.config.tables.delimiter_in_text == "space",
-            stop=stop,
-            save=place.books.save,
-            still_locked=still_locked,
-        )
-        runner.execute(work, lambda step: _mark(place, record, step, last))
+        with _sources(warehouse, ask) as sources:
+            _restate(place, warehouse, record, sources, ask, flag, stop, still_locked)
+
+
+def _restate(
+    place: Workplace,
+    warehouse: Warehouse,
+    record: RunRecord,
+    sources: preflight.Sources,
+    ask: Ask,
+    flag: int,
+    stop: Stop,
+    still_locked: Callable[[], None],
+) -> None:
+    with progress.shown(warehouse.spark, _LOOKING):
+        plan, last = _plan(place, warehouse, sources, ask, flag)
+    _take_over(place, record, plan, last, warehouse)
+    _log_plan(plan)
+    stop.check()
+    _refuse(plan)
+    if not record.days:
+        log.info("nothing to restate")
+        return
+    impala = place.impala(stop)
+    if impala is not None:
+        impala.probe()
+    still_locked()
+    staging, final, created = _create_missing(place, warehouse)
+    work = Work(
+        spark=warehouse.spark,
+        catalog=warehouse.catalog,
+        files=warehouse.files,
+        tables=warehouse.tables,
+        sources=sources,
+        staging=staging,
+        final=final,
+        created=created,
+        plan=plan,
+        record=record,
+        publisher=place.publisher(warehouse, final.name, record.mode, still_locked),
+        inputs=lambda: _inputs(warehouse, plan.restated),
+        old_usage=_old_usage(warehouse, plan),
+        impala=impala,
+        verify_impala=place.config.impala.verify,
+        replace_delimiters=place.config.tables.delimiter_in_text == "space",
+        stop=stop,
+        save=place.books.save,
+        still_locked=still_locked,
+    )
+    runner.execute(work, lambda step: _mark(place, record, step, last))
 
 
 def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
@@ -126,15 +141,18 @@ def _mark(place: Workplace, record: RunRecord, step: Step, last: Optional[RunRec
         place.books.save(last)
 
 
+def _sources(warehouse: Warehouse, ask: Ask) -> AbstractContextManager[preflight.Sources]:
+    return preflight.open_sources(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
+
+
 def _plan(
-    place: Workplace, warehouse: Warehouse, ask: Ask, flag: int
-) -> tuple[Plan, Optional[RunRecord], preflight.Sources]:
+    place: Workplace, warehouse: Warehouse, sources: preflight.Sources, ask: Ask, flag: int
+) -> tuple[Plan, Optional[RunRecord]]:
     config, files, tables = place.config, warehouse.files, warehouse.tables
     partitions = ask.partitions.partitions
     # Before any row is read: a file that comes later is noticed when the run ends.
     inputs = _inputs(warehouse, partitions)
-    sources = preflight.open_sources(warehouse.catalog, tables, partitions)
-    raw = preflight.raw_totals(sources.raw, partitions)
+    raw = preflight.raw_totals(sources, partitions)
     final = warehouse.catalog.table(tables.final) if tables.final else None
     placements, old, notes = preflight.old_totals(final, files, partitions)
     last = place.books.store.last_worked()
@@ -171,7 +189,7 @@ def _plan(
         free_bytes=files.free_bytes(warehouse.final_root),
         rewritten=tables.rewritten,
     )
-    return build_plan(request, found, last), last, sources
+    return build_plan(request, found, last), last
 
 
 def _inputs(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[Partition, Input]:

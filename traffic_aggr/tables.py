@@ -30,6 +30,9 @@ PARTITION_COLUMN = "partition_date"
 
 PARTITION = Column(PARTITION_COLUMN, "STRING", "day of the partition, yyyy-MM-dd")
 
+USAGE = ("bytes", "voice_secs", "sms")
+"""Usage of the three kinds as control totals name it: Data rows' bytes, seconds, messages."""
+
 COSTS = tuple(f"whole_sale_cost_{number}" for number in range(1, 6))
 
 TRIMMED = (
