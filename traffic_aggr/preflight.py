@@ -6,12 +6,13 @@ a day, values that a text table could not hold. All that can be known to be wron
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from py4j.protocol import Py4JError
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from traffic_aggr import breakdown, transforms
@@ -138,12 +139,13 @@ def open_sources(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Part
 
 def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
     """A lookup with two rows for one key would double usage."""
+    lookups = {"orgno": ("org_details", sources.organisations), "mcc": ("country_lookup", sources.countries)}
+    found = _collected(
+        *(transforms.duplicate_keys(lookup, key).limit(EXAMPLES + 1) for key, (_, lookup) in lookups.items())
+    )
     refusals = []
-    for name, lookup, key in (
-        ("org_details", sources.organisations, "orgno"),
-        ("country_lookup", sources.countries, "mcc"),
-    ):
-        keys = [str(row[0]) for row in transforms.duplicate_keys(lookup, key).limit(EXAMPLES + 1).collect()]
+    for (key, (name, _)), rows in zip(lookups.items(), found):
+        keys = [str(row[0]) for row in rows]
         if keys:
             shown = ", ".join(sorted(keys)[:EXAMPLES]) + (" and more" if len(keys) > EXAMPLES else "")
             refusals.append(
@@ -154,12 +156,21 @@ def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
 
 def raw_totals(sources: Sources, partitions: Iterable[Partition]) -> dict[Partition, RawTotals]:
     """The control totals of raw, a day each, taken before any join or grouping; zero for a day without rows."""
-    found = {row["partition_date"]: row.asDict() for row in transforms.raw_totals(sources.raw).collect()}
-    repeats = {row["partition_date"]: row for row in transforms.repeats_by_day(sources.repeated).collect()}
+    sums_by_day, repeats_by_day = _collected(
+        transforms.raw_totals(sources.raw), transforms.repeats_by_day(sources.repeated)
+    )
+    found = {row["partition_date"]: row.asDict() for row in sums_by_day}
+    repeats = {row["partition_date"]: row for row in repeats_by_day}
     for day, sums in found.items():
         extra, repeated = (repeats[day]["extra_rows"], repeats[day]["repeated_cdrs"]) if day in repeats else (0, 0)
         sums |= {"distinct_cdrs": sums["cdrs"] - extra, "repeated_cdrs": repeated}
     return {partition: totals_from_mapping(RawTotals, found.get(partition, {})) for partition in partitions}
+
+
+def _collected(*frames: DataFrame) -> list[list[Row]]:
+    """The rows of small results, found side by side: each leaves processors idle while it is planned and as it ends."""
+    with ThreadPoolExecutor(len(frames)) as pool:
+        return list(pool.map(DataFrame.collect, frames))
 
 
 def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, AggregatedTotals]:
@@ -175,7 +186,7 @@ def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[
 def old_usage(rows: DataFrame, partitions: Sequence[Partition]) -> Optional[UsageBy]:
     """The usage of the final table's ``partitions``, by customer, country, call type and late ``calldate``."""
     listed = rows.where(F.col(contract.PARTITION_COLUMN).isin(*partitions))
-    return _collected(transforms.usage_by(listed, _dimensions())) if partitions else {}
+    return _usage(transforms.usage_by(listed, _dimensions())) if partitions else {}
 
 
 def new_usage(staged: DataFrame, sources: Sources) -> Optional[UsageBy]:
@@ -190,7 +201,7 @@ def new_usage(staged: DataFrame, sources: Sources) -> Optional[UsageBy]:
         breakdown.UNNAMED_CUSTOMER: transforms.by_unnamed("tcl_secs_id", "_orgname"),
         breakdown.UNNAMED_COUNTRY: transforms.by_unnamed("mcc", "_country"),
     }
-    return _collected(transforms.usage_by(found, dimensions))
+    return _usage(transforms.usage_by(found, dimensions))
 
 
 def _dimensions() -> dict[str, Column]:
@@ -202,7 +213,7 @@ def _dimensions() -> dict[str, Column]:
     }
 
 
-def _collected(usage: DataFrame) -> Optional[UsageBy]:
+def _usage(usage: DataFrame) -> Optional[UsageBy]:
     """None where there are more values than a driver should hold."""
     rows = usage.limit(MAX_VALUES + 1).collect()
     if len(rows) > MAX_VALUES:
