@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -262,18 +263,74 @@ class TestMeasures:
         measures = [row[column.name] for column in FINAL_COLUMNS if not column.type.startswith(("STRING", "INT"))]
         assert measures == [0] * 11
 
-    def test_costs_are_exact_sums(self, rows_of: Any) -> None:
-        amounts = [Decimal("0.1"), Decimal("0.2"), Decimal("999999999999.999999"), None, Decimal("-0.000001")]
-        (row,) = rows_of([dict.fromkeys(COSTS, amount) for amount in amounts])
-        assert [row[name] for name in COSTS] == [Decimal("1000000000000.299998")] * 5
+    @pytest.mark.parametrize(
+        "amounts",
+        [
+            ["0.1", "0.2", "999999999999.999999", None, "-0.000001"],
+            ["-999999999999.999999", "-0.5", "-7", "0.000001"],
+            ["999999999999.999999"] * 12,
+        ],
+    )
+    def test_costs_are_exact_sums(self, rows_of: Any, make_raw: MakeRaw, amounts: list[Optional[str]]) -> None:
+        costs = [amount and Decimal(amount) for amount in amounts]
+        rows = [dict.fromkeys(COSTS, cost) for cost in costs]
+        right = sum(filter(None, costs), Decimal(0))
+        (row,), (totals,) = rows_of(rows), raw_totals(make_raw(rows)).collect()
+        assert [row[name] for name in COSTS] == [totals[name] for name in COSTS] == [right] * 5
 
     def test_cdrids_are_counted_once_a_group_without_nulls(self, rows_of: Any) -> None:
         cdrs = [{"cdrid": 1}, {"cdrid": 1}, {"cdrid": 2}, {"cdrid": None}, {"cdrid": 1, "apn": "other"}]
         assert {(row.apn, row.noofcdrids, row.source_rows) for row in rows_of(cdrs)} == {(None, 2, 4), ("other", 1, 1)}
 
+    @pytest.mark.parametrize(("cdrid", "distinct"), [(7, 1), (None, 0)])
+    def test_cdrids_may_all_be_the_same(self, rows_of: Any, cdrid: Optional[int], distinct: int) -> None:
+        (row,) = rows_of([{"cdrid": cdrid}] * 50)
+        assert (row.noofcdrids, row.source_rows) == (distinct, 50)
+
     def test_without_repeats_cdrids_are_simply_counted(self, rows_of: Any) -> None:
         (row,) = rows_of([{"cdrid": 1}, {"cdrid": 2}, {"cdrid": None}], repeats=False)
         assert (row.noofcdrids, row.source_rows) == (2, 3)
+
+
+class TestCost:
+    """What Spark reads and shuffles."""
+
+    @pytest.fixture
+    def wide(self, spark: SparkSession, make_raw: MakeRaw, tmp_path: Path) -> DataFrame:
+        raw = make_raw([{"cdrid": number % 9, "customernumber": f"c{number}"} for number in range(40)])
+        path = str(tmp_path / "raw")
+        raw.withColumns({f"other_{number}": F.lit("x") for number in range(30)}).write.partitionBy(
+            "partition_date"
+        ).parquet(path)
+        return spark.read.parquet(path)
+
+    def columns_read(self, rows: DataFrame) -> set[str]:
+        leaves = rows._jdf.queryExecution().sparkPlan().collectLeaves()
+        nodes = [leaves.apply(number) for number in range(leaves.size())]
+        scans = [node for node in nodes if node.getClass().getSimpleName() == "FileSourceScanExec"]
+        return {name for scan in scans for name in scan.requiredSchema().fieldNames()}
+
+    def test_no_column_is_read_that_is_not_needed(
+        self, wide: DataFrame, organisations: DataFrame, countries: DataFrame
+    ) -> None:
+        raw = select_days(wide, ["2021-04-01"])
+        needed = {column.name for column in RAW_COLUMNS} - {"partition_date"}
+        assert self.columns_read(aggregate(raw, organisations, countries, repeated=None)) == needed
+        assert self.columns_read(raw_totals(raw)) == {"cdrid", "calltype", "bytes", "retailduration", *COSTS}
+        assert self.columns_read(repeated_cdrids(raw)) == {"cdrid"}
+
+    @pytest.mark.parametrize("repeats", [True, False])
+    def test_groups_are_shuffled_twice_and_become_no_more_files_than_asked_for(
+        self, wide: DataFrame, organisations: DataFrame, countries: DataFrame, tmp_path: Path, repeats: bool
+    ) -> None:
+        repeated = F.broadcast(repeated_cdrids(wide)) if repeats else None
+        rows = aggregate(wide, organisations, countries, repeated=repeated, files_per_day=3)
+        plan = rows._jdf.queryExecution().executedPlan().toString()
+        shuffles = re.findall(r"Exchange hashpartitioning\((\w+)#\d+, (\w+)#", plan)
+        of_groups = [keys for keys in shuffles if "cdrid" not in keys]
+        assert sorted(of_groups) == [("customernumber", "tcl_secs_id"), ("partition_date", "_file")]
+        rows.write.partitionBy("partition_date").parquet(str(tmp_path / "out"))
+        assert 1 <= len(list(tmp_path.glob("out/partition_date=2021-04-01/*.parquet"))) <= 3
 
 
 class TestDelimiters:
