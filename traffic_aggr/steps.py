@@ -283,7 +283,7 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
         transforms.lookup_countries(work.sources.countries),
         repeated=repeated,
         delimiters=hazards.characters if work.replace_delimiters else None,
-        files_per_day=max(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in totals),
+        files_per_day=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in totals)),
     )
     per_day = [F.sum(F.when(F.col(PARTITION_COLUMN) == day, F.col("source_rows"))).alias(day) for day in days]
     return aggregated.observe(counted, *per_day).select(_COLUMNS)
