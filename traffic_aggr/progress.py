@@ -121,7 +121,8 @@ class Sampler:
             return True
         if stage not in self._is_counted:
             drawing = self._graphs.makeDotFile(self._store.operationGraphForStage(stage))
-            scan = rf"Scan [^\"]*\b{re.escape(self._table)}\b"
+            # What Spark has kept is drawn under the plan it came from, which may name the table too.
+            scan = rf'label="Scan [^"]*\b{re.escape(self._table)}\b'
             self._is_counted[stage] = re.search(scan, drawing, re.IGNORECASE) is not None
         return self._is_counted[stage]
 
