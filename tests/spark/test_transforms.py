@@ -12,6 +12,9 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from traffic_aggr import preflight
+from traffic_aggr.partitions import Partition
+from traffic_aggr.preflight import Sources
 from traffic_aggr.tables import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 from traffic_aggr.transforms import (
     aggregate,
@@ -426,6 +429,12 @@ class TestControlTotals:
         repeated = repeated_cdrids(raw)
         assert sorted(map(tuple, repeated.collect())) == [("2021-04-01", 1, 2), ("2021-04-01", 3, 1)]
         assert list(map(tuple, repeats_by_day(repeated).collect())) == [("2021-04-01", 2, 3)]
+        totals = preflight.raw_totals(
+            Sources(raw=raw, repeated=repeated, organisations=raw, countries=raw),
+            [Partition(f"2021-04-0{day}") for day in (1, 2, 3)],
+        )
+        found = {day: (of_day.distinct_cdrs, of_day.repeated_cdrs) for day, of_day in totals.items()}
+        assert found == {"2021-04-01": (3, 2), "2021-04-02": (1, 0), "2021-04-03": (0, 0)}
 
     def test_staged_totals_are_those_of_raw(
         self, make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
