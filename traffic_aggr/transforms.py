@@ -28,6 +28,7 @@ from traffic_aggr.tables import (
 )
 
 _COST_PARTS = [(name, f"{name}_whole", f"{name}_rest") for name in COSTS]
+_PARTS = [part for _, *parts in _COST_PARTS for part in parts]
 _KB_PER_BYTE = Decimal("0.0009765625")
 _BYTES_PER_MB = 1048576
 _SECONDS_PER_MINUTE = 60
@@ -91,7 +92,8 @@ def describe(
     raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
 ) -> DataFrame:
     """
-    Each raw row with the grain as it will be stored, ``GRAIN``, instead of what it is made of; other columns stay.
+    Each raw row with the grain, ``GRAIN``, instead of what it is made of; other columns stay. The grain is as it will
+    be stored but for ``calldate``, a DATE.
 
     ``organisations`` and ``countries`` come from ``lookup_names`` and ``lookup_countries`` and have unique keys.
     Each character of ``delimiters`` in a text of the grain becomes a space, before blanks are trimmed from the columns
@@ -154,8 +156,7 @@ def _grouped(described: DataFrame, repeated: Optional[DataFrame], files_per_day:
         described = described.withColumn("_repeated", F.when(again, F.col("cdrid")))
         keys, once = [*keys, "_repeated"], F.when(~again, F.col("cdrid"))
     groups = described.groupBy(*keys).agg(
-        *(F.sum(name).alias(name) for name in USAGE),
-        *((F.sum(whole).cast("decimal(20,0)") + F.sum(rest)).alias(name) for name, whole, rest in _COST_PARTS),
+        *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS)),
         F.count(once).alias("cdrs"),
         F.count(F.lit(1)).alias("source_rows"),
     )
@@ -163,11 +164,16 @@ def _grouped(described: DataFrame, repeated: Optional[DataFrame], files_per_day:
     together = groups.withColumn("_file", F.pmod(F.hash(*GRAIN), F.lit(files_per_day))).repartition(
         PARTITION_COLUMN, "_file"
     )
-    if repeated is None:
-        return together
-    return together.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
-        *(F.sum(name).alias(name) for name in (*USAGE, *COSTS, "source_rows")),
-        (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
+    if repeated is not None:
+        for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
+            carried, left = _parts(F.col(rest))
+            together = together.withColumns({whole: F.col(whole) + carried, rest: left})
+        together = together.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
+            *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS, "source_rows")),
+            (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
+        )
+    return together.withColumns(
+        {name: F.col(whole).cast("decimal(20,0)") + F.col(rest) for name, whole, rest in _COST_PARTS}
     )
 
 
@@ -317,12 +323,12 @@ def _without(text: Column, delimiters: Optional[str]) -> Column:
 
 def _utc_day(raw: DataFrame) -> Column:
     """
-    The day of ``calldate`` in UTC as text, whatever the session's time zone.
+    The day of ``calldate`` in UTC, a DATE, whatever the session's time zone.
     """
     if isinstance(_type(raw, "calldate"), T.TimestampNTZType):
-        return F.col("calldate").cast("date").cast("string")
+        return F.col("calldate").cast("date")
     days = F.floor(F.unix_seconds("calldate") / _SECONDS_PER_DAY)
-    return F.date_from_unix_date(days.cast("int")).cast("string")
+    return F.date_from_unix_date(days.cast("int"))
 
 
 def _usage() -> list[Column]:
@@ -340,20 +346,25 @@ def _usage() -> list[Column]:
 
 def _costs() -> list[Column]:
     """
-    One raw row's costs, 0 for NULL, each as a whole number and the rest of it.
-
-    Their sums are sums of integers, several times as fast as those of decimals of more than 18 digits.
+    One raw row's costs, 0 for NULL, each in two parts, whose sums are those of integers: several times as fast as those
+    of decimals of more than 18 digits.
     """
     # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
-    columns = []
-    for name, whole, rest in _COST_PARTS:
-        cost = F.coalesce(F.col(name).cast("decimal(18,6)"), F.lit(0).cast("decimal(18,6)"))
-        integer = cost.cast("bigint")
-        columns += [
-            integer.alias(whole),
-            (cost - integer.cast("decimal(18,6)")).cast("decimal(8,6)").alias(rest),
-        ]
-    return columns
+    zero = F.lit(0).cast("decimal(18,6)")
+    parts = {name: _parts(F.coalesce(F.col(name).cast("decimal(18,6)"), zero)) for name in COSTS}
+    return [part.alias(alias) for name, *aliases in _COST_PARTS for part, alias in zip(parts[name], aliases)]
+
+
+def _parts(amount: Column) -> tuple[Column, Column]:
+    """
+    A DECIMAL(18,6) as a whole number, BIGINT, and the rest of it, DECIMAL(8,6): all of it where it is below 100.
+
+    Sums of ten thousand million rests fit into DECIMAL(18,6), whatever they are.
+    """
+    fits = amount.cast("decimal(8,6)")  # NULL where it does not
+    whole = amount.cast("bigint")
+    fraction = (amount - whole.cast("decimal(18,6)")).cast("decimal(8,6)")
+    return F.when(fits.isNull(), whole).otherwise(0), F.coalesce(fits, fraction)
 
 
 def _total(name: str) -> Column:

@@ -125,7 +125,8 @@ handler = lambda signum, frame: None
 signal.signal(signal.SIGINT, handler)
 spark = start(
     conf={"spark.sql.session.timeZone": "Asia/Tokyo", "spark.sql.shuffle.partitions": "3",
-          "spark.hadoop.fs.example.secret.key": "hunter2", "spark.driver.extraJavaOptions": "-Dmine=1"},
+          "spark.hadoop.fs.example.secret.key": "hunter2",
+          "spark.driver.extraJavaOptions": "-Dmine=1 -XX:Tier4InvocationThreshold=7000"},
     submit=("--conf", "spark.ui.enabled=true", "--name", "from submit"),
 )
 jvm = jvm_process_id(spark)
@@ -179,6 +180,11 @@ def test_arguments_of_spark_submit_win_over_our_defaults(facts: dict[str, Any]) 
 
 def test_the_user_s_java_options_arrive(facts: dict[str, Any]) -> None:
     assert facts["mine"] == "1"
+
+
+def test_java_options_of_the_user_s_come_after_ours_and_win(facts: dict[str, Any]) -> None:
+    options = facts["command"].partition("org.apache.spark.deploy.SparkSubmit")[0]
+    assert re.findall(r"-XX:Tier4InvocationThreshold=(\d+)", options) == ["50000", "7000"]
 
 
 def test_a_secret_setting_reaches_spark_but_no_argument_list(facts: dict[str, Any]) -> None:

@@ -272,11 +272,16 @@ class TestMeasures:
             ["0.1", "0.2", "999999999999.999999", None, "-0.000001"],
             ["-999999999999.999999", "-0.5", "-7", "0.000001"],
             ["999999999999.999999"] * 12,
+            ["99.999999", "100", "100.000001", "-100", "-99.999999", "-100.000001"],
+            ["99.999999"] * 12,
         ],
     )
-    def test_costs_are_exact_sums(self, rows_of: Any, make_raw: MakeRaw, amounts: list[Optional[str]]) -> None:
+    @pytest.mark.parametrize("rows_a_cdrid", [1, 2, 5])
+    def test_costs_are_exact_sums(
+        self, rows_of: Any, make_raw: MakeRaw, amounts: list[Optional[str]], rows_a_cdrid: int
+    ) -> None:
         costs = [amount and Decimal(amount) for amount in amounts]
-        rows = [dict.fromkeys(COSTS, cost) for cost in costs]
+        rows = [{**dict.fromkeys(COSTS, cost), "cdrid": row // rows_a_cdrid} for row, cost in enumerate(costs)]
         right = sum(filter(None, costs), Decimal(0))
         (row,), (totals,) = rows_of(rows), raw_totals(make_raw(rows)).collect()
         assert [row[name] for name in COSTS] == [totals[name] for name in COSTS] == [right] * 5
