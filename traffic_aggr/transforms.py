@@ -361,10 +361,11 @@ def _parts(amount: Column) -> tuple[Column, Column]:
 
     Sums of ten thousand million rests fit into DECIMAL(18,6), whatever they are.
     """
-    fits = amount.cast("decimal(8,6)")  # NULL where it does not
     whole = amount.cast("bigint")
-    fraction = (amount - whole.cast("decimal(18,6)")).cast("decimal(8,6)")
-    return F.when(fits.isNull(), whole).otherwise(0), F.coalesce(fits, fraction)
+    small = whole.between(-99, 99)
+    fraction = amount - whole.cast("decimal(18,6)")
+    rest = F.when(small, amount.cast("decimal(8,6)")).otherwise(fraction.cast("decimal(8,6)"))
+    return F.when(small, 0).otherwise(whole), rest
 
 
 def _total(name: str) -> Column:
