@@ -37,9 +37,13 @@ CORRECTNESS: Mapping[str, str] = {
     "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
 }
 
-# A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is asked
-# for all between the first and the last.
-DEFAULTS: Mapping[str, str] = {"spark.sql.hive.metastorePartitionPruningInSetThreshold": "50"}
+DEFAULTS: Mapping[str, str] = {
+    # A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is
+    # asked for all between the first and the last.
+    "spark.sql.hive.metastorePartitionPruningInSetThreshold": "50",
+    # The small map that Spark puts before its map of groups only costs where there are as many groups as here.
+    "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
+}
 
 # Local mode needs no network: neither a resolvable host name nor ports that other hosts could reach.
 LOCAL_DEFAULTS: Mapping[str, str] = {
