@@ -53,7 +53,7 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
-def _ours(mode: str) -> Callable[[Path, Data], Sequence[str]]:
+def _ours(mode: str, verb: str = "run") -> Callable[[Path, Data], Sequence[str]]:
     def command(home: Path, data: Data) -> Sequence[str]:
         conf = {key: value for key, value in settings(home).items() if key != "spark.master"}
         (home / "days").write_text("".join(f"{day}\n" for day in data.dates))
@@ -71,7 +71,7 @@ def _ours(mode: str) -> Callable[[Path, Data], Sequence[str]]:
         return [
             sys.executable,
             str(ROOT / "jobs" / "traffic_adhoc_aggr.py"),
-            "run",
+            verb,
             "--config",
             str(home / "config.yaml"),
         ]
@@ -85,8 +85,7 @@ def _with_java(option: str, command: Sequence[str]) -> Sequence[str]:
 
 def _archiving(home: Path, data: Data) -> Sequence[str]:
     """Keeps Java's classes as docs/operations.md ("A faster start") says."""
-    plan = ["plan" if word == "run" else word for word in _ours("swap")(home, data)]
-    return _with_java(f"-XX:ArchiveClassesAtExit={home}/classes.jsa", plan)
+    return _with_java(f"-XX:ArchiveClassesAtExit={home}/classes.jsa", _ours("swap", "plan")(home, data))
 
 
 def _archived(home: Path, data: Data) -> Sequence[str]:

