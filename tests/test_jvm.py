@@ -4,6 +4,7 @@ Which Java is taken. Each Java is a program that answers ``-version`` as the rea
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ import pyspark
 import pytest
 
 from traffic_aggr.errors import InputError
-from traffic_aggr.jvm import java_version, suitable_java, told_by_spark
+from traffic_aggr.jvm import _collector, java_version, suitable_java, told_by_spark
 
 SAID = {
     8: 'openjdk version "1.8.0_392"',
@@ -133,6 +134,51 @@ def test_a_spark_env_that_names_its_java_decides(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SPARK_HOME", str(tmp_path))
 
     assert suitable_java() == {}
+
+
+def test_nobody_s_collector_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+
+    assert _collector({"spark.driver.extraJavaOptions": "-XX:-UseGCOverheadLimit"}, ["--conf", "a=b"]) == (
+        "-XX:+UseParallelGC",
+    )
+
+
+G1 = "-XX:+UseG1GC"
+
+
+@pytest.mark.parametrize(
+    ("conf", "submit"),
+    [
+        ({"spark.driver.extraJavaOptions": f"-Dmine=1 {G1}"}, []),
+        ({}, ["--driver-java-options", G1]),
+        ({}, ["--conf", f"spark.driver.extraJavaOptions={G1}"]),
+    ],
+)
+def test_the_user_s_collector_is_the_only_one(conf: dict[str, str], submit: list[str]) -> None:
+    assert _collector(conf, submit) == ()
+
+
+@pytest.mark.parametrize("variable", ["SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS"])
+def test_a_collector_of_the_environment_is_the_only_one(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "-XX:+UseConcMarkSweepGC")
+
+    assert _collector({}, []) == ()
+
+
+@pytest.mark.parametrize("name", ["spark-defaults.conf", "spark-env.sh"])
+def test_a_collector_of_the_site_s_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name).write_text(f"spark.driver.extraJavaOptions={G1}\n")
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+
+    assert _collector({}, []) == ()
+
+
+@pytest.mark.parametrize("pattern", ["--properties-file {}", "--properties-file={}"])
+def test_a_collector_of_a_file_of_properties_is_the_only_one(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "mine.conf").write_text(f"spark.driver.defaultJavaOptions {G1}\n")
+
+    assert _collector({}, pattern.format(tmp_path / "mine.conf").split(" ")) == ()
 
 
 def test_a_module_that_java_lacks_is_told_by_name(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ _COMPILE_LATER = (
     "-XX:Tier4BackEdgeThreshold=400000",
 )
 
+# The collector for the most work done: it stops the work for longer at a time than Java's usual one, for less in all.
+_COLLECTOR = "-XX:+UseParallelGC"
+_ANY_COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
+
 _SECRET_KEY = re.compile(r"secret|passw|token|access[.]?key", re.IGNORECASE)
 _UNCAUGHT = re.compile(r'^Exception in thread "\S+" (?:[\w.$]+: )?(.*)')
 _NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up |^Error occurred during initialization of boot layer$")
@@ -77,7 +81,7 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": shlex.join([*submit, "pyspark-shell"]),
-        "SPARK_SUBMIT_OPTS": _java_options(log_dir),
+        "SPARK_SUBMIT_OPTS": _java_options(log_dir, *_collector(conf, submit)),
     }
     path, descriptor, before = open_log(log_dir)
     output = {
@@ -160,16 +164,23 @@ def java_version(java: str) -> Optional[int]:
 
 
 def _spark_env_sets_java() -> bool:
-    home = os.environ.get("SPARK_HOME")
-    conf = os.environ.get("SPARK_CONF_DIR") or (os.path.join(home, "conf") if home else "")
-    try:
-        text = Path(conf, "spark-env.sh").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
+    text = _text_of(_conf_directory() / "spark-env.sh")
     return re.search(r"^\s*(export\s+)?JAVA_HOME=", text, re.MULTILINE) is not None
 
 
-def _java_options(log_dir: Path) -> str:
+def _conf_directory() -> Path:
+    home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
+    return Path(os.environ.get("SPARK_CONF_DIR") or Path(home, "conf"))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _java_options(log_dir: Path, *more: str) -> str:
     # Through the environment rather than spark.driver.extraJavaOptions, which would replace the site's own and the
     # user's; those come later on the JVM's command line and win.
     options = {
@@ -179,7 +190,21 @@ def _java_options(log_dir: Path) -> str:
         "file.encoding": "UTF-8",
     }
     quoted = ['"-D{}={}"'.format(name, re.sub(r'(["\\])', r"\\\1", str(value))) for name, value in options.items()]
-    return " ".join([*quoted, *_COMPILE_LATER, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+    return " ".join([*quoted, *_COMPILE_LATER, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+
+
+def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:
+    """
+    The option that names our garbage collector: none where the user or the site names one, since Java does not start
+    with two.
+    """
+    files = [_conf_directory() / "spark-defaults.conf", _conf_directory() / "spark-env.sh"]
+    for argument, following in zip(submit, [*submit[1:], ""]):
+        name, _, value = argument.partition("=")
+        if name == "--properties-file":
+            files.append(Path(value or following))
+    places = [*os.environ.values(), *conf.values(), *submit, *map(_text_of, files)]
+    return () if any(map(_ANY_COLLECTOR.search, places)) else (_COLLECTOR,)
 
 
 def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, str]:

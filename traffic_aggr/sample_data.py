@@ -100,7 +100,7 @@ def generate(
     customers = lookup_names(spark.table(names["org_details"].quoted))
     places = lookup_countries(spark.table(names["country_lookup"].quoted))
     raw = raw.unionByName(neighbours)
-    right = aggregate(raw, customers, places, repeated=F.broadcast(repeated_cdrids(raw)))
+    right = aggregate(raw, customers, places, repeated=repeated_cdrids(raw))
     with _without(spark, _CONSTRAINTS):
         _make_final(spark, names["final"], _damaged(right, listed), out, final_format)
     size = files.usage(out).bytes

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from traffic_aggr import preflight, sql, transforms
@@ -274,19 +274,24 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
     totals = [work.plan.days[day].raw for day in days]
     repeats = sum(of_day.repeated_cdrs for of_day in totals)
     repeated = work.sources.repeated.where(F.col(PARTITION_COLUMN).isin(*days)) if repeats else None
-    if repeated is not None and repeats <= _BROADCAST_CDRIDS:
-        repeated = F.broadcast(repeated)
     hazards = text_hazards(work.tables.text_formats)
-    aggregated = transforms.aggregate(
+    groups = transforms.group(
         transforms.select_days(work.sources.raw, days),
         transforms.lookup_names(work.sources.organisations),
         transforms.lookup_countries(work.sources.countries),
         repeated=repeated,
+        broadcast_repeated=repeats <= _BROADCAST_CDRIDS,
         delimiters=hazards.characters if work.replace_delimiters else None,
         files_per_day=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in totals)),
     )
-    per_day = [F.sum(F.when(F.col(PARTITION_COLUMN) == day, F.col("source_rows"))).alias(day) for day in days]
-    return aggregated.observe(counted, *per_day).select(_COLUMNS)
+    numbered = groups.withColumn("_day", _number(F.col(PARTITION_COLUMN)))
+    per_day = [F.sum(F.when(F.col("_day") == _number(F.lit(day)), F.col("source_rows"))).alias(day) for day in days]
+    return transforms.final_rows(numbered.observe(counted, *per_day)).select(_COLUMNS)
+
+
+def _number(day: Column) -> Column:
+    """A day as a number: each row is compared with each day, and texts are slow to compare."""
+    return F.datediff(day, F.lit("1970-01-01"))
 
 
 def _by_day(rows: DataFrame) -> DataFrame:

@@ -120,38 +120,40 @@ def aggregate(
     files_per_day: int = 1,
 ) -> DataFrame:
     """
-    The rows of the final table: ``FINAL_COLUMNS``, ``partition_date``, and ``source_rows``, the number of raw rows in
-    each, which is for the control totals and not stored.
+    The rows of the final table, as ``final_rows`` makes them of what ``group`` finds; parameters as there.
+    """
+    return final_rows(
+        group(raw, organisations, countries, repeated=repeated, delimiters=delimiters, files_per_day=files_per_day)
+    )
+
+
+def group(
+    raw: DataFrame,
+    organisations: DataFrame,
+    countries: DataFrame,
+    *,
+    repeated: Optional[DataFrame],
+    broadcast_repeated: bool = True,
+    delimiters: Optional[str] = None,
+    files_per_day: int = 1,
+) -> DataFrame:
+    """
+    The groups of raw rows that are alike: ``GRAIN`` (``calldate`` a DATE), ``partition_date``, ``bytes, voice_secs,
+    sms`` as BIGINT, each cost in the two parts of ``_parts``, ``cdrs``, the number of different cdrids, and
+    ``source_rows``, the number of raw rows.
 
     ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated`` is what
-    ``repeated_cdrids`` finds in ``raw``, or None where it is known to find nothing. Rows of a day are brought together
-    in at most ``files_per_day`` tasks, each of which writes a file.
+    ``repeated_cdrids`` finds in ``raw``, or None where it is known to find nothing; ``broadcast_repeated`` sends it to
+    every task. Rows of a day are brought together in at most ``files_per_day`` tasks, each of which writes a file.
     """
     usage = raw.select(*(name for name in raw.columns if name not in (*USAGE, *COSTS)), *_usage(), *_costs())
-    groups = _grouped(describe(usage, organisations, countries, delimiters), repeated, files_per_day)
-    measures = {
-        "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
-        "data_usage_in_mb": _rounded_quotient("bytes", _BYTES_PER_MB),
-        "voice_usage_in_secs": F.col("voice_secs"),
-        "voice_usage_in_mins": _rounded_quotient("voice_secs", _SECONDS_PER_MINUTE),
-        "sms_usage": F.col("sms"),
-        "noofcdrids": F.col("cdrs"),
-    }
-    final = (
-        measures.get(column.name, F.col(column.name)).cast(column.type).alias(column.name) for column in FINAL_COLUMNS
-    )
-    return groups.select(*final, PARTITION_COLUMN, "source_rows")
-
-
-def _grouped(described: DataFrame, repeated: Optional[DataFrame], files_per_day: int) -> DataFrame:
-    """
-    Groups of described rows: ``GRAIN, partition_date, bytes, voice_secs, sms``, costs, ``cdrs, source_rows``, those of
-    a day in ``files_per_day`` tasks.
-    """
+    described = describe(usage, organisations, countries, delimiters)
     keys, once = [*GRAIN, PARTITION_COLUMN], F.col("cdrid")
     if repeated is not None:
-        # A cdrid that stands once counts one. Only those that do repeat are told apart, by grouping by them too.
-        described = described.join(repeated.withColumn("_again", F.lit(True)), [PARTITION_COLUMN, "cdrid"], "left")
+        # A cdrid that stands once counts one. Only those that do repeat are told apart, by grouping by them too: on
+        # whichever day they do, since a number alone is found faster than a number and a day.
+        cdrids = repeated.select("cdrid", F.lit(True).alias("_again")).distinct()
+        described = described.join(F.broadcast(cdrids) if broadcast_repeated else cdrids, "cdrid", "left")
         again = F.col("_again").isNotNull()
         described = described.withColumn("_repeated", F.when(again, F.col("cdrid")))
         keys, once = [*keys, "_repeated"], F.when(~again, F.col("cdrid"))
@@ -164,19 +166,44 @@ def _grouped(described: DataFrame, repeated: Optional[DataFrame], files_per_day:
     together = groups.withColumn("_file", F.pmod(F.hash(*GRAIN), F.lit(files_per_day))).repartition(
         PARTITION_COLUMN, "_file"
     )
-    if repeated is not None:
-        parts = {}
-        for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
-            carried, parts[rest] = _parts(F.col(rest))
-            parts[whole] = F.col(whole) + carried
-        carried_over = together.withColumns(parts)
-        together = carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
+    if repeated is None:
+        return together.drop("_file")
+    parts = {}
+    for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
+        carried, parts[rest] = _parts(F.col(rest))
+        parts[whole] = F.col(whole) + carried
+    carried_over = together.withColumns(parts)
+    return (
+        carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file")
+        .agg(
             *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS, "source_rows")),
             (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
         )
-    return together.withColumns(
-        {name: F.col(whole).cast("decimal(20,0)") + F.col(rest) for name, whole, rest in _COST_PARTS}
+        .drop("_file")
     )
+
+
+def final_rows(groups: DataFrame) -> DataFrame:
+    """
+    The rows of the final table: ``FINAL_COLUMNS``, ``partition_date``, and ``source_rows``, the number of raw rows in
+    each, which is for the control totals and not stored. In each task they are in the order of days.
+
+    ``groups`` is what ``group`` finds.
+    """
+    measures = {
+        "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
+        "data_usage_in_mb": _rounded_quotient("bytes", _BYTES_PER_MB),
+        "voice_usage_in_secs": F.col("voice_secs"),
+        "voice_usage_in_mins": _rounded_quotient("voice_secs", _SECONDS_PER_MINUTE),
+        "sms_usage": F.col("sms"),
+        "noofcdrids": F.col("cdrs"),
+        **{name: F.col(whole).cast("decimal(20,0)") + F.col(rest) for name, whole, rest in _COST_PARTS},
+    }
+    final = (
+        measures.get(column.name, F.col(column.name)).cast(column.type).alias(column.name) for column in FINAL_COLUMNS
+    )
+    # Sorted while there are no decimals, which are slow to copy: Spark sorts what it writes by day, if it is not yet.
+    return groups.sortWithinPartitions(PARTITION_COLUMN).select(*final, PARTITION_COLUMN, "source_rows")
 
 
 def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:

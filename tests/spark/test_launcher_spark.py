@@ -141,7 +141,8 @@ facts = {
 spark._jvm.org.apache.log4j.Logger.getLogger("here").warn("a warning of Spark's")
 stop_session(spark)
 facts["jvm_gone"] = not alive(jvm)
-spark = start()
+spark = start(conf={"spark.driver.extraJavaOptions": "-XX:+UseSerialGC"})
+facts["second_command"] = Path(f"/proc/{jvm_process_id(spark)}/cmdline").read_bytes().decode()
 facts["second"] = spark.range(3).count()
 os.kill(jvm_process_id(spark), signal.SIGKILL)
 stop_session(spark)
@@ -185,6 +186,11 @@ def test_the_user_s_java_options_arrive(facts: dict[str, Any]) -> None:
 def test_java_options_of_the_user_s_come_after_ours_and_win(facts: dict[str, Any]) -> None:
     options = facts["command"].partition("org.apache.spark.deploy.SparkSubmit")[0]
     assert re.findall(r"-XX:Tier4InvocationThreshold=(\d+)", options) == ["50000", "7000"]
+
+
+def test_java_collects_garbage_as_the_user_says_and_else_for_the_most_work(facts: dict[str, Any]) -> None:
+    collectors = [set(re.findall(r"-XX:\+Use\w+GC", facts[name])) for name in ("command", "second_command")]
+    assert collectors == [{"-XX:+UseParallelGC"}, {"-XX:+UseSerialGC"}]
 
 
 def test_a_secret_setting_reaches_spark_but_no_argument_list(facts: dict[str, Any]) -> None:

@@ -331,7 +331,7 @@ class TestCost:
     def test_groups_are_shuffled_twice_and_become_no_more_files_than_asked_for(
         self, wide: DataFrame, organisations: DataFrame, countries: DataFrame, tmp_path: Path, repeats: bool
     ) -> None:
-        repeated = F.broadcast(repeated_cdrids(wide)) if repeats else None
+        repeated = repeated_cdrids(wide) if repeats else None
         rows = aggregate(wide, organisations, countries, repeated=repeated, files_per_day=3)
         plan = rows._jdf.queryExecution().executedPlan().toString()
         shuffles = re.findall(r"Exchange hashpartitioning\((\w+)#\d+, (\w+)#", plan)
@@ -339,6 +339,22 @@ class TestCost:
         assert sorted(of_groups) == [("customernumber", "tcl_secs_id"), ("partition_date", "_file")]
         rows.write.partitionBy("partition_date").parquet(str(tmp_path / "out"))
         assert 1 <= len(list(tmp_path.glob("out/partition_date=2021-04-01/*.parquet"))) <= 3
+
+    def test_rows_are_sorted_by_day_while_they_have_no_decimals(
+        self, wide: DataFrame, organisations: DataFrame, countries: DataFrame, tmp_path: Path
+    ) -> None:
+        rows = aggregate(wide, organisations, countries, repeated=None)
+        columns = ", ".join(f"{name} {type_}" for name, type_ in rows.dtypes)
+        by_day = f"USING parquet PARTITIONED BY (partition_date) LOCATION '{tmp_path}/by_day'"
+        rows.sparkSession.sql(f"CREATE TABLE by_day ({columns}) {by_day}")
+        try:
+            in_order = [name for name in rows.columns if name != "partition_date"]
+            insert = f"EXPLAIN INSERT INTO by_day SELECT {', '.join(in_order)}, partition_date FROM {{rows}}"
+            (plan,) = rows.sparkSession.sql(insert, rows=rows).first() or ()
+        finally:
+            rows.sparkSession.sql("DROP TABLE by_day")
+        nodes = re.findall(r"^[\s+:-]*(\w+)", plan, re.MULTILINE)
+        assert nodes[nodes.index("WriteFiles") :][:3] == ["WriteFiles", "Project", "Sort"]
 
 
 class TestDelimiters:
@@ -421,6 +437,16 @@ class TestControlTotals:
     def test_raw_totals_shuffle_no_rows(self, make_raw: MakeRaw) -> None:
         plan = raw_totals(make_raw([{}]))._jdf.queryExecution().executedPlan().toString()
         assert plan.count("Exchange hashpartitioning(partition_date") == plan.count("Exchange") == 1
+
+    def test_a_cdrid_that_repeats_on_one_day_or_on_two_counts_once_on_each(
+        self, make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
+    ) -> None:
+        one, two = "2021-04-01", "2021-04-02"
+        places = [(1, one), (1, one), (1, two), (2, one), (2, one), (2, two), (2, two), (3, two)]
+        raw = make_raw([{"cdrid": cdrid, "partition_date": day} for cdrid, day in places])
+        rows = aggregate(raw, organisations, countries, repeated=repeated_cdrids(raw)).collect()
+        found = sorted((row.partition_date, row.noofcdrids, row.source_rows) for row in rows)
+        assert found == [(one, 2, 4), (two, 3, 4)]
 
     def test_repeated_cdrids_are_counted_within_each_day(self, make_raw: MakeRaw) -> None:
         cdrids = [1, 1, 1, 2, 3, 3, None, None]
