@@ -97,6 +97,6 @@ def write(rows: pl.DataFrame, directory: Path) -> None:
 
 
 home, data, *_ = sys.argv[1:]
-write(aggregated(Path(data)).collect(engine="streaming"), Path(home, "staging"))
+write(aggregated(Path(data)).collect(), Path(home, "staging"))
 staged = pl.read_parquet(f"{home}/staging/*/*.parquet", **BY_DAY)
 write(staged, Path(home, "final"))
