@@ -166,21 +166,17 @@ def group(
     together = groups.withColumn("_file", F.pmod(F.hash(*GRAIN), F.lit(files_per_day))).repartition(
         PARTITION_COLUMN, "_file"
     )
-    if repeated is None:
-        return together.drop("_file")
-    parts = {}
-    for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
-        carried, parts[rest] = _parts(F.col(rest))
-        parts[whole] = F.col(whole) + carried
-    carried_over = together.withColumns(parts)
-    return (
-        carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file")
-        .agg(
+    if repeated is not None:
+        parts = {}
+        for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
+            carried, parts[rest] = _parts(F.col(rest))
+            parts[whole] = F.col(whole) + carried
+        carried_over = together.withColumns(parts)
+        together = carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
             *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS, "source_rows")),
             (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
         )
-        .drop("_file")
-    )
+    return together.drop("_file")
 
 
 def final_rows(groups: DataFrame) -> DataFrame:
