@@ -90,10 +90,10 @@ def _make_raw(data: Data) -> None:
 
 def _make_final(data: Data) -> None:
     with duckdb.connect() as connection:
-        connection.execute("SET preserve_insertion_order = false")
-        connection.execute(
-            f"COPY ({duckdb_aggregation(data.home)}) TO '{data.final}' (FORMAT parquet, PARTITION_BY (partition_date))"
-        )
+        connection.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+        for day in data.dates:  # all at once would take ten times the memory
+            how = "(FORMAT parquet, PARTITION_BY (partition_date), APPEND)"
+            connection.execute(f"COPY ({duckdb_aggregation(data.home, day)}) TO '{data.final}' {how}")
 
 
 def totals(final: Path) -> str:

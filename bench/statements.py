@@ -49,8 +49,8 @@ def spark_aggregation(database: str, days: Sequence[str]) -> str:
     GROUP BY {", ".join(GRAIN.values())}, {calldate}, r.partition_date"""
 
 
-def duckdb_aggregation(home: Path) -> str:
-    """The same of the files in ``home``."""
+def duckdb_aggregation(home: Path, day: str) -> str:
+    """The same of a day's files in ``home``."""
     grain = ", ".join(f"{value} AS {name}" for name, value in GRAIN.items())
     costs = ", ".join(f"CAST(sum(coalesce(r.{name}, 0)) AS DECIMAL(28,6)) AS {name}" for name in COSTS)
     organisations = (
@@ -58,7 +58,8 @@ def duckdb_aggregation(home: Path) -> str:
         "nullstr = '\\N', columns = {'orgno': 'BIGINT', 'orgname': 'VARCHAR', 'org_abbr': 'VARCHAR'})"
     )
     joins = JOINS.format(organisations=organisations, countries=f"read_parquet('{home}/country_lookup/*.parquet')")
-    raw = f"read_parquet('{home}/raw/*/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
+    files = f"{home}/raw/partition_date={day}/*.parquet"
+    raw = f"read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
     return f"""
     SELECT {grain}, strftime(make_timestamp(epoch_us(r.calldate)), '%Y-%m-%d') AS calldate,
       CAST(CAST({BYTES} AS DECIMAL(19,0)) * 0.0009765625::DECIMAL(11,10) AS DECIMAL(28,10)) AS data_usage_in_kb,

@@ -1,4 +1,4 @@
-"""The limit on one node: the query and the two writes in DuckDB, into files; no tables, no proof."""
+"""The limit on one node: the query and the two writes in DuckDB, a day at a time; no tables, no proof."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import duckdb
 
 from bench.statements import duckdb_aggregation
 
-home, data, *_ = sys.argv[1:]
-how = "(FORMAT parquet, COMPRESSION snappy, PARTITION_BY (partition_date), OVERWRITE)"
+home, data, *days = sys.argv[1:]
+how = "(FORMAT parquet, COMPRESSION snappy, PARTITION_BY (partition_date), {})"
 with duckdb.connect() as connection:
     connection.execute("SET threads = 2; SET preserve_insertion_order = false")
-    connection.execute(f"COPY ({duckdb_aggregation(Path(data))}) TO '{home}/staging' {how}")
-    staging = f"read_parquet('{home}/staging/*/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
-    connection.execute(f"COPY (SELECT * FROM {staging}) TO '{home}/final' {how}")
+    for number, day in enumerate(days):
+        written = how.format("APPEND" if number else "OVERWRITE")
+        connection.execute(f"COPY ({duckdb_aggregation(Path(data), day)}) TO '{home}/staging' {written}")
+        staged = f"read_parquet('{home}/staging/partition_date={day}/*.parquet', hive_partitioning = true, "
+        staged += "hive_types_autocast = false)"
+        connection.execute(f"COPY (SELECT * FROM {staged}) TO '{home}/final' {written}")
