@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.statements import duckdb_aggregation
+from bench.statements import duckdb_aggregation, duckdb_rows
 from devtools.hadoop_jars import cache_directory
 from traffic_aggr.config import SparkConfig
 from traffic_aggr.sample_rows import cdrs, countries, organisations
@@ -91,8 +91,8 @@ def _make_raw(data: Data) -> None:
 def _make_final(data: Data) -> None:
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+        how = "(FORMAT parquet, PARTITION_BY (partition_date), APPEND)"
         for day in data.dates:  # all at once would take ten times the memory
-            how = "(FORMAT parquet, PARTITION_BY (partition_date), APPEND)"
             connection.execute(f"COPY ({duckdb_aggregation(data.home, day)}) TO '{data.final}' {how}")
 
 
@@ -100,7 +100,7 @@ def totals(final: Path) -> str:
     """Exact totals of each day of final rows in Parquet, as text that is equal where they are."""
     sums = ", ".join(f"sum({name})" for name in MEASURES)
     with duckdb.connect() as connection:
-        files = f"read_parquet('{final}/*/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
+        files = duckdb_rows(f"{final}/*/*.parquet")
         rows = connection.execute(
             f"SELECT partition_date, count(*), {sums} FROM {files} GROUP BY ALL ORDER BY ALL"
         ).fetchall()

@@ -49,6 +49,11 @@ def spark_aggregation(database: str, days: Sequence[str]) -> str:
     GROUP BY {", ".join(GRAIN.values())}, {calldate}, r.partition_date"""
 
 
+def duckdb_rows(files: str) -> str:
+    """What DuckDB reads from Parquet by ``partition_date``, a text."""
+    return f"read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
+
+
 def duckdb_aggregation(home: Path, day: str) -> str:
     """The same of a day's files in ``home``."""
     grain = ", ".join(f"{value} AS {name}" for name, value in GRAIN.items())
@@ -58,8 +63,7 @@ def duckdb_aggregation(home: Path, day: str) -> str:
         "nullstr = '\\N', columns = {'orgno': 'BIGINT', 'orgname': 'VARCHAR', 'org_abbr': 'VARCHAR'})"
     )
     joins = JOINS.format(organisations=organisations, countries=f"read_parquet('{home}/country_lookup/*.parquet')")
-    files = f"{home}/raw/partition_date={day}/*.parquet"
-    raw = f"read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
+    raw = duckdb_rows(f"{home}/raw/partition_date={day}/*.parquet")
     return f"""
     SELECT {grain}, strftime(make_timestamp(epoch_us(r.calldate)), '%Y-%m-%d') AS calldate,
       CAST(CAST({BYTES} AS DECIMAL(19,0)) * 0.0009765625::DECIMAL(11,10) AS DECIMAL(28,10)) AS data_usage_in_kb,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.statements import duckdb_aggregation
+from bench.statements import duckdb_aggregation, duckdb_rows
 
 home, data, *days = sys.argv[1:]
 how = "(FORMAT parquet, COMPRESSION snappy, PARTITION_BY (partition_date), {})"
@@ -16,6 +16,5 @@ with duckdb.connect() as connection:
     for number, day in enumerate(days):
         written = how.format("APPEND" if number else "OVERWRITE")
         connection.execute(f"COPY ({duckdb_aggregation(Path(data), day)}) TO '{home}/staging' {written}")
-        staged = f"read_parquet('{home}/staging/partition_date={day}/*.parquet', hive_partitioning = true, "
-        staged += "hive_types_autocast = false)"
+        staged = duckdb_rows(f"{home}/staging/partition_date={day}/*.parquet")
         connection.execute(f"COPY (SELECT * FROM {staged}) TO '{home}/final' {written}")
