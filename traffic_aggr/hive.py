@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import unquote
 
 from pyspark.sql.types import StructType
 
@@ -79,8 +80,8 @@ class HiveCatalog:
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
         self._catalog = spark._jsparkSession.sharedState().externalCatalog()
-        self._paths: Any = self._jvm.org.apache.spark.sql.catalyst.catalog.CatalogUtils
-        self._known_properties: Optional[tuple[JavaObject, Mapping[str, str]]] = None
+        self._json: Any = self._jvm.com.fasterxml.jackson.databind.ObjectMapper()
+        self._json.registerModule(self._jvm.com.fasterxml.jackson.module.scala.DefaultScalaModule())
 
     def facts(self, name: TableName) -> Optional[TableFacts]:
         """What the table is, or None where there is none."""
@@ -88,50 +89,34 @@ class HiveCatalog:
             return None
         table = self._catalog.getTable(name.database, name.name)
         schema = StructType.fromJson(json.loads(table.schema().json()))
-        provider = table.provider()
-        location = table.storage().locationUri()
+        found_provider = table.provider()
+        provider = found_provider.get() if found_provider.isDefined() else "hive"
+        storage = self.read(table.storage())
         return TableFacts(
             name=name,
             kind=table.tableType().name(),
-            provider=provider.get() if provider.isDefined() else "hive",
-            location=self.path(location.get()) if location.isDefined() else "",
+            provider=provider,
+            location=_location(storage),
             columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
             partition_columns=tuple(filter(None, table.partitionColumnNames().mkString(",").split(","))),
-            row_format=self.row_format(table.storage(), table.provider()),
-            properties=self.python_map(table.properties()),
+            row_format=RowFormat(PARQUET_SERDE, "", "") if provider == "parquet" else _row_format(storage),
+            properties=self.read(table.properties()),
         )
 
     def default_location(self, name: TableName) -> str:
         """Where the job makes a table that is missing: under its database's directory."""
         database = self._catalog.getDatabase(name.database)
-        return f"{self.path(database.locationUri())}/{name.name}"
+        return f"{_path(database.locationUri().toString())}/{name.name}"
 
-    def row_format(self, storage: JavaObject, provider: Optional[JavaObject] = None) -> RowFormat:
-        """The row format of a table's or partition's storage."""
-        if provider is not None and provider.isDefined() and provider.get() == "parquet":
-            return RowFormat(PARQUET_SERDE, "", "")
-        return RowFormat(
-            serde=_text(storage.serde()),
-            input_format=_text(storage.inputFormat()),
-            output_format=_text(storage.outputFormat()),
-            serde_properties=self._serde_properties(storage.properties()),
-        )
+    def read(self, scala_object: JavaObject) -> Any:
+        """All that a collection or case class holds, in one call to the JVM: one for each value takes much longer."""
+        return json.loads(self._json.writeValueAsString(scala_object))
 
-    def _serde_properties(self, found: JavaObject) -> Mapping[str, str]:
-        # Those of a table's partitions are mostly the same, and each entry of a map takes several calls to the JVM.
-        if self._known_properties is None or not found.equals(self._known_properties[0]):
-            self._known_properties = found, self.python_map(found)
-        return self._known_properties[1]
-
-    def path(self, uri: JavaObject) -> str:
-        """A location as Hadoop writes paths, nothing percent-encoded."""
-        return normal(self._paths.URIToString(uri))
-
-    def uri(self, location: str) -> JavaObject:
-        return self._paths.stringToURI(location)
-
-    def python_map(self, scala_map: JavaObject) -> dict[str, str]:
-        return dict(self._jvm.org.apache.spark.api.java.JavaUtils.mapAsSerializableJavaMap(scala_map))
+    def partitions(self, name: TableName) -> list[dict[str, Any]]:
+        """All partitions of a table: the fields of Spark's ``CatalogTablePartition``."""
+        listed = self._catalog.listPartitions(name.database, name.name, self._jvm.scala.Option.empty())
+        found: list[dict[str, Any]] = self.read(listed)
+        return found
 
     @property
     def _jvm(self) -> Any:
@@ -173,7 +158,14 @@ class HiveTable:
         self._owner = catalog
         self._spark = catalog.spark
         self._catalog = catalog._catalog
-        self._jvm = catalog._jvm
+        jvm = catalog._jvm
+        # Looked up once: each name on the way to a class is a call to the JVM.
+        self._catalyst = jvm.org.apache.spark.sql.catalyst
+        self._partition = self._catalyst.catalog.CatalogTablePartition
+        self._to_uri = self._catalyst.catalog.CatalogUtils.stringToURI
+        self._option = jvm.scala.Option
+        self._java_map, self._java_list = jvm.java.util.HashMap, jvm.java.util.ArrayList
+        self._scala = jvm.org.apache.spark.api.python.PythonUtils
 
     def home(self, partition: Partition) -> str:
         """The standard directory of a partition."""
@@ -192,40 +184,35 @@ class HiveTable:
         """Partitions beside ``partitions`` that lie in, or around, a standard directory of those: their locations."""
         homes = {normal(self.home(partition)) for partition in partitions}
         around = {parent for home in homes for parent in _parents(home)}
-        found = {}
-        for partition, each in self._listed().items():
-            if partition not in partitions:
-                location = self._owner.path(each.location())
-                if location in around or not homes.isdisjoint((location, *_parents(location))):
-                    found[partition] = location
-        return found
+        return {
+            partition: location
+            for partition, location in self.all_locations().items()
+            if partition not in partitions
+            and (location in around or not homes.isdisjoint((location, *_parents(location))))
+        }
 
     def all_locations(self) -> dict[Partition, str]:
         """Every partition of the table that is a day, and its directory."""
-        return {partition: self._owner.path(each.location()) for partition, each in self._listed().items()}
+        return {partition: _location(storage) for partition, storage in self._listed().items()}
 
     def all_partitions(self) -> list[Partition]:
         """Every partition of the table that is a day."""
         return list(self._listed())
 
-    def _listed(self) -> dict[Partition, JavaObject]:
-        listed = self._catalog.listPartitions(self.name.database, self.name.name, self._jvm.scala.Option.empty())
+    def _listed(self) -> dict[Partition, dict[str, Any]]:
+        """Every partition of the table that is a day, and the fields of Spark's ``CatalogStorageFormat``."""
         found = {}
-        for index in range(listed.size()):
-            each = listed.apply(index)
+        for each in self._owner.partitions(self.name):
             try:
-                found[Partition(each.spec().apply(PARTITION_COLUMN))] = each
+                found[Partition(each["spec"][PARTITION_COLUMN])] = each["storage"]
             except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched
                 continue
         return found
 
-    def _placement(self, found: JavaObject) -> Placement:
-        storage = found.storage()
-        if self.facts.provider != "hive":
-            return Placement(self._owner.path(found.location()))
-        row_format = self._owner.row_format(storage)
-        differs = row_format != self.facts.row_format
-        return Placement(self._owner.path(found.location()), row_format if differs else None)
+    def _placement(self, storage: Mapping[str, Any]) -> Placement:
+        row_format = _row_format(storage)
+        differs = self.facts.provider == "hive" and row_format != self.facts.row_format
+        return Placement(_location(storage), row_format if differs else None)
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Removes the metadata of those that are there; their files stay."""
@@ -236,9 +223,7 @@ class HiveTable:
                 self._spark.sql(sql.drop_partitions(self.name, batch))
 
     def _drop_retaining_data(self, partitions: Sequence[Partition]) -> None:
-        identifier = self._jvm.org.apache.spark.sql.catalyst.TableIdentifier(
-            self.name.name, self._jvm.scala.Option.apply(self.name.database)
-        )
+        identifier = self._catalyst.TableIdentifier(self.name.name, self._option.apply(self.name.database))
         ignore_missing, purge, retain_data = True, False, True
         self._spark._jsparkSession.sessionState().catalog().dropPartitions(
             identifier, self._scala_seq(map(self._spec, partitions)), ignore_missing, purge, retain_data
@@ -267,7 +252,7 @@ class HiveTable:
         self._catalog.alterPartitions(self.name.database, self.name.name, self._scala_seq(moved))
 
     def _catalog_partition(self, partition: Partition, placement: Placement, table_storage: JavaObject) -> JavaObject:
-        option = self._jvm.scala.Option
+        option = self._option
         row_format = placement.row_format
         own = (
             (
@@ -290,9 +275,9 @@ class HiveTable:
         rest = (
             getattr(table_storage, f"copy$default${number}")() for number in range(7, table_storage.productArity() + 1)
         )
-        storage = table_storage.copy(option.apply(self._owner.uri(placement.location)), *own, *rest)
+        storage = table_storage.copy(option.apply(self._to_uri(placement.location)), *own, *rest)
         never = -1
-        return self._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTablePartition(
+        return self._partition(
             self._spec(partition), storage, self._scala_map({}), never, never, option.empty()
         )
 
@@ -300,16 +285,16 @@ class HiveTable:
         return self._scala_map({PARTITION_COLUMN: str(partition)})
 
     def _scala_map(self, values: Mapping[str, str]) -> JavaObject:
-        java_map = self._jvm.java.util.HashMap()
+        java_map = self._java_map()
         for key, value in values.items():
             java_map.put(key, value)
-        return self._jvm.org.apache.spark.api.python.PythonUtils.toScalaMap(java_map)
+        return self._scala.toScalaMap(java_map)
 
     def _scala_seq(self, values: Any) -> JavaObject:
-        java_list = self._jvm.java.util.ArrayList()
+        java_list = self._java_list()
         for value in values:
             java_list.add(value)
-        return self._jvm.org.apache.spark.api.python.PythonUtils.toSeq(java_list)
+        return self._scala.toSeq(java_list)
 
 
 def _parents(location: str) -> list[str]:
@@ -317,5 +302,19 @@ def _parents(location: str) -> list[str]:
     return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
-def _text(option: JavaObject) -> str:
-    return str(option.get()) if option.isDefined() else ""
+def _path(uri: str) -> str:
+    """A location as Hadoop writes paths, nothing percent-encoded."""
+    return normal(unquote(uri))
+
+
+def _location(storage: Mapping[str, Any]) -> str:
+    return _path(storage["locationUri"] or "")
+
+
+def _row_format(storage: Mapping[str, Any]) -> RowFormat:
+    return RowFormat(
+        serde=storage["serde"] or "",
+        input_format=storage["inputFormat"] or "",
+        output_format=storage["outputFormat"] or "",
+        serde_properties=storage["properties"],
+    )

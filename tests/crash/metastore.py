@@ -5,17 +5,22 @@ The tables of one database in the metastore, kept as the JVM's own objects and p
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from traffic_aggr.hive import HiveCatalog
+from traffic_aggr.layout import normal
 from traffic_aggr.sql import TableName
+from traffic_aggr.tables import PARTITION_COLUMN
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_VOLATILE = re.compile(r"(?m)^.*(Created Time|Last Access|transient_lastDdlTime).*$")
+_VOLATILE = ("createTime", "lastAccessTime")
+_VOLATILE_PARAMETER = "transient_lastDdlTime"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +30,7 @@ class PartitionState:
     location: str
     text: str
     whole: str = dataclasses.field(compare=False)
-    java: Any = dataclasses.field(compare=False, repr=False)
+    java: Callable[[], Any] = dataclasses.field(compare=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +65,21 @@ class Metastore:
         facts = self._hive.facts(TableName(self._database, name))
         assert facts is not None
         properties = {key: value for key, value in facts.properties.items() if key != "transient_lastDdlTime"}
-        partitions = {}
-        if facts.partition_columns:
-            for partition, each in self._hive.table(facts)._listed().items():
-                whole = each.toString()
-                text = _VOLATILE.sub("", whole)
-                partitions[str(partition)] = PartitionState(self._hive.path(each.location()), text, whole, each)
+        partitions = self._partitions(name) if facts.partition_columns else {}
         java = self._catalog.getTable(self._database, name)
         return TableState(repr(dataclasses.replace(facts, properties=properties)), partitions, java)
+
+    def _partitions(self, name: str) -> dict[str, PartitionState]:
+        listed = self._catalog.listPartitions(self._database, name, self._java.scala.Option.empty())
+        found = {}
+        for index, each in enumerate(self._hive.read(listed)):
+            whole = json.dumps(each)
+            parameters = {key: value for key, value in each.pop("parameters").items() if key != _VOLATILE_PARAMETER}
+            lasting = {key: value for key, value in each.items() if key not in _VOLATILE}
+            text = json.dumps({**lasting, "parameters": parameters})
+            location = normal(unquote(each["storage"]["locationUri"]))
+            found[each["spec"][PARTITION_COLUMN]] = PartitionState(location, text, whole, partial(listed.apply, index))
+        return found
 
     def put_back(self, wanted: Tables) -> None:
         """Makes the metastore hold ``wanted``; what is as wanted is not touched."""
@@ -88,8 +100,8 @@ class Metastore:
     def _put_partitions_back(
         self, name: str, now: Mapping[str, PartitionState], wanted: Mapping[str, PartitionState]
     ) -> None:
-        unwanted = [each.java.spec() for day, each in now.items() if wanted.get(day) != each]
-        missing = [each.java for day, each in wanted.items() if now.get(day) != each]
+        unwanted = [each.java().spec() for day, each in now.items() if wanted.get(day) != each]
+        missing = [each.java() for day, each in wanted.items() if now.get(day) != each]
         if unwanted:
             self._catalog.dropPartitions(self._database, name, self._seq(unwanted), True, False, True)
         if missing:
