@@ -9,8 +9,9 @@ with ``retainData``; others are plain SQL.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote
 
@@ -74,14 +75,43 @@ class TableFacts:
         }
 
 
+class _Classes:
+    """What changes of partitions are made with, looked up once: each name on the way to a class is a call of its own."""
+
+    def __init__(self, jvm: Any) -> None:
+        catalyst = jvm.org.apache.spark.sql.catalyst
+        self.table_identifier = catalyst.TableIdentifier
+        self.partition = catalyst.catalog.CatalogTablePartition
+        self.paths = catalyst.catalog.CatalogUtils
+        self.option = jvm.scala.Option
+        self._map, self._list = jvm.java.util.HashMap, jvm.java.util.ArrayList
+        self._scala = jvm.org.apache.spark.api.python.PythonUtils
+
+    def map(self, values: Mapping[str, str]) -> JavaObject:
+        java_map = self._map()
+        for key, value in values.items():
+            java_map.put(key, value)
+        return self._scala.toScalaMap(java_map)
+
+    def seq(self, values: Iterable[JavaObject]) -> JavaObject:
+        java_list = self._list()
+        for value in values:
+            java_list.add(value)
+        return self._scala.toSeq(java_list)
+
+    def spec(self, partition: Partition) -> JavaObject:
+        return self.map({PARTITION_COLUMN: str(partition)})
+
+
 class HiveCatalog:
     """The metastore as one Spark session sees it."""
 
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
         self._catalog = spark._jsparkSession.sharedState().externalCatalog()
-        self._json: Any = self._jvm.com.fasterxml.jackson.databind.ObjectMapper()
-        self._json.registerModule(self._jvm.com.fasterxml.jackson.module.scala.DefaultScalaModule())
+        jackson: Any = spark.sparkContext._jvm.com.fasterxml.jackson
+        self._json = jackson.databind.ObjectMapper()
+        self._json.registerModule(jackson.module.scala.DefaultScalaModule())
 
     def facts(self, name: TableName) -> Optional[TableFacts]:
         """What the table is, or None where there is none."""
@@ -114,15 +144,13 @@ class HiveCatalog:
 
     def partitions(self, name: TableName) -> list[dict[str, Any]]:
         """All partitions of a table: the fields of Spark's ``CatalogTablePartition``."""
-        listed = self._catalog.listPartitions(name.database, name.name, self._jvm.scala.Option.empty())
+        listed = self._catalog.listPartitions(name.database, name.name, self.classes.option.empty())
         found: list[dict[str, Any]] = self.read(listed)
         return found
 
-    @property
-    def _jvm(self) -> Any:
-        jvm = self.spark.sparkContext._jvm
-        assert jvm is not None
-        return jvm
+    @cached_property
+    def classes(self) -> _Classes:
+        return _Classes(self.spark.sparkContext._jvm)
 
     def table(self, facts: TableFacts) -> HiveTable:
         return HiveTable(self, facts)
@@ -158,14 +186,6 @@ class HiveTable:
         self._owner = catalog
         self._spark = catalog.spark
         self._catalog = catalog._catalog
-        jvm = catalog._jvm
-        # Looked up once: each name on the way to a class is a call to the JVM.
-        self._catalyst = jvm.org.apache.spark.sql.catalyst
-        self._partition = self._catalyst.catalog.CatalogTablePartition
-        self._to_uri = self._catalyst.catalog.CatalogUtils.stringToURI
-        self._option = jvm.scala.Option
-        self._java_map, self._java_list = jvm.java.util.HashMap, jvm.java.util.ArrayList
-        self._scala = jvm.org.apache.spark.api.python.PythonUtils
 
     def home(self, partition: Partition) -> str:
         """The standard directory of a partition."""
@@ -223,10 +243,11 @@ class HiveTable:
                 self._spark.sql(sql.drop_partitions(self.name, batch))
 
     def _drop_retaining_data(self, partitions: Sequence[Partition]) -> None:
-        identifier = self._catalyst.TableIdentifier(self.name.name, self._option.apply(self.name.database))
+        classes = self._owner.classes
+        identifier = classes.table_identifier(self.name.name, classes.option.apply(self.name.database))
         ignore_missing, purge, retain_data = True, False, True
         self._spark._jsparkSession.sessionState().catalog().dropPartitions(
-            identifier, self._scala_seq(map(self._spec, partitions)), ignore_missing, purge, retain_data
+            identifier, classes.seq(map(classes.spec, partitions)), ignore_missing, purge, retain_data
         )
 
     def add(self, placements: Mapping[Partition, Placement]) -> None:
@@ -238,8 +259,8 @@ class HiveTable:
         special = [partition for partition in placements if partition not in plain]
         if special:
             table = self._catalog.getTable(self.name.database, self.name.name)
-            made = self._scala_seq(self._catalog_partition(each, placements[each], table.storage()) for each in special)
-            self._catalog.createPartitions(self.name.database, self.name.name, made, True)
+            made = [self._catalog_partition(each, placements[each], table.storage()) for each in special]
+            self._catalog.createPartitions(self.name.database, self.name.name, self._owner.classes.seq(made), True)
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
         """
@@ -249,10 +270,10 @@ class HiveTable:
         """
         table = self._catalog.getTable(self.name.database, self.name.name)
         moved = [self._catalog_partition(each, where, table.storage()) for each, where in placements.items()]
-        self._catalog.alterPartitions(self.name.database, self.name.name, self._scala_seq(moved))
+        self._catalog.alterPartitions(self.name.database, self.name.name, self._owner.classes.seq(moved))
 
     def _catalog_partition(self, partition: Partition, placement: Placement, table_storage: JavaObject) -> JavaObject:
-        option = self._option
+        classes, option = self._owner.classes, self._owner.classes.option
         row_format = placement.row_format
         own = (
             (
@@ -268,33 +289,16 @@ class HiveTable:
                 option.apply(row_format.output_format),
                 option.apply(row_format.serde),
                 False,
-                self._scala_map(row_format.serde_properties),
+                classes.map(row_format.serde_properties),
             )
         )
         # Spark 4 has added to what a storage format consists of; that is as the table has it.
         rest = (
             getattr(table_storage, f"copy$default${number}")() for number in range(7, table_storage.productArity() + 1)
         )
-        storage = table_storage.copy(option.apply(self._to_uri(placement.location)), *own, *rest)
+        storage = table_storage.copy(option.apply(classes.paths.stringToURI(placement.location)), *own, *rest)
         never = -1
-        return self._partition(
-            self._spec(partition), storage, self._scala_map({}), never, never, option.empty()
-        )
-
-    def _spec(self, partition: Partition) -> JavaObject:
-        return self._scala_map({PARTITION_COLUMN: str(partition)})
-
-    def _scala_map(self, values: Mapping[str, str]) -> JavaObject:
-        java_map = self._java_map()
-        for key, value in values.items():
-            java_map.put(key, value)
-        return self._scala.toScalaMap(java_map)
-
-    def _scala_seq(self, values: Any) -> JavaObject:
-        java_list = self._java_list()
-        for value in values:
-            java_list.add(value)
-        return self._scala.toSeq(java_list)
+        return classes.partition(classes.spec(partition), storage, classes.map({}), never, never, option.empty())
 
 
 def _parents(location: str) -> list[str]:

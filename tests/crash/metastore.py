@@ -54,7 +54,6 @@ class Metastore:
         self._hive = HiveCatalog(spark)
         self._spark = spark
         self._catalog: Any = self._hive._catalog
-        self._java: Any = self._hive._jvm
 
     def tables(self) -> dict[str, TableState]:
         listed = self._catalog.listTables(self._database).mkString(",")
@@ -70,7 +69,7 @@ class Metastore:
         return TableState(repr(dataclasses.replace(facts, properties=properties)), partitions, java)
 
     def _partitions(self, name: str) -> dict[str, PartitionState]:
-        listed = self._catalog.listPartitions(self._database, name, self._java.scala.Option.empty())
+        listed = self._catalog.listPartitions(self._database, name, self._hive.classes.option.empty())
         found = {}
         for index, each in enumerate(self._hive.read(listed)):
             whole = json.dumps(each)
@@ -103,12 +102,6 @@ class Metastore:
         unwanted = [each.java().spec() for day, each in now.items() if wanted.get(day) != each]
         missing = [each.java() for day, each in wanted.items() if now.get(day) != each]
         if unwanted:
-            self._catalog.dropPartitions(self._database, name, self._seq(unwanted), True, False, True)
+            self._catalog.dropPartitions(self._database, name, self._hive.classes.seq(unwanted), True, False, True)
         if missing:
-            self._catalog.createPartitions(self._database, name, self._seq(missing), False)
-
-    def _seq(self, values: Iterable[Any]) -> Any:
-        java_list = self._java.java.util.ArrayList()
-        for value in values:
-            java_list.add(value)
-        return self._java.org.apache.spark.api.python.PythonUtils.toSeq(java_list)
+            self._catalog.createPartitions(self._database, name, self._hive.classes.seq(missing), False)
