@@ -55,7 +55,7 @@ def environment() -> Mapping[str, str]:
 
 def _ours(mode: str, verb: str = "run") -> Callable[[Path, Data], Sequence[str]]:
     def command(home: Path, data: Data) -> Sequence[str]:
-        conf = {key: value for key, value in settings(home).items() if key != "spark.master"}
+        conf = {key: value.replace("${", "$${") for key, value in settings(home).items() if key != "spark.master"}
         (home / "days").write_text("".join(f"{day}\n" for day in data.dates))
         document = {
             "tables": {"database": DATABASE, "raw": "raw", "staging": "staging", "final": "final"},

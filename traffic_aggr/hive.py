@@ -76,7 +76,7 @@ class TableFacts:
 
 
 class _Classes:
-    """What changes of partitions are made with, looked up once: each name on the way to a class is a call of its own."""
+    """What changes of partitions are made with, looked up once: each name on the way to a class is one more call."""
 
     def __init__(self, jvm: Any) -> None:
         catalyst = jvm.org.apache.spark.sql.catalyst
@@ -109,7 +109,8 @@ class HiveCatalog:
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
         self._catalog = spark._jsparkSession.sharedState().externalCatalog()
-        jackson: Any = spark.sparkContext._jvm.com.fasterxml.jackson
+        jvm: Any = spark.sparkContext._jvm
+        jackson = jvm.com.fasterxml.jackson
         self._json = jackson.databind.ObjectMapper()
         self._json.registerModule(jackson.module.scala.DefaultScalaModule())
 

@@ -43,6 +43,8 @@ DEFAULTS: Mapping[str, str] = {
     "spark.sql.hive.metastorePartitionPruningInSetThreshold": "50",
     # The small map that Spark puts before its map of groups only costs where there are as many groups as here.
     "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
+    # Hive makes a directory for jars that it is given, which it is not here, and leaves it: one, not one a session.
+    "spark.hadoop.hive.downloaded.resources.dir": "${java.io.tmpdir}/hive_resources_${user.name}",
 }
 
 # Local mode needs no network: neither a resolvable host name nor ports that other hosts could reach.

@@ -21,6 +21,7 @@ import yaml
 
 from devtools.cluster import Cluster
 from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, TableInfo
+from tests.conftest import QUICK_JVM
 from tests.oracle import expected_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,8 @@ SMALL = {
     "spark.executor.cores": "1",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.codegen.wholeStage": "false",
+    "spark.driver.extraJavaOptions": QUICK_JVM,
+    "spark.executor.extraJavaOptions": QUICK_JVM,
 }
 COPY = "org.apache.hadoop.fs.FsShell", "-cp", "-p"
 """Hadoop's copy, permissions with it."""

@@ -11,12 +11,13 @@ import pytest
 
 from devtools.impala_double import ImpalaDouble
 from tests.crash.cover import Covered, cover_pairs, cover_run, harness, recover_all
-from tests.crash.harness import is_unsettled
+from tests.crash.harness import every, is_unsettled
 from tests.crash.trail import distinct
 from tests.mail_server import Desk
 from tests.spark.warehouse import Job
 
 RUN_EVERY = 16
+IMPALA_EVERY = 3
 SEED = 20210401
 PAIRS = 25
 
@@ -33,8 +34,8 @@ class DeathsAnywhere:
 
     @pytest.mark.parametrize(
         ("kind", "managed"),
-        [("parquet", True), ("text", False), ("text", True)],
-        ids=["parquet managed", "text external", "text managed"],
+        [("parquet", True), ("text", False)],
+        ids=["parquet managed", "text external"],
     )
     def test_after_a_death_in_a_run_on_another_kind_of_table_every_day_is_whole(
         self, job: Job, covered: Covered, kind: str, managed: bool
@@ -57,7 +58,8 @@ class DeathsAnywhere:
         made = harness(job, self.mode, impala=impala)
         assert job("run", "--dates", "2021-04-04").code == 3
         made.start = made.world("a ticket is open")
-        worlds = distinct(made.first_run(), fine=False)
+        # The table passes through the same as without Impala and mail, which only make more points of it.
+        worlds = list(every(distinct(made.first_run(), fine=False), IMPALA_EVERY))
         assert [mail["Subject"].split("]")[1].split()[0] for mail in desk.mails] == ["FAILED", "RECOVERED:"]
         covered(f"{self.mode} with Impala and mail", cover_run(made, worlds, run_every=RUN_EVERY))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import signal
 from collections.abc import Callable
@@ -11,12 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import QUICK_JVM
 from tests.installation import PATIENCE_S, ROOT, Installation
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    made = Installation(tmp_path_factory.mktemp("installation"))
+    home = tmp_path_factory.mktemp("installation")
+    (home / "tmp").mkdir()
+    derby = f"-Dderby.stream.error.file={home}/derby.log -Dderby.system.durability=test"
+    options = f"-Djava.io.tmpdir={home}/tmp {derby} {QUICK_JVM}"
+    made = Installation(home, spark_conf={"spark.driver.extraJavaOptions": options})
     made.make_sample_data()
     return made
 
@@ -39,6 +45,14 @@ def in_step(name: str) -> Callable[[dict[str, Any]], bool]:
         return bool(record.get("steps")) and record["steps"][-1]["name"] == name and record["outcome"] == "running"
 
     return reached
+
+
+def test_commands_leave_one_directory_of_hive_s_among_temporary_files(
+    installation: Installation, right_data: list[tuple[Any, ...]]
+) -> None:
+    left = [each.name for each in (installation.home / "tmp").iterdir() if each.is_dir()]
+
+    assert left == [f"hive_resources_{getpass.getuser()}"]
 
 
 def test_sigterm_puts_the_old_data_back_and_exits_143(
