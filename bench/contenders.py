@@ -16,6 +16,7 @@ import yaml
 
 from bench.data import Data
 from bench.warehouse import CORES, DATABASE, settings
+from traffic_aggr.config_yaml import literal
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
@@ -55,7 +56,7 @@ def environment() -> Mapping[str, str]:
 
 def _ours(mode: str, verb: str = "run") -> Callable[[Path, Data], Sequence[str]]:
     def command(home: Path, data: Data) -> Sequence[str]:
-        conf = {key: value.replace("${", "$${") for key, value in settings(home).items() if key != "spark.master"}
+        conf = {key: literal(value) for key, value in settings(home).items() if key != "spark.master"}
         (home / "days").write_text("".join(f"{day}\n" for day in data.dates))
         document = {
             "tables": {"database": DATABASE, "raw": "raw", "staging": "staging", "final": "final"},

@@ -26,18 +26,24 @@ class Installation:
     """
     A configuration with sample data of its own, and the launcher as cron would call it.
 
-    The metastore is an embedded one, or the server at ``metastore_uri``. ``spark_conf`` is merged over spark.conf.
+    The metastore is an embedded one, or the server at ``metastore_uri``. ``spark_conf`` is merged over spark.conf,
+    ``java_options`` are added to those of the driver.
     """
 
     def __init__(
-        self, home: Path, *, metastore_uri: Optional[str] = None, spark_conf: Optional[Mapping[str, Any]] = None
+        self,
+        home: Path,
+        *,
+        metastore_uri: Optional[str] = None,
+        spark_conf: Optional[Mapping[str, Any]] = None,
+        java_options: str = "",
     ) -> None:
         self.home = home
         local = yaml.safe_load((ROOT / "conf" / "local.yaml").read_text())
         local["impala"] = {"enabled": False}
         conf = local["spark"]["conf"]
         conf["spark.driver.memory"] = "1g"
-        conf["spark.driver.extraJavaOptions"] += f" -Dderby.system.durability=test {QUICK_JVM}"
+        conf["spark.driver.extraJavaOptions"] += f" -Dderby.system.durability=test {QUICK_JVM} {java_options}"
         if metastore_uri is not None:
             conf["spark.hadoop.hive.metastore.uris"] = metastore_uri
         conf.update(spark_conf or {})

@@ -32,7 +32,7 @@ from traffic_aggr.config_sections import (
     TlsConfig,
 )
 from traffic_aggr.config_values import HostPort
-from traffic_aggr.config_yaml import UnreadableError, read_yaml
+from traffic_aggr.config_yaml import UnreadableError, literal, read_yaml
 from traffic_aggr.errors import ConfigError
 from traffic_aggr.secret import SecretRef
 
@@ -98,7 +98,7 @@ class Config:
 
     def to_yaml(self) -> str:
         """Every effective value, which ``load_config`` reads to an equal configuration on any host."""
-        return json.dumps(_as_json(self)).replace("${", "$${") + "\n"
+        return literal(json.dumps(_as_json(self))) + "\n"
 
     def secret_refs(self) -> Iterator[tuple[str, SecretRef]]:
         """Each secret that is configured, with its key."""

@@ -87,6 +87,11 @@ def read_yaml(path: Path) -> yaml.MappingNode:
     return node
 
 
+def literal(text: str) -> str:
+    """The text written so that ``substituted`` gives it back as it is."""
+    return text.replace("${", "$${")
+
+
 def substituted(text: str, variables: Mapping[str, str]) -> str:
     """
     The text with ``${NAME}`` and ``${NAME:-default}`` replaced; a default may hold further ones; ``$${`` is a literal

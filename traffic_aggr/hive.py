@@ -127,7 +127,7 @@ class HiveCatalog:
             name=name,
             kind=table.tableType().name(),
             provider=provider,
-            location=_location(storage),
+            location=location_of(storage),
             columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
             partition_columns=tuple(filter(None, table.partitionColumnNames().mkString(",").split(","))),
             row_format=RowFormat(PARQUET_SERDE, "", "") if provider == "parquet" else _row_format(storage),
@@ -142,12 +142,6 @@ class HiveCatalog:
     def read(self, scala_object: JavaObject) -> Any:
         """All that a collection or case class holds, in one call to the JVM: one for each value takes much longer."""
         return json.loads(self._json.writeValueAsString(scala_object))
-
-    def partitions(self, name: TableName) -> list[dict[str, Any]]:
-        """All partitions of a table: the fields of Spark's ``CatalogTablePartition``."""
-        listed = self._catalog.listPartitions(name.database, name.name, self.classes.option.empty())
-        found: list[dict[str, Any]] = self.read(listed)
-        return found
 
     @cached_property
     def classes(self) -> _Classes:
@@ -214,7 +208,7 @@ class HiveTable:
 
     def all_locations(self) -> dict[Partition, str]:
         """Every partition of the table that is a day, and its directory."""
-        return {partition: _location(storage) for partition, storage in self._listed().items()}
+        return {partition: location_of(storage) for partition, storage in self._listed().items()}
 
     def all_partitions(self) -> list[Partition]:
         """Every partition of the table that is a day."""
@@ -222,8 +216,9 @@ class HiveTable:
 
     def _listed(self) -> dict[Partition, dict[str, Any]]:
         """Every partition of the table that is a day, and the fields of Spark's ``CatalogStorageFormat``."""
+        listed = self._catalog.listPartitions(self.name.database, self.name.name, self._owner.classes.option.empty())
         found = {}
-        for each in self._owner.partitions(self.name):
+        for each in self._owner.read(listed):
             try:
                 found[Partition(each["spec"][PARTITION_COLUMN])] = each["storage"]
             except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched
@@ -233,7 +228,7 @@ class HiveTable:
     def _placement(self, storage: Mapping[str, Any]) -> Placement:
         row_format = _row_format(storage)
         differs = self.facts.provider == "hive" and row_format != self.facts.row_format
-        return Placement(_location(storage), row_format if differs else None)
+        return Placement(location_of(storage), row_format if differs else None)
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Removes the metadata of those that are there; their files stay."""
@@ -312,7 +307,8 @@ def _path(uri: str) -> str:
     return normal(unquote(uri))
 
 
-def _location(storage: Mapping[str, Any]) -> str:
+def location_of(storage: Mapping[str, Any]) -> str:
+    """The directory in the fields of a ``CatalogStorageFormat``; empty where it has none."""
     return _path(storage["locationUri"] or "")
 
 

@@ -9,10 +9,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from traffic_aggr.hive import HiveCatalog
-from traffic_aggr.layout import normal
+from traffic_aggr.hive import HiveCatalog, location_of
 from traffic_aggr.sql import TableName
 from traffic_aggr.tables import PARTITION_COLUMN
 
@@ -63,7 +61,7 @@ class Metastore:
     def _table(self, name: str) -> TableState:
         facts = self._hive.facts(TableName(self._database, name))
         assert facts is not None
-        properties = {key: value for key, value in facts.properties.items() if key != "transient_lastDdlTime"}
+        properties = {key: value for key, value in facts.properties.items() if key != _VOLATILE_PARAMETER}
         partitions = self._partitions(name) if facts.partition_columns else {}
         java = self._catalog.getTable(self._database, name)
         return TableState(repr(dataclasses.replace(facts, properties=properties)), partitions, java)
@@ -73,11 +71,12 @@ class Metastore:
         found = {}
         for index, each in enumerate(self._hive.read(listed)):
             whole = json.dumps(each)
-            parameters = {key: value for key, value in each.pop("parameters").items() if key != _VOLATILE_PARAMETER}
-            lasting = {key: value for key, value in each.items() if key not in _VOLATILE}
-            text = json.dumps({**lasting, "parameters": parameters})
-            location = normal(unquote(each["storage"]["locationUri"]))
-            found[each["spec"][PARTITION_COLUMN]] = PartitionState(location, text, whole, partial(listed.apply, index))
+            for time in _VOLATILE:
+                del each[time]
+            each["parameters"].pop(_VOLATILE_PARAMETER, None)
+            location = location_of(each["storage"])
+            java = partial(listed.apply, index)
+            found[each["spec"][PARTITION_COLUMN]] = PartitionState(location, json.dumps(each), whole, java)
         return found
 
     def put_back(self, wanted: Tables) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import QUICK_JVM
 from tests.installation import PATIENCE_S, ROOT, Installation
 
 
@@ -20,9 +19,7 @@ from tests.installation import PATIENCE_S, ROOT, Installation
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     home = tmp_path_factory.mktemp("installation")
     (home / "tmp").mkdir()
-    derby = f"-Dderby.stream.error.file={home}/derby.log -Dderby.system.durability=test"
-    options = f"-Djava.io.tmpdir={home}/tmp {derby} {QUICK_JVM}"
-    made = Installation(home, spark_conf={"spark.driver.extraJavaOptions": options})
+    made = Installation(home, java_options=f"-Djava.io.tmpdir={home}/tmp")
     made.make_sample_data()
     return made
 
