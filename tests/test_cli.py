@@ -8,16 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Optional
 
 import pytest
-from fakes import RUN_ID, run_record
+from fakes import FIRST, RUN_ID, SECOND, run_record
 
 from traffic_aggr.cli import main
+from traffic_aggr.command_line import CommandLine
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.holder import Holder
 from traffic_aggr.lock import FileLock
 from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, Outcome, Publication
+from traffic_aggr.runrecord import Day, Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
 
 CONFIG = """
@@ -160,12 +162,20 @@ def test_config_on_the_command_line_goes_before_the_environment(
 def test_status_of_a_job_that_never_ran(command: Command) -> None:
     answer = command("status")
     assert (answer.code, answer.err) == (0, "")
-    assert "No run has touched the data yet.\nThe next run starts afresh at drop.\n" in answer.out
+    assert "No run has touched the data yet.\nThe next run starts over at drop.\n" in answer.out
 
 
 def test_status_as_json(command: Command) -> None:
     document = json.loads(command("status", "--json").out)
-    assert list(document) == ["status", "status_error", "lock_holder", "last_run", "data_state", "next_run"]
+    assert list(document) == [
+        "status",
+        "status_error",
+        "lock_holder",
+        "last_run",
+        "data_state",
+        "next_run",
+        "next_command",
+    ]
 
 
 def test_history_without_runs(command: Command) -> None:
@@ -262,6 +272,130 @@ def test_commands_that_need_no_spark_do_not_import_it(home: Path, arguments: lis
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.returncode == (2 if "x" in arguments else 0)
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("run --dates x", 2),
+        ("--help", 0),
+        ("nosuch", 2),
+        ("import-properties /nosuch", 2),
+    ],
+)
+def test_the_exit_code_is_the_commands_own_where_a_stream_is_closed_or_full(
+    home: Path, redirect: str, arguments: str, code: int
+) -> None:
+    assert code_of(f"unset PYTHONUNBUFFERED; {arguments} {redirect}", home) == code
+
+
+@pytest.mark.parametrize("buffering", ["unset PYTHONUNBUFFERED", "export PYTHONUNBUFFERED=1"])
+def test_a_command_that_only_tells_fails_where_it_cannot(home: Path, buffering: str) -> None:
+    assert code_of(f"{buffering}; status >/dev/full", home) == 1
+
+
+def code_of(command: str, home: Path) -> int:
+    """The exit code of a command, in a shell of its own, whose streams are as the command says."""
+    before, _, words = command.partition("; ")
+    done = subprocess.run(
+        ["sh", "-c", f'{before}; exec "$0" -m traffic_aggr {words}', sys.executable], capture_output=True, cwd=home
+    )
+    return done.returncode
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--json"),
+        ("run", "--dates", "2021-04-01", "--json"),
+        ("run", "--dry-run", "--run-id", RUN_ID),
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_has_no_effect_is_a_mistake(command: Command, home: Path, arguments: tuple[str, ...]) -> None:
+    answer = command(*arguments)
+    assert answer.code == 2
+    assert "--json" in answer.error or "--run-id" in answer.error
+    assert {path.name for path in home.iterdir()} == {"job.yaml"}
+
+
+PUBLISHED = {"tables": {"final": "mnaas.traffic_aggr_adhoc"}, "publication": Publication.PUBLISHED}
+NEWER = "20210505T020200Z-0a1b2c"
+
+
+@pytest.mark.parametrize(
+    ("records", "code", "words", "then"),
+    [
+        pytest.param([], 2, "there is no run", None, id="unknown"),
+        pytest.param([run_record(publication=Publication.RESTORED)], 3, "published nothing", "history", id="restored"),
+        pytest.param([run_record(command="recover")], 3, "published nothing", "history", id="no run"),
+        pytest.param([run_record(**PUBLISHED, cleaned="T")], 3, "deleted by `cleanup`", "run", id="cleaned"),
+        pytest.param(
+            [run_record(**PUBLISHED, cleaned="T", days={FIRST: Day("h", "k"), SECOND: Day("h", "k")})],
+            3, "deleted by `cleanup`", "run --dates 2021-04-01..2021-04-02", id="cleaned, its days",
+        ),
+        pytest.param([run_record(**PUBLISHED, rolled_back_by=NEWER)], 3, "was rolled back", None, id="rolled back"),
+        pytest.param(
+            [run_record(**PUBLISHED, continued_by=NEWER)], 3, "was continued", f"rollback {NEWER}", id="continued"
+        ),
+        pytest.param([run_record(tables={"final": "db.other"})], 3, "not mnaas.traffic", None, id="another table"),
+        pytest.param(
+            [
+                run_record(run_id, **PUBLISHED, days={FIRST: Day("h", "k")})
+                for run_id in (RUN_ID, NEWER)
+            ],
+            3, "restated 2021-04-01 after", f"rollback {NEWER}", id="restated since",
+        ),
+    ],
+)  # fmt: skip
+def test_a_rollback_that_records_forbid_is_refused_before_anything_is_touched(
+    command: Command, home: Path, records: list[RunRecord], code: int, words: str, then: Optional[str]
+) -> None:
+    store = RecordStore(str(home / "state"), LocalFiles())
+    for record in records:
+        if record.command == "run" and record.cleaned and not record.days:
+            record.typed = CommandLine(command=("run",))
+        store.save(record)
+    before = sorted(home.rglob("*"))
+
+    answer = command("rollback", RUN_ID)
+
+    assert answer.code == code
+    assert words in answer.error
+    assert answer.error.partition(". Next: ")[2] == (f"traffic-aggr {then} --config {home}/job.yaml" if then else "")
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_report_of_a_run_that_does_not_exist_is_a_mistake(command: Command, home: Path) -> None:
+    answer = command("report", RUN_ID)
+    assert (answer.code, RUN_ID in answer.error) == (2, True)
+    assert {path.name for path in home.iterdir()} == {"job.yaml"}
+
+
+def test_a_report_is_made_from_the_record_as_it_is_now(command: Command, home: Path) -> None:
+    store = RecordStore(str(home / "state"), LocalFiles())
+    store.save(run_record(**PUBLISHED, outcome=Outcome.SUCCESS))
+    assert command("report").code == 0
+    store.save(run_record(**PUBLISHED, outcome=Outcome.SUCCESS, rolled_back_by=NEWER))
+    page = Path(command("report", RUN_ID).out.strip()).read_text()
+    assert f"Rolled back by run {NEWER}" in page
+
+
+def test_an_error_a_mail_a_record_and_status_name_the_same_command(command: Command, home: Path) -> None:
+    failed = command("run", "--partitions", "days.txt", "--from-step", "load")
+    told = f"traffic-aggr run --partitions {home}/days.txt --from-step load --config {home}/job.yaml"
+
+    assert failed.err.endswith(f". Next: {told}\n")
+    assert json.loads(command("status", "--json").out)["next_command"] == told
+    (run,) = (json.loads(path.read_text()) for path in sorted(home.glob("state/runs/*/run.json"))[-1:])
+    assert run["next"]["command"] == told
+    alert = json.loads((home / "alerts.jsonl").read_text().splitlines()[-1])
+    assert f"\nWhat to run: {told}\n" in alert["body"]
+
+
+def test_a_range_that_is_a_mistake_is_not_named_as_what_to_type(command: Command) -> None:
+    assert "Next:" not in command("run", "--month", "2021-13").err
 
 
 @pytest.mark.parametrize(

@@ -298,7 +298,7 @@ def test_a_standard_error_that_is_gone_harms_nothing(tmp_path, redirect):
         "logging.getLogger('traffic_aggr').info('%s', 'in the file');"
         "logging.getLogger('traffic_aggr').info('%d', 'x')"
     )
-    command = f'exec "$0" -c "$1" "$2" {redirect}'
+    command = f'unset PYTHONUNBUFFERED; exec "$0" -c "$1" "$2" {redirect}'
     done = subprocess.run(["sh", "-c", command, sys.executable, program, str(tmp_path)], check=False, timeout=60)
     assert done.returncode == 0
     assert "in the file" in (tmp_path / "traffic_adhoc_aggr.log").read_text()

@@ -12,6 +12,7 @@ import yaml
 from fakes import run_record
 
 from traffic_aggr.colours import paint_for
+from traffic_aggr.command_line import CommandLine
 from traffic_aggr.config import Config, load_config
 from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import StateError
@@ -20,7 +21,7 @@ from traffic_aggr.holder import Holder
 from traffic_aggr.lock import FileLock
 from traffic_aggr.overview import history_lines, overview, summary
 from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, DayTotals, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.runrecord import Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.state import RecordStore
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
@@ -72,7 +73,7 @@ def test_a_job_that_never_ran_is_idle_and_free(config: Config, store: RecordStor
     assert list(overview(config, store).lines()) == [
         "Nothing is running; the lock is free.",
         "No run has touched the data yet.",
-        "The next run starts afresh at drop.",
+        "The next run starts over at drop.",
         "The status file has flag 0 (idle), job status none yet.",
     ]
 
@@ -86,11 +87,11 @@ def test_asking_changes_nothing(config: Config, store: RecordStore, tmp_path: Pa
 @pytest.mark.parametrize(
     ("mode", "flag", "sentence"),
     [
-        ("drop_and_load", 1, "starts afresh at drop"),
-        ("drop_and_load", 2, "starts afresh at stage"),
-        ("drop_and_load", 3, "starts afresh at stage"),
-        ("swap", 0, "starts afresh at stage"),
-        ("swap", 1, "starts afresh at stage"),
+        ("drop_and_load", 1, "starts over at drop"),
+        ("drop_and_load", 2, "starts over at stage"),
+        ("drop_and_load", 3, "starts over at stage"),
+        ("swap", 0, "starts over at stage"),
+        ("swap", 1, "starts over at stage"),
     ],
 )
 def test_the_next_run_starts_where_the_flag_says(tmp_path: Path, mode: str, flag: int, sentence: str) -> None:
@@ -99,43 +100,44 @@ def test_the_next_run_starts_where_the_flag_says(tmp_path: Path, mode: str, flag
     assert next_run(config, RecordStore(config.state.dir, LocalFiles())) == sentence
 
 
-WHOLE = "until its 2 days are whole, then"
-IF_SAME = "if the list is the same, or else starts afresh"
+BACK = f"first puts the old data of 2 days of run {RUN} back, then"
+VERIFIES = f"only refreshes Impala and verifies what run {RUN} loaded"
+OTHER = "if its list is the same; with another list it starts over at drop"
 
 
 @pytest.mark.parametrize(
     ("record", "flag", "sentence"),
     [
         pytest.param(
-            died(Publication.WITHDRAWN), 2, f"first takes run {RUN} back {WHOLE} resumes run {RUN} at stage, {IF_SAME}",
+            died(Publication.WITHDRAWN), 2, f"{BACK} resumes run {RUN} at stage, {OTHER}",
             id="died while days were out",
         ),
         pytest.param(
             died(Publication.PUBLISHING, 3), 3,
-            f"first takes run {RUN} forward {WHOLE} resumes run {RUN} at load, {IF_SAME}", id="died while publishing",
+            f"first finishes publishing 2 days of run {RUN}, then {VERIFIES}, {OTHER}", id="died while publishing",
         ),
         pytest.param(
-            died(Publication.WITHDRAWN), 0, f"first takes run {RUN} back {WHOLE} starts afresh at drop", id="flag to 0"
+            died(Publication.WITHDRAWN), 0, f"{BACK} starts over at drop", id="flag to 0"
         ),
         pytest.param(
-            died(Publication.RESTORED, outcome=Outcome.FAILED), 2, f"resumes run {RUN} at stage, {IF_SAME}",
+            died(Publication.RESTORED, outcome=Outcome.FAILED), 2, f"resumes run {RUN} at stage, {OTHER}",
             id="failed, old data back",
         ),
         pytest.param(
-            died(Publication.RESTORED, 0, outcome=Outcome.INTERRUPTED), 0, "starts afresh at drop", id="recovered"
+            died(Publication.RESTORED, 0, outcome=Outcome.INTERRUPTED), 0, "starts over at drop", id="recovered"
         ),
         pytest.param(
             died(Publication.PUBLISHED, 3, outcome=Outcome.FAILED), 3,
-            f"only refreshes and verifies what run {RUN} has loaded, if the list is the same", id="Impala failed",
+            f"{VERIFIES}, {OTHER}", id="Impala failed",
         ),
         pytest.param(
             died(Publication.WITHDRAWN, 1, steps=[StepRecord("drop", "t", "t", Outcome.SUCCESS)]), 1,
-            f"first takes run {RUN} back {WHOLE} resumes run {RUN} at stage, {IF_SAME}", id="died after drop",
+            f"{BACK} resumes run {RUN} at stage, {OTHER}", id="died after drop",
         ),
         pytest.param(
-            died(Publication.PUBLISHED, 0, outcome=Outcome.SUCCESS), 0, "starts afresh at drop", id="succeeded"
+            died(Publication.PUBLISHED, 0, outcome=Outcome.SUCCESS), 0, "starts over at drop", id="succeeded"
         ),
-        pytest.param(run_record(outcome=Outcome.REFUSED), 0, "starts afresh at drop", id="refused"),
+        pytest.param(run_record(outcome=Outcome.REFUSED), 0, "starts over at drop", id="refused"),
     ],
 )  # fmt: skip
 def test_the_next_run_is_said_in_a_sentence(
@@ -171,6 +173,42 @@ def test_a_run_at_work_says_in_which_step_it_is_and_that_the_data_is_being_chang
         lines = list(overview(config, store).lines())
     assert lines[0] == f"`run` {RUN} is at work since 02:02, in step stage of 2 days (begun 02:03)."
     assert f"The data is being changed by run {RUN}." in lines
+
+
+def test_while_a_run_is_at_work_json_and_text_say_the_same_of_the_data(config: Config, store: RecordStore) -> None:
+    store.save(died(Publication.WITHDRAWN, run_id=RUN))
+    with FileLock(str(config.state.lock_file), Holder.this_process(RUN, "run", "02:02")):
+        found = overview(config, store)
+    assert found.to_json()["data_state"] == f"being changed by run {RUN}"
+    assert f"The data is {found.to_json()['data_state']}." in list(found.lines())
+
+
+@pytest.mark.parametrize(
+    ("record", "command"),
+    [
+        pytest.param(
+            died(Publication.WITHDRAWN, typed=CommandLine(("/old",), "/old.yaml", ("run", "--month", "2021-04"))),
+            "./spark-submit.sh run --month 2021-04 --config /my.yaml", id="killed: its list, from here",
+        ),
+        pytest.param(died(Publication.WITHDRAWN), "./spark-submit.sh run --config /my.yaml", id="of an older version"),
+        pytest.param(
+            died(Publication.RESTORED, outcome=Outcome.FAILED, next=Next("cd /x && y")), "cd /x && y", id="failed"
+        ),
+        pytest.param(
+            died(Publication.RESTORING, command="rollback", rolls_back="R"),
+            "./spark-submit.sh recover --config /my.yaml", id="a rollback was killed",
+        ),
+        pytest.param(died(Publication.PUBLISHED, 0, outcome=Outcome.SUCCESS), None, id="succeeded"),
+    ],
+)  # fmt: skip
+def test_the_command_that_goes_on_is_said_whole(
+    config: Config, store: RecordStore, record: RunRecord, command: Optional[str]
+) -> None:
+    store.save(record)
+    set_flag(config, record.flag)
+    found = overview(config, store, CommandLine(("./spark-submit.sh",), "/my.yaml", ("status",)))
+    assert found.to_json()["next_command"] == command
+    assert [line for line in found.lines() if line.startswith("Next: ")] == ([f"Next: {command}"] if command else [])
 
 
 def test_a_run_that_was_killed_says_what_is_not_whole(config: Config, store: RecordStore) -> None:
@@ -217,7 +255,7 @@ def test_an_application_that_a_killed_launcher_left_at_work_holds_the_lock(confi
     application = "application_1620093720000_0007"
     left = Holder.this_process(RUN, "run", "2021-05-04T02:02:00Z", application_id=application)
     config.state.lock_file.write_text(f"{left.to_json()}\n")
-    running = overview(config, store, {application}.__contains__)
+    running = overview(config, store, runs={application}.__contains__)
     assert running.next_run == f"exits 75 as long as {application} runs"
     assert any(application in line for line in running.lines())
     assert next(iter(overview(config, store).lines())) == "Nothing is running; the lock is free."
@@ -256,7 +294,8 @@ def test_the_json_of_an_idle_job_has_every_key(config: Config, store: RecordStor
         "lock_holder": None,
         "last_run": None,
         "data_state": None,
-        "next_run": "starts afresh at drop",
+        "next_run": "starts over at drop",
+        "next_command": None,
     }
 
 

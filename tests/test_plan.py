@@ -23,7 +23,7 @@ EMPTY_DAY = FoundDay(RawTotals(), AggregatedTotals(rows=2, bytes=1000))
 
 REUSES_STAGED = f"publishes what run {RUN_ID} has staged"
 VERIFIES = f"run {RUN_ID} has loaded the data: only refreshes and verifies"
-STAGES_AGAIN = "nothing staged by an earlier run still matches its record: stages again"
+STAGES_AGAIN = "earlier staged data is missing or stale: stages again"
 
 
 def request(*days: Partition, **values: Any) -> Request:

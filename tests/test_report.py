@@ -16,8 +16,8 @@ from traffic_aggr.breakdown import CUSTOMER, LATE, UNNAMED_COUNTRY, Breakdown, P
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.partitions import Partition
 from traffic_aggr.report import render_report, report_files
-from traffic_aggr.result import advice, period, reasons, verdict
-from traffic_aggr.runrecord import Change, Day, DayTotals, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.result import advice, period, reasons, result_json, verdict
+from traffic_aggr.runrecord import Change, Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""
@@ -308,21 +308,26 @@ def test_of_a_run_that_got_no_further_nothing_is_drawn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("publication", "outcome", "words"),
+    ("does", "words"),
     [
-        (Publication.WITHDRAWN, Outcome.INTERRUPTED, "or `recover` to make the days whole"),
-        (Publication.PUBLISHED, Outcome.FAILED, "it only refreshes Impala and verifies"),
-        (Publication.UNTOUCHED, Outcome.REFUSED, "Mend what the message names, then run `run` again."),
-        (Publication.RESTORED, Outcome.FAILED, "it resumes after the last step that was finished"),
+        ("", "Fix the cause, then run traffic-aggr run --config /my.yaml."),
+        ("starts over at drop", "Fix the cause, then run traffic-aggr run --config /my.yaml. It starts over at drop."),
     ],
 )
-def test_a_run_that_failed_says_where_the_data_is_and_what_to_run(
-    publication: Publication, outcome: Outcome, words: str
-) -> None:
-    record = failed(publication)
-    record.outcome = outcome
-    assert words in advice(record)
+def test_a_run_that_failed_says_where_the_data_is_and_what_to_run(does: str, words: str) -> None:
+    record = failed(Publication.RESTORED)
+    record.next = Next("traffic-aggr run --config /my.yaml", does)
+    assert advice(record) == words
     assert Page(render_report(record)).all("dd")[:2] == [record.data_state, advice(record)]
+
+
+def test_the_report_of_a_run_that_was_rolled_back_says_so_at_the_top() -> None:
+    record = succeeded(rolled_back_by="20210506T020200Z-0a1b2c")
+    page = Page(render_report(record))
+    assert page.all("h1") == [f"run {record.run_id}: rolled back"]
+    assert page.all("p")[0].startswith("Rolled back by run 20210506T020200Z-0a1b2c")
+    assert "old data is in place again" in page.all("dd")[0]
+    assert "new" not in {day["state"] for day in json.loads(result_json(record))["days"].values()}
 
 
 def test_a_run_that_succeeded_leaves_nothing_to_do() -> None:

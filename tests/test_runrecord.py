@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes import run_record
 
+from traffic_aggr.command_line import CommandLine
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.errors import StateError
 from traffic_aggr.layout import Placement, RowFormat
@@ -19,6 +20,7 @@ from traffic_aggr.runrecord import (
     Change,
     Day,
     DayTotals,
+    Next,
     Outcome,
     Publication,
     RunRecord,
@@ -38,6 +40,7 @@ FULL = RunRecord(
     user="mnaas",
     process_id=4711,
     process_started=123456,
+    typed=CommandLine(("./spark-submit.sh",), "/etc/my.yaml", ("run", "--month", "2021-04"), "load"),
     config_digest="c0ffee",
     mode="drop_and_load",
     tables={"raw": "mnaas.raw", "final": "mnaas.final"},
@@ -52,12 +55,14 @@ FULL = RunRecord(
     outcome=Outcome.FAILED,
     exit_code=1,
     error="it failed",
+    next=Next("traffic-aggr run --config /etc/my.yaml", "starts over at drop"),
     settled_earlier_runs=True,
     resumes="20210503T020200Z-0a1b2c",
     continued_by="20210505T020200Z-0a1b2c",
     rolls_back="20210502T020200Z-0a1b2c",
     rolled_back_by="20210506T020200Z-0a1b2c",
     cleaned="2021-05-20T02:00:00+00:00",
+    cleaning_ended="2021-05-20T02:00:01+00:00",
     flag=2,
     steps=[StepRecord("drop", "t1", "t2", Outcome.SUCCESS), StepRecord("stage", "t3")],
     changes=[Change("drop", "t1", "t2"), Change("add", "t3")],

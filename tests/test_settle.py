@@ -24,7 +24,7 @@ def test_a_run_counts_as_interrupted_until_it_is_settled_and_everybody_was_told(
 
     assert site.read(FIRST) == "old"
     assert [each.run_id for each in store.unsettled()] == [RUN_ID]
-    close_settled(store, settled)
+    close_settled(store, settled, lambda target, rollback: None)
     assert store.unsettled() == []
     closed = store.load(RUN_ID)
     assert (closed.publication, closed.outcome) == (Publication.RESTORED, Outcome.INTERRUPTED)

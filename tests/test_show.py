@@ -13,7 +13,7 @@ from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.partitions import Partition, partitions_of_month
-from traffic_aggr.plan import FoundDay, Plan, Refusal, Step
+from traffic_aggr.plan import Basis, FoundDay, Plan, Refusal, Start, Step
 from traffic_aggr.runrecord import Day, DayTotals, Input, RunRecord
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
 
@@ -30,9 +30,12 @@ DAYS = {
 }
 
 
-def plan(*steps: Step, **values: Any) -> Plan:
+VERIFIES = Start(Step.LOAD, Basis.PUBLISHED, "R")
+
+
+def plan(first: Step = Step.DROP, **values: Any) -> Plan:
     least: dict[str, Any] = {"mode": "drop_and_load", "restated": (FIRST, SECOND), "days": DAYS, "final_root": ROOT}
-    return Plan(**{**least, "steps": steps or tuple(Step), **values})
+    return Plan(**{**least, "start": Start(first), **values})
 
 
 def kinds(statements: list[str]) -> list[str]:
@@ -45,17 +48,17 @@ MOVED = "REFRESH PARTITION"  # FIRST was elsewhere
 
 
 @pytest.mark.parametrize(
-    ("steps", "impala", "expected"),
+    ("first", "impala", "expected"),
     [
-        ((Step.DROP, Step.STAGE, Step.LOAD), False, [DROPS, ADDS]),
-        ((Step.DROP, Step.STAGE, Step.LOAD), True, [DROPS, REFRESH, REFRESH, ADDS, REFRESH, REFRESH, MOVED]),
-        ((Step.STAGE, Step.LOAD), True, [REFRESH, DROPS, ADDS, REFRESH, REFRESH, MOVED]),
-        ((Step.LOAD,), False, [DROPS, ADDS]),
+        (Step.DROP, False, [DROPS, ADDS]),
+        (Step.DROP, True, [DROPS, REFRESH, REFRESH, ADDS, REFRESH, REFRESH, MOVED]),
+        (Step.STAGE, True, [REFRESH, DROPS, ADDS, REFRESH, REFRESH, MOVED]),
+        (Step.LOAD, False, [DROPS, ADDS]),
     ],
     ids=["all steps", "all steps and Impala", "from stage", "from load"],
 )
-def test_statements_stand_in_the_order_of_the_steps(steps: tuple[Step, ...], impala: bool, expected: list[str]) -> None:
-    found = kinds(plan_statements(plan(*steps, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala=impala))
+def test_statements_stand_in_the_order_of_the_steps(first: Step, impala: bool, expected: list[str]) -> None:
+    found = kinds(plan_statements(plan(first, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala=impala))
     assert [kind.replace(" LOCATION", "") for kind in found] == expected
 
 
@@ -88,7 +91,7 @@ def test_a_table_that_the_run_creates_is_made_known_rather_than_refreshed() -> N
 
 def test_a_run_that_only_verifies_changes_no_partition() -> None:
     only = {SECOND: DAYS[SECOND]}
-    found = plan_statements(plan(Step.LOAD, verify_only=True, restated=(SECOND,), days=only), TABLES, impala=True)
+    found = plan_statements(plan(start=VERIFIES, restated=(SECOND,), days=only), TABLES, impala=True)
     assert found == ["REFRESH db.final"]
 
 
@@ -113,7 +116,7 @@ def test_a_cleared_day_is_dropped_and_not_added() -> None:
         ({"kept": (THIRD,)}, ["restate", "restate", "keep"]),
         ({"cleared": (THIRD,)}, ["restate", "restate", "clear"]),
         ({}, ["restate", "restate", "refuse"]),
-        ({"verify_only": True}, ["verify", "verify", "verify"]),
+        ({"start": VERIFIES}, ["verify", "verify", "verify"]),
     ],
 )
 def test_the_plan_says_what_becomes_of_each_day(values: dict[str, Any], actions: list[str]) -> None:
@@ -125,12 +128,15 @@ def test_the_plan_says_what_becomes_of_each_day(values: dict[str, Any], actions:
 
 def test_the_plan_is_a_document_for_scripts() -> None:
     refusal = Refusal("empty_source", "raw has no rows", "Load it")
-    found = plan(resumes="R", creates=("db.final",), notes=("a note",), refusals=(refusal,))
+    found = plan(
+        start=Start(Step.STAGE, Basis.DROPPED, "R"), creates=("db.final",), notes=("a note",), refusals=(refusal,)
+    )
     document = json.loads(json.dumps(plan_json(found, ["A", "B"])))
     assert {key: value for key, value in document.items() if key != "days"} == {
         "mode": "drop_and_load",
-        "steps": ["drop", "stage", "load"],
+        "steps": ["stage", "load"],
         "resumes": "R",
+        "next_run": "resumes run R at stage",
         "creates": ["db.final"],
         "refusals": [{"guard": "empty_source", "message": "raw has no rows", "hint": "Load it"}],
         "notes": ["a note"],
@@ -154,17 +160,16 @@ def test_a_day_is_a_line_with_old_and_new_usage() -> None:
 
 
 def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -> None:
-    found = plan(resumes="R", creates=("db.final",), notes=("a note",))
+    found = plan(start=Start(Step.STAGE, Basis.DROPPED, "R"), creates=("db.final",), notes=("a note",))
     lines = list(plan_lines(found, ["A STATEMENT"]))
     assert lines[4:] == [
         "",
-        "Resumes run R.",
         "Note: a note.",
         "Creates db.final.",
-        "Steps: drop -> stage -> load (drop_and_load)",
+        "Steps: stage -> load (drop_and_load)",
         "  A STATEMENT",
         "Readers meanwhile: the listed days are missing from the start of drop to the end of load.",
-        "Nothing was changed. `run` will restate 2 days.",
+        "Nothing was changed. The next run resumes run R at stage: it will restate 2 days.",
     ]
 
 
@@ -173,7 +178,7 @@ def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -
     [
         ({"cleared": (THIRD,)}, "restate 2 days, clear 1, which raw has no rows for."),
         ({"kept": (THIRD,)}, "restate 2 days, keep 1 as they are."),
-        ({"verify_only": True}, "refresh and verify 3 days."),
+        ({"start": VERIFIES}, "refresh and verify 3 days."),
         (
             {"days": {FIRST: FoundDay(RawTotals(rows=1), input=Input("file:/raw", 1200, 3 * TERABYTE, 0))}},
             "restate 2 days: 1,200 files of raw, 3.0 TB.",
@@ -181,11 +186,11 @@ def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -
     ],
 )
 def test_the_plan_for_people_ends_with_what_becomes_of_the_days(values: dict[str, Any], words: str) -> None:
-    assert list(plan_lines(plan(**values), []))[-1] == f"Nothing was changed. `run` will {words}"
+    assert list(plan_lines(plan(**values), []))[-1].endswith(f": it will {words}")
 
 
 @pytest.mark.parametrize(
-    ("values", "words"), [({"mode": "swap"}, "every day whole"), ({"verify_only": True}, "the new data")]
+    ("values", "words"), [({"mode": "swap"}, "every day whole"), ({"start": VERIFIES}, "the new data")]
 )
 def test_the_plan_says_what_readers_see_meanwhile(values: dict[str, Any], words: str) -> None:
     assert words in plan_json(plan(**values), [])["readers"]

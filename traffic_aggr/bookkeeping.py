@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Optional
 
+from traffic_aggr.command_line import UNKNOWN, CommandLine
 from traffic_aggr.config import Config
 from traffic_aggr.edge import Edge, RunLock
-from traffic_aggr.errors import Interrupted, LockHeldError, TrafficAggrError
+from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, TrafficAggrError
 from traffic_aggr.holder import Holder, process_start_time
+from traffic_aggr.next_run import next_run
 from traffic_aggr.plan import Step
 from traffic_aggr.report import report_files
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord
+from traffic_aggr.runrecord import Next, Outcome, Publication, RunRecord
 from traffic_aggr.state import RecordStore
 
 log = logging.getLogger(__name__)
@@ -30,12 +32,13 @@ log = logging.getLogger(__name__)
 class Bookkeeping:
     """
     The records of one configuration; ``now`` is the time. ``application_id`` and ``attempt`` are those of the YARN
-    application that this driver runs inside of, if it does.
+    application that this driver runs inside of, if it does. ``typed`` is the command as the operator typed it.
     """
 
     config: Config
     store: RecordStore
     edge: Edge
+    typed: CommandLine = UNKNOWN
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     application_id: Optional[str] = None
     attempt: Optional[int] = None
@@ -50,6 +53,7 @@ class Bookkeeping:
             user=getpass.getuser(),
             process_id=os.getpid(),
             process_started=process_start_time(os.getpid()),
+            typed=self.typed,
             config_digest=self.config.digest,
             mode=self.config.publish.mode,
             tables=tables,
@@ -105,6 +109,7 @@ class Bookkeeping:
         error.message = f"{error.message}; {whose}{concerned.data_state}"
         record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
         record.outcome = _outcome(error)
+        self._attempt("find out what to run next", lambda: self._name_next(record, error))
         self._attempt("write the run record", lambda: self.save(record))
         self._attempt("write the report", lambda: self._write_report(record))
         self._show_failure(record, concerned)
@@ -129,6 +134,7 @@ class Bookkeeping:
             return
         record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
         record.outcome = Outcome.REFUSED
+        self._attempt("find out what to run next", lambda: self._name_next(record, error))
         self._attempt("write the run record", lambda: self.save(record))
         self.leave_to_holder()
 
@@ -143,7 +149,26 @@ class Bookkeeping:
         self.save(newest)
         self.edge.recovered(newest.flag)
 
+    def note_rolled_back(self, target: RunRecord, rollback: RunRecord) -> None:
+        """Enters into the record and the report of a run that its days were put back."""
+        target.rolled_back_by = rollback.run_id
+        self.save(target)
+        self._attempt("write the report of the run that was rolled back", lambda: self._write_report(target))
+
     # ---- parts
+
+    def _name_next(self, record: RunRecord, error: TrafficAggrError) -> None:
+        """Enters the command to type next, and what it will do, into the record and the error."""
+        if isinstance(error, PartitionListError) and {"--dates", "--month"} & set(record.typed.command):
+            return  # the mistake is in the command itself
+        resumed = bool(record.steps)
+        record.next = Next(record.typed.of(*error.command) if error.command else record.typed.again(resumed=resumed))
+        error.next = record.next.command
+        if record.command == "run" and record.partitions and not error.command:
+            flag = record.flag if resumed else self.edge.flag()
+            from_step = None if resumed else self.typed.from_step
+            found = next_run(self.store, flag, record.mode, Step[from_step.upper()] if from_step else None)
+            record.next = Next(record.next.command, found.after(record))
 
     def _concerned(self, record: RunRecord) -> RunRecord:
         """The run that says where the data is: ``record``, or an earlier one that died and is not settled yet."""

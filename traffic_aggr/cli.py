@@ -31,8 +31,10 @@ from traffic_aggr.notify import unsent
 from traffic_aggr.overview import history_lines, overview, summary
 from traffic_aggr.plan import Refusal, Step
 from traffic_aggr.report import report_files
+from traffic_aggr.rollback import refuse_rollback
 from traffic_aggr.runrecord import is_run_id, new_run_id
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, refused_line, result_lines
+from traffic_aggr.streams import flush, open_closed_streams
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,12 +44,18 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = None) -> int:
     """Runs one command; its exit code (contract: "Exit codes"). ``spark`` is used where a session is there already."""
-    arguments = _parser().parse_args(argv)
-    session = Invocation(arguments, spark)
+    open_closed_streams()
+    session: Optional[Invocation] = None
     try:
+        arguments = _parser().parse_args(argv)
+        session = Invocation(arguments, spark)
         code: int = arguments.command(session)
+        if arguments.name not in _CHANGING:
+            _deliver()
         return code
     except TrafficAggrError as exc:
+        if session is not None and exc.command and not exc.next:
+            exc.next = session.typed.of(*exc.command)
         _complain(exc)
         return exc.exit_code
     except BrokenPipeError:
@@ -61,38 +69,54 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
         _complain(TrafficAggrError(f"{type(exc).__name__}: {exc}", hint="The log has the details"))
         return 1
     finally:
-        session.close()
+        if session is not None:
+            session.close()
         log.shut_down()
-        _let_go_of_output()
+        flush(sys.stdout)
+        flush(sys.stderr)
 
 
-def _let_go_of_output() -> None:
-    """Where nobody reads it any more, or its disk is full, Python would end with 120 in place of the command's code."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+_CHANGING = ("run", "recover", "rollback", "cleanup", "sample-data", "in-cluster")
+"""Commands whose exit code says what became of the tables, whoever can read what they print."""
+
+
+def _deliver() -> None:
+    """Raises TrafficAggrError where the output, which is all that the command is for, cannot be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise TrafficAggrError(f"standard output cannot be written: {exc.strerror}") from exc
 
 
 def _complain(error: TrafficAggrError) -> None:
     """Says what went wrong on standard error, and in the log as soon as there is one, with the traceback."""
     if logging.getLogger(log.PACKAGE_LOGGER).handlers:
-        logger.error("%s", error, exc_info=sys.exc_info() if error.exit_code == 1 else None)
+        logger.error("%s", _told(error), exc_info=sys.exc_info() if error.exit_code == 1 else None)
         return
     problems = getattr(error, "problems", ())
     with suppress(OSError):  # nobody reads it; the exit code says the rest
-        for problem in problems if len(problems) > 1 else [str(error)]:
+        for problem in problems if len(problems) > 1 else [_told(error)]:
             print(f"traffic-aggr: {problem}", file=sys.stderr)
+
+
+def _told(error: TrafficAggrError) -> str:
+    return f"{error}. Next: {error.next}" if error.next else str(error)
 
 
 # ---- commands
 
 
 def _run(session: Invocation) -> int:
-    if session.arguments.dry_run:
+    arguments = session.arguments
+    if arguments.dry_run:
+        if arguments.run_id:
+            raise InputError("--run-id has no effect with --dry-run", hint="Leave one of them out")
         return _plan(session)
-    run_id = session.arguments.run_id or _new_run_id()
+    if arguments.json:
+        raise InputError("--json needs --dry-run: a run has no JSON output", hint="Add --dry-run, or leave --json out")
+    run_id = arguments.run_id or _new_run_id()
     in_cluster = session.config.spark.deploy_mode == "cluster"
     runner = session.launcher(run_id) if in_cluster else session.app(run_id)
     record = runner.run(session.ask, run_id)
@@ -139,6 +163,8 @@ def _recover(session: Invocation) -> int:
 
 
 def _rollback(session: Invocation) -> int:
+    tables = session.config.tables
+    refuse_rollback(session.store(), session.arguments.run, f"{tables.database}.{tables.final}")
     run_id = _new_run_id()
     record = session.app(run_id).rollback(session.arguments.run, run_id)
     _say(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
@@ -149,9 +175,9 @@ def _cleanup(session: Invocation) -> int:
     run_id, dry_run = _new_run_id(), session.arguments.dry_run
     found = session.app(run_id).cleanup(run_id, dry_run=dry_run)
     for each in found:
-        print(f"{'would delete' if dry_run else 'deleted'} {each}")
+        _say(f"{'would delete' if dry_run else 'deleted'} {each}")
     if not found:
-        print("nothing to delete")
+        _say("nothing to delete")
     return 0
 
 
@@ -164,14 +190,15 @@ def _sample_data(session: Invocation) -> int:
     made = session.app().sample_data(
         arguments.out, arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format
     )
-    print(f"sample data in {arguments.out}: {made}")
+    _say(f"sample data in {arguments.out}: {made}")
     return 0
 
 
 def _status(session: Invocation) -> int:
     # In client mode an application ends with its driver, and asking for it would need a JVM.
     in_cluster = session.config.spark.deploy_mode == "cluster"
-    found = overview(session.config, session.store(), *([session.hadoop.runs] if in_cluster else []))
+    runs = {"runs": session.hadoop.runs} if in_cluster else {}
+    found = overview(session.config, session.store(), session.typed, **runs)
     if session.arguments.json:
         _print_json(found.to_json())
     else:
@@ -195,8 +222,7 @@ def _report(session: Invocation) -> int:
     if not run_ids and session.arguments.run is None:
         raise StateError("there is no run yet", hint="`run` makes the first")
     record = store.load(session.arguments.run or run_ids[0])
-    if not store.has_report(record.run_id):
-        store.write_report(record.run_id, report_files(record))
+    store.write_report(record.run_id, report_files(record))
     print(store.report_path(record.run_id))
     return 0
 
@@ -457,7 +483,9 @@ def _parser() -> argparse.ArgumentParser:
         default="parquet",
         help="of the old final table (default parquet)",
     )
-    commands.add_parser("in-cluster").set_defaults(command=_in_cluster)  # for the launcher, which lists no help for it
+    commands.add_parser("in-cluster").set_defaults(
+        command=_in_cluster, name="in-cluster"
+    )  # for the launcher, which lists no help for it
     return parser
 
 
@@ -475,7 +503,7 @@ def _command(
     parser.add_argument(
         "--config", metavar="FILE", help=f"configuration (default $TRAFFIC_AGGR_CONFIG, else {DEFAULT_CONFIG})"
     )
-    parser.set_defaults(command=function)
+    parser.set_defaults(command=function, name=name)
     return parser
 
 
@@ -493,7 +521,7 @@ def _new_run_id() -> str:
 
 def _run_id(text: str) -> str:
     if not is_run_id(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no run id such as 20210501T020200Z-1a2b3c; see `history`")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a run id such as 20210501T020200Z-1a2b3c; see `history`")
     return text
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timezone
@@ -169,7 +168,8 @@ class EdgeNode:
                 data_state=concerned.data_state,
                 day_states=day_states(concerned),
                 log_tail=self._log_tail(),
-                next_command=self._next_command(),
+                next_command=record.next.command if record.next else record.typed.of("status"),
+                next_does=record.next.does if record.next else "",
             )
         )
         if sent:
@@ -196,11 +196,6 @@ class EdgeNode:
 
     def recovered(self, flag: int) -> None:
         self._status_file.update(flag=flag, job_status=FAILURE, ran_time=self._ran_time())
-
-    def _next_command(self) -> str:
-        """The command that resumes the job with this configuration."""
-        program = os.environ.get("TRAFFIC_AGGR_PROGRAM", "traffic-aggr")
-        return f"{shlex.quote(program)} run --config {shlex.quote(str(self._config.path))}"
 
     def _ran_time(self) -> str:
         return f"{self._now().astimezone():%Y-%m-%d %H:%M:%S}"
@@ -245,9 +240,9 @@ class Away:
 
 def day_states(record: RunRecord) -> Sequence[str]:
     """Each changed day with what the table holds for it now."""
-    if record.publication is Publication.PUBLISHED:
+    if record.publication is Publication.PUBLISHED and not record.rolled_back_by:
         return [f"{partition}: new data" for partition in record.days]
-    if record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
+    if record.publication.settled:
         return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
     if record.mode == "swap":
         return [

@@ -8,23 +8,27 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Optional
 
+from traffic_aggr.command_line import UNKNOWN, CommandLine
 from traffic_aggr.partitions import Partition, PartitionList, SkippedLine
 from traffic_aggr.plan import Ask, Step
 
 
 @dataclass(frozen=True)
 class Errand:
-    """The run to make: its id, what was asked for, and the ``flag`` of the status file, which the launcher keeps."""
+    """The run to make: its id, what was asked for, the ``flag`` of the status file, which the launcher keeps, and the
+    command that was ``typed``."""
 
     run_id: str
     ask: Ask
     flag: int
+    typed: CommandLine = UNKNOWN
 
     def to_json(self) -> str:
         return json.dumps(
             {
                 "run_id": self.run_id,
                 "flag": self.flag,
+                "typed": asdict(self.typed),
                 "from_step": self.ask.from_step and int(self.ask.from_step),
                 "partitions": asdict(self.ask.partitions),
             }
@@ -42,4 +46,5 @@ class Errand:
             skipped_total=listed["skipped_total"],
         )
         step: Optional[int] = found["from_step"]
-        return cls(found["run_id"], Ask(partitions, Step(step) if step else None), found["flag"])
+        ask = Ask(partitions, Step(step) if step else None)
+        return cls(found["run_id"], ask, found["flag"], CommandLine.from_json(found["typed"]))

@@ -13,6 +13,7 @@ TrafficAggrError                1    something failed
 │   ├── ConfigError             2
 │   ├── PartitionListError      2
 │   ├── TableError              2    a table, column or privilege is missing
+│   ├── UnknownRunError         2    there is no run of that id
 │   └── StatusFlagError         2    the flag in the status file is not 0..3
 ├── GuardError                  3    a guard refused; old data is in place
 │   └── ReconciliationError     3    control totals differ before publishing
@@ -31,15 +32,18 @@ class TrafficAggrError(Exception):
     """
     Base of every error that an operator sees, as one line: what happened, then what to do.
 
-    ``hint`` is the second half: the thing to mend or the command to run next.
+    ``hint`` is the second half: the thing to fix. ``command`` is what to type next, without program and configuration,
+    where that is not the failed command again; ``next`` is that command in full, once a run record knows it.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", command: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.command = command
+        self.next = ""
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
@@ -97,6 +101,10 @@ class TableError(InputError):
     """A table, a column or a privilege is missing or not as required."""
 
 
+class UnknownRunError(InputError):
+    """There is no run of that id."""
+
+
 class StatusFlagError(InputError):
     """The step flag in the status file is not one of 0, 1, 2, 3."""
 
@@ -120,9 +128,10 @@ class LockHeldError(TrafficAggrError):
 class DriverFailedError(TrafficAggrError):
     """The driver in the cluster ended with an error, which it has recorded; ``exit_code`` is its own."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, *, next_command: str = "") -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.next = next_command
 
 
 class Interrupted(TrafficAggrError):

@@ -46,7 +46,7 @@ def drive() -> int:
     # YARN keeps what is written here and shows it with `yarn logs`.
     logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
-    books = Bookkeeping(config, store, Away(flag), application_id=application_id, attempt=attempt)
+    books = Bookkeeping(config, store, Away(flag), errand.typed, application_id=application_id, attempt=attempt)
     threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
     App(on_arrival(config, Path.cwd()), books, secrets, hadoop).run(lambda: errand.ask, run_id)
     return 0

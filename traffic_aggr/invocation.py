@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from io import BytesIO
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Optional
 
 from traffic_aggr import log
 from traffic_aggr.bookkeeping import Bookkeeping
+from traffic_aggr.command_line import CommandLine, program
 from traffic_aggr.config import Config, is_uri, load_config
 from traffic_aggr.edge import EdgeNode
 from traffic_aggr.errors import PartitionListError
@@ -52,8 +54,24 @@ class Invocation:
 
     @cached_property
     def config(self) -> Config:
-        path = self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
-        return load_config(path, os.environ)
+        return load_config(self._config_path, os.environ)
+
+    @property
+    def _config_path(self) -> str:
+        return self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
+
+    @cached_property
+    def typed(self) -> CommandLine:
+        """The command as it can be typed again, from any directory."""
+        given = vars(self.arguments)
+        words = [given["name"]]
+        for option in ("dates", "month", "partitions"):
+            if given.get(option):
+                words += [f"--{option}", _absolute(given[option]) if option == "partitions" else given[option]]
+        words += ["--dry-run"] if given.get("dry_run") else []
+        words += [given["run"]] if given.get("run") else []
+        started = program(sys.argv, os.environ)
+        return CommandLine(started, os.path.abspath(self._config_path), tuple(words), given.get("from_step") or "")
 
     @cached_property
     def hadoop(self) -> Hadoop:
@@ -95,7 +113,7 @@ class Invocation:
             runs=lambda application_id: self.hadoop.runs(application_id),
             log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
         )
-        return Bookkeeping(config, self.store(), edge)
+        return Bookkeeping(config, self.store(), edge, self.typed)
 
     def app(self, run_id: Optional[str] = None) -> App:
         """The application, its driver in this process."""
@@ -156,3 +174,7 @@ class Invocation:
         if size > MAX_BYTES:
             raise PartitionListError(f"{uri} has {size} bytes: that is no partition list", hint="Name another file")
         return self.hadoop.files.read_bytes(uri)
+
+
+def _absolute(path: str) -> str:
+    return path if is_uri(path) else os.path.abspath(path)

@@ -101,7 +101,7 @@ class Launcher:
         record.flag = flag
         self._books.begin(record)
         try:
-            submit(self._config, Errand(record.run_id, asked, flag), stop.sleep)
+            submit(self._config, Errand(record.run_id, asked, flag, record.typed), stop.sleep)
         except TrafficAggrError:  # YARN may have accepted it all the same
             self._withdraw(record.run_id)
             raise
@@ -177,18 +177,22 @@ class Launcher:
             raise StepError(
                 f"{application.id} {application.state.lower()} before its run had ended"
                 + (f" ({application.diagnostics})" if application.diagnostics else ""),
-                hint=f"`yarn logs -applicationId {application.id}` may say why; run again",
+                hint=f"`yarn logs -applicationId {application.id}` may say why",
             )
         if record.exit_code == LockHeldError.exit_code:
             self._books.leave_to_holder()
         else:
             self._books.show_failure(record)
-        raise DriverFailedError(record.error or f"the run was {record.outcome.value}", record.exit_code)
+        raise DriverFailedError(
+            record.error or f"the run was {record.outcome.value}",
+            record.exit_code,
+            next_command=record.next.command if record.next else "",
+        )
 
     def _application(self, application_id: str) -> Application:
         found = self._hadoop.applications.find(application_id)
         if found is None:
-            raise StateError(f"YARN no longer knows {application_id}", hint="Run `recover`")
+            raise StateError(f"YARN no longer knows {application_id}", hint="`status` says where the data is")
         return found
 
     def _record_of(self, application_id: str, run_id: str) -> RunRecord:

@@ -130,7 +130,7 @@ class FileLock:
     def assert_held(self) -> None:
         """Raises LockHeldError when the file was removed, replaced, or no longer names this holder."""
         if self._descriptor is None:
-            raise LockHeldError(f"the lock {self.path} is not held", hint="Run again")
+            raise LockHeldError(f"the lock {self.path} is not held")
         try:
             is_same_file = _is_at(self._descriptor, self.path)
             content = os.pread(self._descriptor, _LONGEST_CONTENT, 0)
@@ -208,7 +208,7 @@ class FileLock:
             raise LockHeldError(
                 f"{last.described()} ended without letting go of {self.path}, and whether its JVM, pid {last.jvm_pid},"
                 f" lives cannot be seen from {socket.gethostname()}",
-                hint=f"See on {last.host} that it is gone, then empty the lock file and run again",
+                hint=f"See on {last.host} that it is gone, then empty the lock file",
             )
         deadline = self._clock() + self._jvm_wait_s
         while (outlives := self._what_outlives(last)) is not None:
@@ -216,7 +216,7 @@ class FileLock:
                 what, stop = outlives
                 raise LockHeldError(
                     f"the driver of {last.described()} is gone, but {what} still lives and may still finish a change",
-                    hint=f"Wait for it to end, or stop it with `{stop}`; then run again",
+                    hint=f"Wait for it to end, or stop it with `{stop}`",
                 )
             self._sleep(_JVM_POLL_S)
 

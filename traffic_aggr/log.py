@@ -26,6 +26,7 @@ from traffic_aggr.errors import InputError
 from traffic_aggr.log_file import DailyFile
 from traffic_aggr.progress import Kind
 from traffic_aggr.secret import Redactor
+from traffic_aggr.streams import flush
 from traffic_aggr.text import escaped
 
 FILE_NAME = "traffic_adhoc_aggr.log"
@@ -208,6 +209,7 @@ class FileHandler(logging.Handler):
                 self._redactor.redact(f"warning: cannot log to {self._file.path}: {reason} ({place}); the run goes on"),
                 file=sys.stderr,
             )
+            flush(sys.stderr)
         except (OSError, ValueError, AttributeError):
             # Standard error is closed: nobody is left to tell.
             return
@@ -261,6 +263,9 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
                 self._shows_progress = False
                 self.stream.write(f"\r{_TO_END_OF_LINE}")
                 self.flush()
+
+    def flush(self) -> None:
+        flush(self.stream)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         return

@@ -89,6 +89,7 @@ def failure_alert(
     day_states: Sequence[str],
     log_tail: Sequence[str],
     next_command: str,
+    next_does: str = "",
     created: Optional[str] = None,
 ) -> Alert:
     """
@@ -101,6 +102,7 @@ def failure_alert(
         f"What happened: {error}",
         f"The data: {data_state}.",
         f"What to run: {next_command}",
+        *([f"What it does: it {next_does}."] if next_does else []),
         "",
         f"Run {run_id} ({script_name}), {_days(partitions)}",
         *(f"  {state}" for state in day_states),

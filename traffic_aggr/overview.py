@@ -5,16 +5,18 @@ What is going on, and what happened: the commands that read state only and need 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Optional, Union
 
 from traffic_aggr.colours import Colour, Paint, plain
+from traffic_aggr.command_line import UNKNOWN, CommandLine
 from traffic_aggr.config import Config
 from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.holder import Holder
 from traffic_aggr.lock import is_held, read_holder
-from traffic_aggr.plan import Step, after_finished_steps
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord
+from traffic_aggr.next_run import NextRun, next_run
+from traffic_aggr.plan import Step
+from traffic_aggr.runrecord import Outcome, RunRecord
 from traffic_aggr.state import RecordStore
 from traffic_aggr.statusfile import Status, StatusFile
 from traffic_aggr.units import duration
@@ -24,7 +26,7 @@ from traffic_aggr.units import duration
 class Overview:
     """
     The state of one job: the status file, the lock's holder, the last run, the one that is ``concerned``, saying where
-    the data is, and what the next ``run`` will do.
+    the data is, what the next ``run`` will do, and the command that goes on with an unfinished one.
     """
 
     status: Optional[Status]
@@ -33,6 +35,7 @@ class Overview:
     last: Optional[RunRecord]
     concerned: Optional[RunRecord]
     next_run: str
+    next_command: Optional[str]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -40,8 +43,9 @@ class Overview:
             "status_error": self.status_error,
             "lock_holder": asdict(self.holder) if self.holder else None,
             "last_run": summary(self.last) if self.last else None,
-            "data_state": self.concerned.data_state if self.concerned else None,
+            "data_state": self._data_state,
             "next_run": self.next_run,
+            "next_command": self.next_command,
         }
 
     def lines(self, paint: Paint = plain) -> Iterable[str]:
@@ -53,6 +57,8 @@ class Overview:
                 yield f"  {self.last.error}"
         yield self._data(paint)
         yield f"The next run {self.next_run}."
+        if self.next_command is not None:
+            yield f"Next: {self.next_command}"
         if self.status_error:
             yield f"The status file cannot be used: {self.status_error}"
         elif self.status:
@@ -81,15 +87,25 @@ class Overview:
         took = f" after {duration(self.last.seconds)}" if self.last.seconds is not None else ""
         return f"The last run, {_name(self.last)}, {how}{took}{f' on {self.last.ended}' if self.last.ended else ''}."
 
+    @property
+    def _is_changing(self) -> bool:
+        """Whether a run is at work on the data, so that its record tells of an instant only."""
+        return self.concerned is not None and self.holder is not None and not self.concerned.publication.settled
+
+    @property
+    def _data_state(self) -> Optional[str]:
+        if self.concerned is None:
+            return None
+        return f"being changed by {_name(self.concerned)}" if self._is_changing else self.concerned.data_state
+
     def _data(self, paint: Paint) -> str:
         if self.concerned is None:
             return "No run has touched the data yet."
-        state = self.concerned.data_state
-        if self.concerned.publication.settled and not self.concerned.lost:
-            return f"{paint('The data is safe', Colour.GOOD)}: {state}."
-        if self.holder is not None:
-            return f"{paint('The data is being changed', Colour.BUSY)} by {_name(self.concerned)}."
-        return f"{paint('The data is not whole', Colour.BAD)}: {state}."
+        if self._is_changing:
+            return paint(f"The data is {self._data_state}.", Colour.BUSY)
+        safe = self.concerned.publication.settled and not self.concerned.lost
+        verdict = paint("The data is safe", Colour.GOOD) if safe else paint("The data is not whole", Colour.BAD)
+        return f"{verdict}: {self._data_state}."
 
 
 def _name(record: RunRecord) -> str:
@@ -105,9 +121,15 @@ def _at_work(record: RunRecord) -> str:
 
 
 def overview(
-    config: Config, store: RecordStore, runs: Callable[[str], bool] = lambda application_id: False
+    config: Config,
+    store: RecordStore,
+    typed: CommandLine = UNKNOWN,
+    runs: Callable[[str], bool] = lambda application_id: False,
 ) -> Overview:
-    """Reads the state; changes nothing, takes no lock. ``runs`` says whether an application of YARN has not ended."""
+    """
+    Reads the state; changes nothing, takes no lock. ``typed`` is how this program was started, ``runs`` says whether an
+    application of YARN has not ended.
+    """
     status, error = None, None
     try:
         status = StatusFile(str(config.state.status_file)).read()
@@ -121,32 +143,27 @@ def overview(
         holder = holder if left is not None and runs(left) else None
     last = store.last()
     unsettled = (each for each in store.unsettled() if not each.publication.settled)
-    return Overview(
-        status, error, holder, last, next(unsettled, last), _next_run(status, holder, store, config.publish.mode)
-    )
+    coming = _next_run(status, holder, store, config.publish.mode)
+    command = _next_command(coming, last, typed) if isinstance(coming, NextRun) else None
+    return Overview(status, error, holder, last, next(unsettled, last), str(coming), command)
 
 
-def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordStore, mode: str) -> str:
+def _next_command(coming: NextRun, last: Optional[RunRecord], typed: CommandLine) -> Optional[str]:
+    """What to type; None where nothing has failed."""
+    if last is not None and last.next is not None and not last.finished:
+        return last.next.command
+    if coming.last is not None:
+        return replace(typed, command=coming.last.typed.command or ("run",)).again(resumed=True)
+    return typed.of("recover") if coming.settled else None
+
+
+def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordStore, mode: str) -> Union[NextRun, str]:
     if status is None:
         return "stops until the flag in the status file is 0, 1, 2 or 3"
     if holder is not None:
         what = holder.application_id if holder.on_yarn else f"process {holder.pid}"
         return f"exits 75 as long as {what} runs"
-    last = store.last_worked()
-    first_step = Step.STAGE if mode == "swap" else Step.DROP
-    start = max(Step(status.flag or Step.DROP), first_step)
-    if last is None or last.finished:
-        return f"starts afresh at {min(start, Step.STAGE).label}"
-    first = ""
-    if not last.publication.settled:
-        way = "forward" if last.publication is Publication.PUBLISHING else "back"
-        first = f"first takes run {last.run_id} {way} until its {len(last.days)} days are whole, then "
-    if status.flag == 0:
-        return f"{first}starts afresh at {first_step.label}"
-    start = after_finished_steps(start, last) if status.flag == last.flag else start
-    if last.publication is Publication.PUBLISHED and status.flag == Step.LOAD:
-        return f"only refreshes and verifies what run {last.run_id} has loaded, if the list is the same"
-    return f"{first}resumes run {last.run_id} at {start.label}, if the list is the same, or else starts afresh"
+    return next_run(store, status.flag, mode)
 
 
 def summary(record: RunRecord) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class OwnerFile:
     def assert_held(self) -> None:
         """Raises LockHeldError when the owner file was removed, or a later one is there."""
         if self._number is None:
-            raise LockHeldError(f"the lock in {self._directory} is not held", hint="Run again")
+            raise LockHeldError(f"the lock in {self._directory} is not held")
         try:
             highest = max(self._numbers(), default=0)
         except OSError as exc:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Optional
 
 from traffic_aggr.controls import AggregatedTotals, RawTotals, change_percent
@@ -27,6 +27,35 @@ class Step(IntEnum):
     @property
     def label(self) -> str:
         return self.name.lower()
+
+
+class Basis(Enum):
+    """What a run builds on of the unfinished run before it."""
+
+    NOTHING = "nothing"
+    DROPPED = "its drop"
+    STAGED = "its staged data"
+    PUBLISHED = "its published data"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The step that a run starts with, what it builds on of run ``last``, and why where that is not plain."""
+
+    step: Step
+    basis: Basis = Basis.NOTHING
+    last: Optional[str] = None
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """What the run does, to follow "the next run"."""
+        if self.basis is Basis.PUBLISHED:
+            return f"only refreshes Impala and verifies what run {self.last} loaded"
+        if self.basis is Basis.STAGED:
+            return f"publishes what run {self.last} staged, or stages again if raw or the staged files have changed"
+        if self.basis is Basis.DROPPED:
+            return f"resumes run {self.last} at {self.step.label}"
+        return f"starts over at {self.step.label}"
 
 
 @dataclass(frozen=True)
@@ -98,23 +127,37 @@ class Plan:
     The steps still to run, in order, and what becomes of each listed day.
 
     ``restated`` get new rows, ``cleared`` lose their rows since raw has none, ``kept`` stay as they are.
-    ``reuses_staged``: load publishes what the run named in ``resumes`` had staged.
-    ``verify_only``: that run has published already, and only refreshing and verifying is left.
     """
 
     mode: str
-    steps: tuple[Step, ...]
+    start: Start
     restated: tuple[Partition, ...]
     cleared: tuple[Partition, ...] = ()
     kept: tuple[Partition, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    resumes: Optional[str] = None
-    reuses_staged: bool = False
-    verify_only: bool = False
     creates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     days: Mapping[Partition, FoundDay] = field(default_factory=dict)
     final_root: str = ""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for step in steps_of(self.mode) if step >= self.start.step)
+
+    @property
+    def resumes(self) -> Optional[str]:
+        """The unfinished run that this one goes on with."""
+        return None if self.start.basis is Basis.NOTHING else self.start.last
+
+    @property
+    def reuses_staged(self) -> bool:
+        """Load publishes what the run named in ``resumes`` had staged."""
+        return self.start.basis is Basis.STAGED
+
+    @property
+    def verify_only(self) -> bool:
+        """The run named in ``resumes`` has published already: only refreshing and verifying is left."""
+        return self.start.basis is Basis.PUBLISHED
 
     def home(self, partition: Partition) -> str:
         """The standard directory of a day in the final table."""
@@ -157,59 +200,75 @@ def build_plan(request: Request, found: Found, last: Optional[RunRecord]) -> Pla
         *_refuse_large_changes(request, days),
         *_refuse_too_little_space(found, days),
     ]
-    steps, resumed, notes = _steps(request, found, last)
+    start = where_to_start(
+        request.mode,
+        flag=found.flag,
+        from_step=request.from_step,
+        last=last,
+        same_work=last is not None and last.same_work(request.tables, request.mode, request.partitions.digest),
+        staged_matches=found.staged_matches,
+    )
     return Plan(
         mode=request.mode,
-        steps=steps,
+        start=start,
         restated=tuple(partition for partition in days if partition not in empty),
         cleared=empty if request.empty_source == "clear" else (),
         kept=empty if request.empty_source == "keep" else (),
-        refusals=() if resumed == "published" else tuple(refusals),
-        resumes=last.run_id if last and resumed else None,
-        reuses_staged=resumed == "staged",
-        verify_only=resumed == "published",
+        refusals=() if start.basis is Basis.PUBLISHED else tuple(refusals),
         creates=found.creates,
-        notes=(*found.notes, *notes),
+        notes=(*found.notes, *start.notes),
         days=days,
         final_root=found.final_root,
     )
 
 
-def _steps(request: Request, found: Found, last: Optional[RunRecord]) -> tuple[tuple[Step, ...], str, list[str]]:
-    """The steps, what of ``last`` they build on ('', 'dropped', 'staged' or 'published'), and why."""
+def steps_of(mode: str) -> tuple[Step, ...]:
+    """All steps of a publish mode, in order: in swap nothing is dropped."""
+    return (Step.STAGE, Step.LOAD) if mode == "swap" else tuple(Step)
+
+
+def where_to_start(
+    mode: str,
+    *,
+    flag: int,
+    from_step: Optional[Step],
+    last: Optional[RunRecord],
+    same_work: bool,
+    staged_matches: bool,
+) -> Start:
+    """
+    Where a run starts: the only place that decides it.
+
+    ``flag`` is the status file's, ``last`` the newest unfinished run, settled; ``same_work`` says whether it had the
+    same list, tables and mode, ``staged_matches`` whether what it staged can be published as it is.
+    """
     notes = []
-    asked = request.from_step or Step(found.flag or Step.DROP)
-    by_hand = last is not None and not _left_by(last, found.flag)
-    if request.from_step is not None:
-        notes.append(f"starts at {asked.label}, as --from-step says")
+    first = steps_of(mode)[0]
+    asked = from_step or Step(flag or Step.DROP)
+    by_hand = last is not None and not _left_by(last, flag)
+    if from_step is not None:
+        notes.append(f"starts at {max(asked, first).label}, as --from-step says")
     elif by_hand and last is not None:
-        notes.append(
-            f"the flag in the status file was changed from {last.flag} to {found.flag}: starts at {asked.label}"
-        )
-    elif last is not None and not _same_work(request, last):
+        start = max(asked, first).label
+        notes.append(f"the flag in the status file was changed from {last.flag} to {flag}: starts at {start}")
+    elif last is not None and not same_work:
         asked = Step.DROP
-    chosen = by_hand or request.from_step is not None
-    if last is not None and (not _same_work(request, last) or (found.flag == 0 and request.from_step is None)):
+    if not same_work or (flag == 0 and from_step is None):
         last = None
     if last is not None and last.publication is Publication.PUBLISHED and asked is Step.LOAD:
-        return (
-            (Step.LOAD,),
-            "published",
-            [*notes, f"run {last.run_id} has loaded the data: only refreshes and verifies"],
-        )
-    if last is not None and not chosen:
-        asked = after_finished_steps(asked, last)
-    if asked is Step.LOAD and last is not None and found.staged_matches:
-        return (Step.LOAD,), "staged", [*notes, f"publishes what run {last.run_id} has staged"]
+        notes.append(f"run {last.run_id} has loaded the data: only refreshes and verifies")
+        return Start(Step.LOAD, Basis.PUBLISHED, last.run_id, tuple(notes))
+    if last is not None and not by_hand and from_step is None:
+        asked = _after_finished_steps(asked, last)
+    if asked is Step.LOAD and last is not None and staged_matches:
+        notes.append(f"publishes what run {last.run_id} has staged")
+        return Start(Step.LOAD, Basis.STAGED, last.run_id, tuple(notes))
     if asked is Step.LOAD:
         asked = Step.STAGE
-        notes.append("nothing staged by an earlier run still matches its record: stages again")
-    steps = tuple(step for step in Step if step >= asked and not (step is Step.DROP and request.mode == "swap"))
-    return steps, "dropped" if last and asked is Step.STAGE else "", notes
-
-
-def _same_work(request: Request, last: RunRecord) -> bool:
-    return last.same_work(request.tables, request.mode, request.partitions.digest)
+        notes.append("earlier staged data is missing or stale: stages again")
+    if last is not None and asked is Step.STAGE:
+        return Start(Step.STAGE, Basis.DROPPED, last.run_id, tuple(notes))
+    return Start(max(asked, first), notes=tuple(notes))
 
 
 def _left_by(last: RunRecord, flag: int) -> bool:
@@ -217,7 +276,7 @@ def _left_by(last: RunRecord, flag: int) -> bool:
     return flag == last.flag or (flag == last.flag + 1 and last.step_done(Step(last.flag or Step.DROP).label))
 
 
-def after_finished_steps(asked: Step, last: RunRecord) -> Step:
+def _after_finished_steps(asked: Step, last: RunRecord) -> Step:
     """The step that ``last`` goes on with, when the flag says ``asked``."""
     while asked is not Step.LOAD and last.step_done(asked.label):
         asked = Step(asked + 1)

@@ -97,7 +97,7 @@ class Publisher:
         """
         for partition, day in record.days.items():
             if day.new is not None and not self._files.is_directory(day.new):
-                raise StepError(f"the new data of {partition} is not at {day.new}", hint="Run again to stage it anew")
+                raise StepError(f"the new data of {partition} is not at {day.new}", hint="The next run stages it again")
         for day in record.days.values():
             day.fingerprint = fingerprint(self._files, day.new) if day.new else None
         self._enter(record, Publication.PUBLISHING)
@@ -187,11 +187,13 @@ class Publisher:
                 raise GuardError(
                     f"{partition} is not what run {record.run_id} published: it points to {where}",
                     hint="Another writer changed it; restate the day instead",
+                    command=("run", "--dates", partition),
                 )
             if expected and fingerprint(self._files, expected) != day.fingerprint:
                 raise GuardError(
                     f"the files of {partition} in {expected} are not those that run {record.run_id} published",
                     hint="Another writer changed them; restate the day instead",
+                    command=("run", "--dates", partition),
                 )
 
     def _moved_in(self, day: Day) -> bool:
@@ -252,7 +254,7 @@ class Publisher:
             if self._files.exists(day.home) and self._files.exists(day.kept):
                 raise StepError(
                     f"{day.home} was written by somebody else while its data was kept in {day.kept}",
-                    hint="Both are untouched; move the foreign directory away, then run `recover`",
+                    hint="Both are untouched; move the foreign directory away",
                 )
 
     def _verify(self, record: RunRecord, expected: Mapping[Partition, Optional[str]]) -> None:
@@ -263,7 +265,6 @@ class Publisher:
                 raise StepError(
                     f"{partition} points to {_location(present.get(partition)) or 'nowhere'}"
                     f" and not to {wanted or 'nowhere'} after it was changed",
-                    hint="Run `recover`",
                 )
 
 

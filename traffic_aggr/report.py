@@ -39,8 +39,8 @@ def render_report(record: RunRecord) -> str:
     template = Template(resources.files("traffic_aggr").joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"{record.command} {record.run_id}"),
-        state="good" if record.outcome is Outcome.SUCCESS else "bad",
-        outcome=escape(record.outcome.value),
+        state="good" if record.outcome is Outcome.SUCCESS and not record.rolled_back_by else "bad",
+        outcome=escape("rolled back" if record.rolled_back_by else record.outcome.value),
         verdict=escape(verdict(record)),
         next=_definitions(_next(record)),
         reasons=_list(reasons(record)),
@@ -93,7 +93,7 @@ def _definitions(pairs: Iterable[tuple[str, object]]) -> str:
 
 
 def _next(record: RunRecord) -> Iterable[tuple[str, object]]:
-    if record.outcome is not Outcome.SUCCESS:
+    if record.outcome is not Outcome.SUCCESS or record.rolled_back_by:
         yield "The data", record.data_state
         yield "What to do", advice(record)
 

@@ -18,6 +18,7 @@ from traffic_aggr.edge import RunLock
 from traffic_aggr.errors import GuardError
 from traffic_aggr.hive import TableFacts
 from traffic_aggr.layout import Placement, run_directory
+from traffic_aggr.next_run import settling_notes, unfinished
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Ask, Found, Plan, Request, Step, build_plan
 from traffic_aggr.preflight import table_names
@@ -155,9 +156,7 @@ def _plan(
     raw = preflight.raw_totals(sources, partitions)
     final = warehouse.catalog.table(tables.final) if tables.final else None
     placements, old, notes = preflight.old_totals(final, files, partitions)
-    last = place.books.store.last_worked()
-    if last is not None and last.finished:
-        last = None
+    unsettled, last = unfinished(place.books.store)
     request = Request(
         partitions=ask.partitions,
         mode=config.publish.mode,
@@ -184,7 +183,7 @@ def _plan(
         ),
         staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
         creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
-        notes=(*notes, *left_by_writers, *_changed_since(last, request, raw)),
+        notes=(*settling_notes(unsettled), *notes, *left_by_writers, *_changed_since(last, request, raw)),
         final_root=warehouse.final_root,
         free_bytes=files.free_bytes(warehouse.final_root),
         rewritten=tables.rewritten,

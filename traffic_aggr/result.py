@@ -41,6 +41,8 @@ RIGHT = "had been right"
 
 def verdict(record: RunRecord) -> str:
     """The run in a sentence: what became of the days, and whether all stages agree."""
+    if record.rolled_back_by:
+        return f"Rolled back by run {record.rolled_back_by}: the data of before this run is in place again."
     if record.outcome is not Outcome.SUCCESS:
         return record.error or f"The run was {record.outcome.value}."
     if record.rolls_back:
@@ -114,20 +116,16 @@ def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
 
 def advice(record: RunRecord) -> str:
     """What to run after this run; empty where nothing is left to do."""
-    if record.finished or record.outcome is Outcome.RUNNING:
+    if record.finished or record.outcome is Outcome.RUNNING or record.next is None:
         return ""
-    if not record.publication.settled:
-        return "Run `run` with the same list, or `recover` to make the days whole without going on."
-    if record.publication is Publication.PUBLISHED:
-        return "Mend the cause, then run `run` with the same list: it only refreshes Impala and verifies."
-    if record.outcome is Outcome.REFUSED:
-        return f"Mend what the message names, then run `{record.command}` again."
-    return f"Mend the cause, then run `{record.command}` again: it resumes after the last step that was finished."
+    does = f". It {record.next.does}" if record.next.does else ""
+    return f"Fix the cause, then run {record.next.command}{does}."
 
 
 def state_of(record: RunRecord, partition: Partition) -> str:
     """Which rows a day has: ``new``, ``old``, ``none`` (cleared), or ``not known`` until the run is settled."""
-    if partition not in record.days or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
+    untouched = partition not in record.days or record.rolled_back_by
+    if untouched or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
         return "old"
     if record.publication is not Publication.PUBLISHED:
         return "not known"

@@ -88,7 +88,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     try:
         work.publisher.restore(record)
     except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
-        log.error("the old data could not be put back: %s. Run `recover`", exc, exc_info=True)
+        log.error("the old data could not be put back: %s", exc, exc_info=True)
         return
     if record.lost:
         log.error("%s", record.data_state)
@@ -120,13 +120,16 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
     return settled
 
 
-def close_settled(store: RecordStore, settled: Sequence[RunRecord]) -> None:
-    """Closes the records of runs that were settled, newest first, once everybody who should know of them does."""
+def close_settled(
+    store: RecordStore, settled: Sequence[RunRecord], note_rolled_back: Callable[[RunRecord, RunRecord], None]
+) -> None:
+    """
+    Closes the records of runs that were settled, newest first, once everybody who should know of them does.
+    ``note_rolled_back`` enters the end of an interrupted rollback into the record of its target.
+    """
     for record in reversed(settled):
         if record.rolls_back and record.publication is Publication.RESTORED:
-            target = store.load(record.rolls_back)
-            target.rolled_back_by = record.run_id
-            store.save(target)
+            note_rolled_back(store.load(record.rolls_back), record)
         if record.outcome is Outcome.RUNNING:
             record.outcome = Outcome.INTERRUPTED
         store.save(record)

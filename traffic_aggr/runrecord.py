@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any, Optional
 
 from traffic_aggr.breakdown import Breakdown, breakdown_from_json
+from traffic_aggr.command_line import UNKNOWN, CommandLine
 from traffic_aggr.controls import (
     AggregatedTotals,
     ImpalaTotals,
@@ -119,6 +120,17 @@ class Input:
         return f"{self.files} files of {self.bytes:,} bytes"
 
 
+@dataclass(frozen=True)
+class Next:
+    """What to type after a command that failed: the exact ``command``, and what it ``does`` where that is known."""
+
+    command: str
+    does: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.command} ({self.does})" if self.does else self.command
+
+
 @dataclass
 class Change:
     """One change to a table, noted before (``intent``) and after (``done``) it was made."""
@@ -171,6 +183,7 @@ class RunRecord:
     user: str
     process_id: int
     process_started: Optional[int] = None
+    typed: CommandLine = UNKNOWN
     config_digest: str = ""
     mode: str = ""
     tables: dict[str, str] = field(default_factory=dict)
@@ -185,12 +198,14 @@ class RunRecord:
     outcome: Outcome = Outcome.RUNNING
     exit_code: Optional[int] = None
     error: Optional[str] = None
+    next: Optional[Next] = None
     settled_earlier_runs: bool = False
     resumes: Optional[str] = None
     continued_by: Optional[str] = None
     rolls_back: Optional[str] = None
     rolled_back_by: Optional[str] = None
     cleaned: Optional[str] = None  # when its kept data began to be deleted
+    cleaning_ended: Optional[str] = None
     flag: int = 0
     steps: list[StepRecord] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -235,11 +250,13 @@ class RunRecord:
             return f"the old data of {', '.join(self.lost)} is gone, neither at its place nor kept: restate these days"
         if self.publication is Publication.RESTORED:
             return f"old data is back in place for {days}"
+        if self.rolled_back_by:
+            return f"run {self.rolled_back_by} rolled this one back: old data is in place again for {days}"
         if self.publication is Publication.PUBLISHED:
             return f"new data is in place for {days}"
         if self.mode == "swap":
-            return f"{days} may have old data or new, each is whole: run `recover`"
-        return f"{days} may be missing from the table, their data is kept: run `recover`"
+            return f"{days} may have old data or new, each is whole"
+        return f"{days} may be missing from the table, their data is kept"
 
     @property
     def seconds(self) -> Optional[float]:
@@ -292,6 +309,8 @@ class RunRecord:
             values = {name: value for name, value in document.items() if name in known}
             values["outcome"] = Outcome(values["outcome"])
             values["publication"] = Publication(values["publication"])
+            values["typed"] = CommandLine.from_json(values["typed"]) if "typed" in values else UNKNOWN
+            values["next"] = Next(**values["next"]) if values.get("next") else None
             values["partitions"] = [Partition(value) for value in values["partitions"]]
             values["steps"] = [StepRecord(**{**step, "outcome": Outcome(step["outcome"])}) for step in values["steps"]]
             values["changes"] = [Change(**change) for change in values["changes"]]

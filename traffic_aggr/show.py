@@ -68,6 +68,7 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
         "mode": plan.mode,
         "steps": [step.label for step in plan.steps],
         "resumes": plan.resumes,
+        "next_run": str(plan.start),
         "creates": list(plan.creates),
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "notes": _notes(plan, statements),
@@ -98,8 +99,6 @@ def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate]
             f"{percent_change(old.bytes, day.raw.bytes) if old else '':>10}"
         )
     yield ""
-    if plan.resumes:
-        yield f"Resumes run {plan.resumes}."
     for note in _notes(plan, statements):
         yield f"Note: {note}."
     for name in plan.creates:
@@ -113,7 +112,7 @@ def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate]
     for refusal in plan.refusals:
         yield refused_line(refusal)
     if not plan.refusals:
-        yield f"Nothing was changed. `run` will {_summary(plan)}."
+        yield f"Nothing was changed. The next run {plan.start}: it will {_summary(plan)}."
 
 
 def refused_line(refusal: Refusal) -> str:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Optional
 
-from traffic_aggr.errors import StateError
+from traffic_aggr.errors import StateError, UnknownRunError
 from traffic_aggr.files import FileInfo, Files, temporaries
 from traffic_aggr.layout import RUN_ROOT, run_directory
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, is_run_id
@@ -44,31 +44,26 @@ class RecordStore:
             self._files.make_directories(self.directory(record.run_id))
             self._files.replace_bytes(path, record.to_json().encode())
         except OSError as exc:
-            raise StateError(
-                f"cannot write the run record {path} ({exc})", hint="Mend the state directory, then run `recover`"
-            ) from exc
+            raise StateError(f"cannot write the run record {path} ({exc})", hint="Fix the state directory") from exc
 
     def write_report(self, run_id: str, files: Mapping[str, str]) -> None:
         """Puts the report's files, text by name, beside the record. Raises OSError."""
         for name, text in files.items():
             self._files.replace_bytes(f"{self.directory(run_id)}/{name}", text.encode())
 
-    def has_report(self, run_id: str) -> bool:
-        return all(self._files.exists(f"{self.directory(run_id)}/{name}") for name in _REPORT_FILES)
-
     def report_path(self, run_id: str) -> str:
         """Where the page is."""
         return f"{self.directory(run_id)}/{REPORT}"
 
     def load(self, run_id: str) -> RunRecord:
-        """Raises StateError when there is no such run or its record is damaged."""
+        """Raises UnknownRunError when there is no such run, StateError when its record is damaged."""
         path = f"{self.directory(run_id)}/{_RECORD}"
         if not is_run_id(run_id):
-            raise StateError(f"{run_id!r} is no run id", hint="`history` lists the runs")
+            raise UnknownRunError(f"{run_id!r} is not a run id", hint="`history` lists the runs")
         try:
             text = self._files.read_bytes(path).decode()
         except FileNotFoundError as exc:
-            raise StateError(f"there is no run {run_id} in {self._runs}", hint="`history` lists the runs") from exc
+            raise UnknownRunError(f"there is no run {run_id} in {self._runs}", hint="`history` lists the runs") from exc
         except (OSError, UnicodeDecodeError) as exc:
             raise StateError(f"cannot read the run record {path} ({exc})", hint="Mend the file or its rights") from exc
         return RunRecord.from_json(text, path)
@@ -164,7 +159,7 @@ def copy_beside_table(record: RunRecord, files: Files) -> None:
         files.make_directories(run_directory(record.final_root, record.run_id), record.final_root)
         files.replace_bytes(path, record.to_json().encode())
     except OSError as exc:
-        raise StateError(f"cannot write {path} ({exc})", hint="Mend the table's directory, then run `recover`") from exc
+        raise StateError(f"cannot write {path} ({exc})", hint="Fix the table's directory") from exc
 
 
 def remove_copy(record: RunRecord, files: Files) -> None:

@@ -171,7 +171,7 @@ class StatusFile:
                 return
         raise StateError(
             f"{self.path} was changed by another program each of {_ATTEMPTS} times that it was to be written",
-            hint="Find the script that keeps editing it, then run again",
+            hint="Find the script that keeps editing it",
         )
 
     def _replace(self, before: _Snapshot, content: bytes) -> bool:
@@ -225,7 +225,7 @@ class StatusFile:
             else:
                 raise StateError(
                     f"another program has kept {lock} locked for {_LOCK_WAIT_S:.0f} s",
-                    hint=f"`fuser {lock}` names it; stop it, then run again",
+                    hint=f"`fuser {lock}` names it; stop it",
                 )
             yield
         finally:
@@ -234,7 +234,7 @@ class StatusFile:
     def _unusable(self, verb: str, exc: OSError) -> StateError:
         return StateError(
             f"cannot {verb} the status file {self.path}: {exc.strerror} ({exc.filename or self.path})",
-            hint="Mend its rights, owner or directory, then run again",
+            hint="Fix its permissions, owner or directory",
         )
 
 

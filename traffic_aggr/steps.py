@@ -31,7 +31,7 @@ from traffic_aggr.hive import HiveCatalog, TableFacts
 from traffic_aggr.impala_refresh import ImpalaRefresher, SentStatement
 from traffic_aggr.layout import Placement, normal, run_directory, text_hazards
 from traffic_aggr.partitions import Partition
-from traffic_aggr.plan import Plan, Step
+from traffic_aggr.plan import Plan, Step, steps_of
 from traffic_aggr.preflight import Sources, Tables
 from traffic_aggr.progress import Reading
 from traffic_aggr.publish import Publisher, fingerprint
@@ -174,7 +174,7 @@ def stage(work: Work) -> None:
     if differences:
         raise ReconciliationError(
             f"staging differs from raw: {summary(differences)}",
-            hint="Old data is in place; if raw changed while it was read, run again",
+            hint="Old data is in place; did raw change while it was read?",
         )
     _break_down(work, staged)
     record.staged = Staged(directory, by_day, fingerprint(work.files, directory))
@@ -254,9 +254,11 @@ def _prove_final(work: Work) -> None:
     what = f"the final table differs from staging: {summary(differences)}"
     if work.plan.verify_only:
         raise StepError(
-            what, hint=f"Another writer changed it after run {work.plan.resumes}; run with --from-step drop"
+            what,
+            hint=f"Another writer changed it after run {work.plan.resumes}: restate the days once more",
+            command=(*work.record.typed.command, "--from-step", steps_of(work.record.mode)[0].label),
         )
-    raise UnprovenError(what, hint="Look at the log, then run again")
+    raise UnprovenError(what, hint="The log has the details")
 
 
 def _models(work: Work, partition: Partition) -> list[str]:
@@ -424,7 +426,7 @@ def _verify_impala(work: Work) -> None:
     if differences:
         raise ImpalaMismatchError(
             f"Impala does not see what was loaded: {summary(differences)}",
-            hint="The new data is in place; run again: it only refreshes and verifies",
+            hint="The new data is in place",
         )
 
 

@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 from traffic_aggr import preflight
 from traffic_aggr.controls import reconcile_final, summary
 from traffic_aggr.edge import RunLock
-from traffic_aggr.errors import GuardError, StepError
-from traffic_aggr.runrecord import Publication, RunRecord
+from traffic_aggr.errors import StepError
+from traffic_aggr.rollback import refuse_rollback
+from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
 from traffic_aggr.workplace import Warehouse, Workplace
@@ -58,8 +59,7 @@ def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: St
         place.settle(warehouse, still_locked)
         record.settled_earlier_runs = True
         assert record.rolls_back is not None
-        target = place.books.store.load(record.rolls_back)
-        _refuse_rollback(place, target)
+        target = refuse_rollback(place.books.store, record.rolls_back, place.tables["final"])
         name = TableName.parse(target.tables["final"])
         publisher = place.publisher(warehouse, name, target.mode, still_locked)
         publisher.refuse_unless_published(target)
@@ -68,41 +68,10 @@ def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: St
         record.mode, record.days, record.partitions = target.mode, deepcopy(target.days), list(target.days)
         record.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
         publisher.restore(record)
-        target.rolled_back_by = record.run_id
-        place.books.save(target)
+        place.books.note_rolled_back(target, record)
         log.info("the old data of %d partitions is back", len(target.days))
         _prove_old(warehouse, target)
         place.refresh_final(record, list(target.days))
-
-
-def _refuse_rollback(place: Workplace, target: RunRecord) -> None:
-    if target.tables.get("final") != place.tables["final"]:
-        raise GuardError(
-            f"run {target.run_id} changed {target.tables.get('final')}, not {place.tables['final']}",
-            hint="Use the config of that run",
-        )
-    if target.rolled_back_by:
-        raise GuardError(f"run {target.run_id} was rolled back by {target.rolled_back_by}", hint="Nothing to do")
-    if target.continued_by:
-        raise GuardError(
-            f"run {target.run_id} was continued by {target.continued_by}", hint=f"Roll back {target.continued_by}"
-        )
-    if target.cleaned:
-        raise GuardError(
-            f"the old data of run {target.run_id} was deleted by `cleanup` at {target.cleaned}",
-            hint="Restate the days instead; publish.keep_days says how long old data is kept",
-        )
-    if target.publication is not Publication.PUBLISHED:
-        raise GuardError(f"run {target.run_id} published nothing", hint="`history` lists the runs")
-    for newer in place.books.store.newest_first():
-        if newer.run_id == target.run_id:
-            return
-        overlap = newer.publication is Publication.PUBLISHED and set(newer.days) & set(target.days)
-        if overlap and not newer.rolled_back_by:
-            raise GuardError(
-                f"run {newer.run_id} restated {min(overlap)} after run {target.run_id}",
-                hint=f"Roll back {newer.run_id} first",
-            )
 
 
 def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 _UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 day``, ``1,200 files``, ``0 directories``; ``plural`` where it is not the noun with an ``s``."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def data_volume(count: int) -> str:
     """Bytes in the largest unit (of 1024) that leaves a number of one or more: ``1.4 TB``."""
     value = float(count)

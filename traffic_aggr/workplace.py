@@ -184,7 +184,7 @@ class Workplace:
             touched = [each for each in settled if each.publication is not Publication.UNTOUCHED]
             if touched:
                 self.refresh_final(touched[0], [day for each in touched for day in each.days])
-            runner.close_settled(self.books.store, settled)
+            runner.close_settled(self.books.store, settled, self.books.note_rolled_back)
         return settled
 
     def publisher(
@@ -192,7 +192,7 @@ class Workplace:
     ) -> Publisher:
         facts = warehouse.catalog.facts(name)
         if facts is None:
-            raise StateError(f"the table {name} of an earlier run is gone", hint="Make it again, then run `recover`")
+            raise StateError(f"the table {name} of an earlier run is gone", hint="Make it again")
 
         def save(record: RunRecord) -> None:
             self.books.save(record)
@@ -241,4 +241,4 @@ def explained(exc: Exception) -> TrafficAggrError:
     if explained is not None:
         return explained
     first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
-    return StepError(f"{type(exc).__name__}: {first_line}", hint="The log has the details; run again to resume")
+    return StepError(f"{type(exc).__name__}: {first_line}", hint="The log has the details")
