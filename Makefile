@@ -1,6 +1,7 @@
 # make setup        .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python,
 #                   `make EXTRAS=kerberos setup` adds what Impala with Kerberos needs (libkrb5-dev and gcc)
 # make demo         the whole job on sample data, with a stand-in for Impala
+# make demo-shell   a shell in which the demo goes on: `traffic-aggr run` and all other commands
 # make test         the tests
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
 # make test-cluster on HDFS and YARN, of which a small cluster is started for them
@@ -9,6 +10,7 @@
 # make bench        the job timed beside its peers: `make ROWS=10000000 DAYS=10 ROUNDS=3 bench`; into docs/performance.md
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
 # make lint         style, types and the direction of imports
+# make help         this list
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -31,7 +33,7 @@ ROWS ?= 3000000
 DAYS ?= 3
 ROUNDS ?= 3
 
-.PHONY: setup demo test test-crash test-cluster test-versions test-spark4 $(ON_PYTHONS) bench cluster-up cluster-down lint
+.PHONY: help setup demo demo-shell test test-crash test-cluster test-versions test-spark4 $(ON_PYTHONS) bench cluster-up cluster-down lint
 .PHONY: another_python
 .DEFAULT_GOAL := setup
 
@@ -68,8 +70,14 @@ $(STAMP): $(CONSTRAINTS) setup.cfg pyproject.toml
 	@$(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
+help:
+	@sed -n '/^# make /,/^$$/{s/^# //p}' $(firstword $(MAKEFILE_LIST))
+
 demo: setup
 	@$(VENV)/bin/python -m devtools.demo
+
+demo-shell: setup
+	@$(VENV)/bin/python -m devtools.demo_shell
 
 test: setup
 	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not crash and not cluster"

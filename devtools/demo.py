@@ -56,7 +56,8 @@ def demo() -> int:
     print(f"\nThe demo took {time.monotonic() - started:.0f} s. Look further with:")
     print("  .venv/bin/traffic-aggr status")
     print("  .venv/bin/traffic-aggr history")
-    print("  .venv/bin/traffic-aggr plan --dates 2021-04-01..2021-04-03")
+    print("The stand-in for Impala has ended. To restate days yourself, run `make demo-shell`, and there:")
+    print("  traffic-aggr run --dates 2021-04-01..2021-04-03")
     return 0
 
 

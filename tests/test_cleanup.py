@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -43,8 +44,8 @@ def run(run_id: str = OLD_RUN, *, before: Optional[str] = HOME, new: bool = True
     return run_record(run_id, **{**defaults, **values})
 
 
-def directories(*records: RunRecord, in_use: InUse = DROPPED_HOME) -> list[str]:
-    found = find_leftovers(records, "db.final", in_use, 7, NOW)
+def directories(*records: RunRecord, in_use: InUse = DROPPED_HOME, missing: Sequence[str] = ()) -> list[str]:
+    found = find_leftovers(records, "db.final", in_use, 7, NOW, lambda directory: directory not in missing)
     return [directory for leftovers in found for directory in leftovers.directories]
 
 
@@ -93,4 +94,28 @@ def test_a_run_that_is_not_settled_keeps_everything() -> None:
 
 
 def test_runs_on_other_tables_and_runs_cleaned_before_are_left_alone() -> None:
-    assert directories(run(tables={"final": "db.other"}), run(cleaned=YESTERDAY)) == []
+    assert directories(run(tables={"final": "db.other"}), run(cleaned=YESTERDAY, cleaning_ended=YESTERDAY)) == []
+
+
+def test_a_cleaning_that_died_is_ended() -> None:
+    assert place(OLD_RUN, "old") in directories(run(cleaned=YESTERDAY))
+
+
+def test_a_directory_that_never_was_is_not_said_to_be_deleted() -> None:
+    in_use = InUse([place(OLD_RUN, "staged")], [ROOT], [DAY])
+    gone = [place(OLD_RUN, part) for part in ("old", "new")]
+    assert directories(run(mode="swap"), in_use=in_use, missing=gone) == [HOME]
+
+
+def test_what_a_run_replaced_of_one_that_was_cleaned_can_go() -> None:
+    older = run(mode="swap", cleaned=LONG_AGO, cleaning_ended=LONG_AGO)
+    newer = run(NEW_RUN, before=place(OLD_RUN, "staged"), mode="swap", ended=LONG_AGO)
+    in_use = InUse([place(NEW_RUN, "staged")], [ROOT], [DAY])
+    assert place(OLD_RUN, "staged") in directories(newer, older, in_use=in_use)
+
+
+def test_a_directory_that_two_runs_name_is_deleted_once() -> None:
+    older = run(mode="swap")
+    newer = run(NEW_RUN, before=place(OLD_RUN, "staged"), mode="swap", ended=LONG_AGO)
+    found = directories(newer, older, in_use=InUse([place(NEW_RUN, "staged")], [ROOT], [DAY]))
+    assert len(found) == len(set(found))

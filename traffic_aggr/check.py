@@ -20,6 +20,7 @@ from traffic_aggr.errors import ConfigError, StateError, TrafficAggrError
 from traffic_aggr.files import Files, temporary_name
 from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.kerberos_login import kerberos_login
+from traffic_aggr.spark_errors import spark_says
 from traffic_aggr.statusfile import StatusFile
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def probe(what: str, action: Callable[[], object]) -> Finding:
     except TrafficAggrError as exc:
         return Finding(what, exc)
     except Exception as exc:  # whatever a probe meets is its finding, and the next one goes on
-        line = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+        line = spark_says(exc) or (str(exc).strip() or type(exc).__name__).splitlines()[0]
         return Finding(what, StateError(line))
     return Finding(what, None)
 

@@ -6,7 +6,7 @@ Only directories that a run record names are ever candidates, and only those tha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,32 +44,44 @@ class InUse:
 
 
 def find_leftovers(
-    records: Sequence[RunRecord], final: str, in_use: InUse, keep_days: int, now: datetime
+    records: Sequence[RunRecord],
+    final: str,
+    in_use: InUse,
+    keep_days: int,
+    now: datetime,
+    exists: Callable[[str], bool],
 ) -> list[Leftovers]:
     """
-    What can be deleted of the runs on the table ``final`` (``db.table``), newest first.
+    What can be deleted of the runs on the table ``final`` (``db.table``), newest first: directories for which
+    ``exists`` is true.
 
     Old data of a published run is kept for ``keep_days``, for a rollback; what a run that published nothing has left
-    can go as soon as no run can resume from it. Unsettled runs keep everything.
+    can go as soon as no run can resume from it. Unsettled runs keep everything. A run whose cleaning has begun can no
+    longer be taken back, so it needs nothing any more.
     """
     ours = [record for record in records if record.tables.get("final") == final]
     newest = next((each for each in ours if each.steps), None)
     resumable = newest if newest and not newest.finished else None
-    expired = [
-        record
-        for record in ours
-        if record is not resumable and record.cleaned is None and _is_over(record, now - timedelta(days=keep_days))
-    ]
-    needed = {normal(where) for record in ours if record not in expired for where in _needed_by(record)}
-    found = []
-    for record in expired:
+    limit = now - timedelta(days=keep_days)
+    over = [record for record in ours if record is not resumable and (record.cleaned or _is_over(record, limit))]
+    needed = {normal(where) for record in ours if record not in over for where in _needed_by(record)}
+    found: list[Leftovers] = []
+    seen: set[str] = set()
+    for record in over:
+        if record.cleaning_ended:
+            continue
         names = dict.fromkeys(normal(where) for where in _named_by(record, in_use.final_days))
         free = tuple(
             where
             for where in names
-            if not in_use.forbids(where) and not any(_within(where, each) or _within(each, where) for each in needed)
+            if where not in seen
+            and exists(where)
+            and not in_use.forbids(where)
+            and not any(_within(where, each) or _within(each, where) for each in needed)
         )
-        found.append(Leftovers(record, free))
+        seen.update(free)
+        if free or record.cleaned or record.publication is not Publication.PUBLISHED:
+            found.append(Leftovers(record, free))
     return found
 
 

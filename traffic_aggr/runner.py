@@ -14,8 +14,10 @@ from traffic_aggr.errors import TrafficAggrError, UnprovenError
 from traffic_aggr.plan import Step
 from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord, timestamp
+from traffic_aggr.spark_errors import spark_says
 from traffic_aggr.state import RecordStore
 from traffic_aggr.steps import Work
+from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -84,16 +86,17 @@ def _put_back(work: Work, reason: BaseException) -> None:
     steps.forget_shadow_quietly(work)
     if record.publication.settled and not isinstance(reason, UnprovenError):
         return
-    log.warning("putting the old data of %d partitions back (%s)", len(record.days), _first_line(reason))
+    days = counted(len(record.days), "day")
+    log.warning("%s: putting the old data of %s back", _cause(work, reason), days)
     try:
         work.publisher.restore(record)
     except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
-        log.error("the old data could not be put back: %s", exc, exc_info=True)
+        log.error("the old data could not be put back: %s", spark_says(exc) or exc, exc_info=True)
         return
     if record.lost:
         log.error("%s", record.data_state)
     else:
-        log.info("the old data of %d partitions is back", len(record.days))
+        log.info("the old data of %s is back", days)
     try:
         work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
     except TrafficAggrError as exc:
@@ -135,6 +138,9 @@ def close_settled(
         store.save(record)
 
 
-def _first_line(error: BaseException) -> str:
-    """Spark's errors go on for pages, which are in the log's traceback."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _cause(work: Work, error: BaseException) -> str:
+    """Why the run ends. A signal cancels Spark's jobs, whose errors then speak of the cancelling alone."""
+    stopped = work.stop.reason()
+    if stopped is not None:
+        return str(stopped)
+    return spark_says(error) or (str(error).strip() or type(error).__name__).splitlines()[0]

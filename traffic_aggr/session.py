@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import InputError, StepError, TrafficAggrError
 from traffic_aggr.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
+from traffic_aggr.spark_errors import spark_says
 
 log = logging.getLogger(__name__)
 
@@ -155,19 +156,10 @@ def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
 
 def explain_java_error(exc: BaseException) -> Optional[TrafficAggrError]:
     """
-    The one line for an error of Java's, which is what its innermost cause says; None for any other, and where the JVM,
-    which alone can say it, is gone.
+    The one line for an error of Spark's or Java's; None for any other, and where the JVM is gone.
     """
-    if not isinstance(exc, Py4JJavaError):
-        return None
-    with suppress(Py4JError, OSError):
-        cause = exc.java_exception
-        while cause.getCause() is not None:
-            cause = cause.getCause()
-        name, message = cause.getClass().getSimpleName(), (cause.getMessage() or "").strip()
-        told = f"{name}: {message.splitlines()[0].rstrip('.')}" if message else name
-        return StepError(told, hint="The log has the details; run again to resume")
-    return None
+    said = spark_says(exc)
+    return StepError(said, hint="The log has the details") if said is not None else None
 
 
 def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
@@ -178,7 +170,7 @@ def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
     signs = (Py4JNetworkError, ConnectionRefusedError, ConnectionResetError)
     if any(isinstance(each, signs) for each in _chain(exc)):
         return StepError(
-            "Spark's JVM has ended (killed, or out of memory)", hint=f"{SPARK_LOG} in logs.dir may say why; run again"
+            "Spark's JVM has ended (killed, or out of memory)", hint=f"{SPARK_LOG} in logs.dir may say why"
         )
     return None
 

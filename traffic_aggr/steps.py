@@ -36,6 +36,7 @@ from traffic_aggr.preflight import Sources, Tables
 from traffic_aggr.progress import Reading
 from traffic_aggr.publish import Publisher, fingerprint
 from traffic_aggr.runrecord import Input, RunRecord, Staged
+from traffic_aggr.spark_errors import spark_says
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
 from traffic_aggr.tables import FINAL_COLUMNS, PARTITION_COLUMN, STAGING_COLUMNS
@@ -374,7 +375,7 @@ def forget_shadow_quietly(work: Work) -> None:
     try:
         forget_shadow(work.spark, work.record)
     except Exception as exc:  # Spark may be gone, which is what failed the run
-        log.warning("the table %s is left over: %s", work.record.shadow, exc)
+        log.warning("the table %s is left over: %s", work.record.shadow, spark_says(exc) or exc)
 
 
 def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Difference]:

@@ -19,6 +19,7 @@ from traffic_aggr.orphans import Orphan, TableDirectory, find_orphans
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import RunRecord, is_run_id
 from traffic_aggr.state import COPY_NAME
+from traffic_aggr.units import counted
 from traffic_aggr.workplace import Warehouse, Workplace
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,9 @@ def cleanup(place: Workplace, run_id: str, *, dry_run: bool) -> list[str]:
             done += _delete_temporaries(place, warehouse, records, dry_run)
             for leftovers in _leftovers(place, warehouse, records):
                 stop.check()
-                done += leftovers.directories
-                if not dry_run:
-                    _delete(place, warehouse, leftovers, still_locked)
+                done += leftovers.directories if dry_run else _delete(place, warehouse, leftovers, still_locked)
+            if not dry_run:
+                _delete_empty_runs(warehouse, records)
     return done
 
 
@@ -87,7 +88,25 @@ def _delete_temporaries(
 
 def _leftovers(place: Workplace, warehouse: Warehouse, records: Sequence[RunRecord]) -> list[Leftovers]:
     keep_days, now = place.config.publish.keep_days, place.books.now()
-    return find_leftovers(records, place.tables["final"], _in_use(warehouse), keep_days, now)
+    exists = _Listed(warehouse.files).__contains__
+    return find_leftovers(records, place.tables["final"], _in_use(warehouse), keep_days, now, exists)
+
+
+class _Listed:
+    """Which directories are there; each parent is listed once, since a month of runs names thousands."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._names: dict[str, set[str]] = {}
+
+    def __contains__(self, directory: str) -> bool:
+        parent, _, name = directory.rpartition("/")
+        if parent not in self._names:
+            try:
+                self._names[parent] = {_name(info.path) for info in self._files.list(parent)}
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[parent] = set()
+        return name in self._names[parent]
 
 
 def _in_use(warehouse: Warehouse) -> InUse:
@@ -103,22 +122,44 @@ def _in_use(warehouse: Warehouse) -> InUse:
     return InUse(data, roots, days)
 
 
-def _delete(place: Workplace, warehouse: Warehouse, leftovers: Leftovers, still_locked: Callable[[], None]) -> None:
-    record, files = leftovers.record, warehouse.files
-    # First the word that nothing can be taken back any more, then the deed.
-    record.cleaned = place.books.now().isoformat(timespec="seconds")
-    place.books.save(record)
+def _delete(
+    place: Workplace, warehouse: Warehouse, leftovers: Leftovers, still_locked: Callable[[], None]
+) -> list[str]:
+    """
+    Deletes the leftovers of one run; those that it has deleted. The record says that the run can no longer be taken
+    back before anything goes, and that its cleaning has ended once all is gone: a later cleanup ends one that died.
+    """
+    record, deleted = leftovers.record, []
+    if record.cleaned is None:
+        record.cleaned = _now(place)
+        place.books.save(record)
     in_use = _in_use(warehouse)
     for directory in leftovers.directories:
         still_locked()
         if in_use.forbids(directory):
             log.warning("%s is in use again: it stays", directory)
             continue
-        files.delete_tree(directory)
-    run = run_directory(record.final_root or warehouse.final_root, record.run_id)
-    if files.is_directory(run) and not in_use.forbids(run) and not _holds_data(files, run):
-        files.delete_tree(run)
-    log.info("run %s: deleted %d directories", record.run_id, len(leftovers.directories))
+        warehouse.files.delete_tree(directory)
+        deleted.append(directory)
+    if len(deleted) == len(leftovers.directories):
+        record.cleaning_ended = _now(place)
+        place.books.save(record)
+    log.info("run %s: deleted %s", record.run_id, counted(len(deleted), "directory", "directories"))
+    return deleted
+
+
+def _now(place: Workplace) -> str:
+    return place.books.now().isoformat(timespec="seconds")
+
+
+def _delete_empty_runs(warehouse: Warehouse, records: Sequence[RunRecord]) -> None:
+    """Run directories whose data is gone, be it deleted as their own or as what a later run replaced."""
+    files, root = warehouse.files, f"{warehouse.final_root}/{RUN_ROOT}"
+    over = {each.run_id for each in records if each.cleaned}
+    in_use = _in_use(warehouse)
+    for info in files.list(root) if files.is_directory(root) else []:
+        if _name(info.path) in over and not in_use.forbids(info.path) and not _holds_data(files, info.path):
+            files.delete_tree(info.path)
 
 
 def _holds_data(files: Files, directory: str) -> bool:

@@ -38,6 +38,39 @@ def test_cleanup_deletes_old_data_and_nothing_that_the_table_needs(job: Job, mod
     assert "was deleted by `cleanup`" in refused.err
 
 
+@pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
+@pytest.mark.parametrize("keep_days", [0, 7])
+def test_days_that_are_restated_again_and_again_leave_one_copy_each_once_cleaned(
+    job: Job, mode: str, keep_days: int
+) -> None:
+    directory = job.create_final()
+    job.settings["publish"] = {"mode": mode, "keep_days": keep_days}
+    for _ in range(3):
+        assert job("run").code == 0
+        if keep_days:
+            end_long_ago(job)
+        done = job("cleanup")
+        assert done.code == 0, done.err
+        said = [Path(line.removeprefix("deleted file:")) for line in done.out.splitlines()]
+        assert not any(path.exists() for path in said)
+        assert len(said) == len(set(said)) == len(LISTED)
+        copies = [path.parent.name for path in directory.rglob("*.parquet")]
+        assert sorted(set(copies)) == sorted(f"partition_date={day}" for day in (*LISTED, *UNLISTED))
+        assert [
+            len({path.parent for path in directory.rglob(f"partition_date={day}/*.parquet")}) for day in LISTED
+        ] == [1] * len(LISTED)
+    assert job("cleanup").out == "nothing to delete\n"
+    left = list((directory / ".traffic_aggr").glob("2*"))
+    assert len(left) == (1 if mode == "swap" else 0)
+
+
+def end_long_ago(job: Job) -> None:
+    """Makes all runs so far older than what is kept."""
+    for path in job.home.glob("state/runs/*/run.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "ended": "2021-01-01T00:00:00+00:00"}))
+
+
 def test_cleanup_keeps_what_a_rollback_needs(job: Job) -> None:
     job.create_final()
     before = job.content(LISTED)
