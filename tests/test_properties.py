@@ -229,13 +229,14 @@ def test_whatever_the_file_assigns_has_the_value_that_bash_gives_it(tmp_path: Pa
     [
         (b"", "it assigns nothing"),
         (b"# a comment\n\n", "it assigns nothing"),
+        (b"dbname=" + b"${a:-" * 10_000, "it nests too deeply"),
         (b"\x7fELF\0dbname=mnaas\n", "it is binary"),
         (b"tables:\n  database: mnaas\n", "it assigns nothing"),
         (b'{"dbname": "mnaas",\n "a": 1}\n', "it assigns nothing"),
         (b'<?xml version="1.0"?>\n<a dbname="mnaas"/>\n', "it is XML or HTML"),
         (b"environment: x\nOTHER=1\n", "has none of the old job's keys, such as dbname"),
     ],
-    ids=["empty", "comments", "binary", "YAML", "JSON", "XML", "of another program"],
+    ids=["empty", "comments", "deep", "binary", "YAML", "JSON", "XML", "of another program"],
 )
 def test_a_file_that_is_no_properties_file_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, why: str

@@ -57,7 +57,10 @@ def read_properties(path: Path, environment: Mapping[str, str]) -> Properties:
     except OSError as exc:
         raise InputError(f"{path} cannot be read: {exc.strerror}", hint=_HINT) from exc
     variables = BashVariables(environment)
-    _FileReader(path, text, variables, depth=0).read()
+    try:
+        _FileReader(path, text, variables, depth=0).read()
+    except RecursionError as exc:
+        raise InputError(f"{path} is not a Bash properties file: it nests too deeply", hint=_HINT) from exc
     if not variables.found.values:
         why = "; ".join(["it assigns nothing", *variables.found.notes[:1]])
         raise InputError(f"{path} is not a Bash properties file: {why}", hint=_HINT)
