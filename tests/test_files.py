@@ -11,12 +11,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from fakes import run_record
 
 from traffic_aggr.files import FileInfo, Files, LocalFiles, Usage, files_for, temporaries, write_atomic
+from traffic_aggr.jvm import open_log
+from traffic_aggr.log_file import DailyFile
+from traffic_aggr.state import RecordStore
+from traffic_aggr.statusfile import StatusFile
 
 
 def mode_of(path: Path) -> int:
@@ -296,6 +303,35 @@ class TestLocalFiles(FilesBehaviour):
     @pytest.fixture(params=["", "file:", "file://"], ids=["plain", "file:/x", "file:///x"])
     def root(self, tmp_path: Path, request: pytest.FixtureRequest) -> str:
         return f"{request.param}{tmp_path}"
+
+
+def _open_daily_log(directory: Path) -> None:
+    DailyFile(directory / "log", keep=1, now=lambda: datetime(2021, 5, 1)).close()
+
+
+def _open_spark_log(directory: Path) -> None:
+    os.close(open_log(directory)[1])
+
+
+def _update_status_file(directory: Path) -> None:
+    StatusFile(str(directory / "status")).update(flag=1)
+
+
+def _save_record(directory: Path) -> None:
+    RecordStore(str(directory), LocalFiles()).save(run_record())
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+@pytest.mark.parametrize("make", [_open_daily_log, _open_spark_log, _update_status_file, _save_record])
+def test_missing_directories_are_made_private_whatever_the_umask(
+    tmp_path: Path, make: Callable[[Path], None], umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        make(tmp_path / "a/b/c")
+    finally:
+        os.umask(before)
+    assert [mode_of(tmp_path / each) for each in ("a", "a/b", "a/b/c")] == [0o700] * 3
 
 
 @pytest.mark.parametrize(

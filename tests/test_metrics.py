@@ -166,6 +166,12 @@ def test_a_day_that_was_cleared_is_no_disagreement() -> None:
     assert metrics_of(record)["last_run_unreconciled_partitions"] == 0
 
 
+def test_a_cleared_day_that_raw_has_rows_of_is_counted() -> None:
+    record = succeeded()
+    record.totals[FIRST] = DayTotals(RawTotals(rows=3), None, None, AggregatedTotals(), ImpalaTotals())
+    assert metrics_of(record)["last_run_unreconciled_partitions"] == 1
+
+
 def test_a_run_that_found_nothing_out_has_zeros() -> None:
     least = run_record(outcome=Outcome.REFUSED, exit_code=2, ended="2021-05-04T02:02:01.000+00:00")
     found = metrics_of(least)
@@ -301,6 +307,13 @@ def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
     Bookkeeping(config, store, Away(0)).show_success(succeeded())
     books.show_success(succeeded(command="rollback"))
     assert not textfile.exists()
+
+
+@pytest.mark.usefixtures("no_user_name")
+def test_a_record_of_a_user_without_a_name_has_the_number(home: Path) -> None:
+    config = load_config(home / "job.yaml", {})
+    store = RecordStore(config.state.dir, LocalFiles())
+    assert Bookkeeping(config, store, Away(0)).new_record("run", {}, RUN_ID).user == str(os.getuid())
 
 
 def test_check_warns_where_the_metrics_would_not_be_written(home: Path) -> None:

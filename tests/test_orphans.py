@@ -45,6 +45,8 @@ def test_rows_at_the_standard_path_of_a_day_that_is_elsewhere_could_count_twice(
     ("publication", "cleaned", "mends"),
     [
         (Publication.PUBLISHED, None, "traffic-aggr cleanup"),
+        (Publication.PUBLISHING, None, "traffic-aggr cleanup"),
+        (Publication.RESTORING, None, "traffic-aggr cleanup"),
         (Publication.PUBLISHED, "2021-05-20T00:00:00+00:00", "rm -r"),
         (Publication.RESTORED, None, "rm -r"),
     ],
@@ -64,7 +66,9 @@ def test_uncommitted_rows_can_be_deleted_when_their_writer_is_dead() -> None:
     names = ["_temporary", ".hive-staging_hive_2021", ".spark-staging-1"]
     found = orphans(names=names, root="hdfs://nn/final")
     assert [orphan.where for orphan in found] == [f"hdfs://nn/final/{name}" for name in names]
-    assert found[0].mends == "If that writer is dead: hdfs dfs -rm -r 'hdfs://nn/final/_temporary'"
+    assert found[0].mends == (
+        "If that writer is dead, restate the days that it was writing, then: hdfs dfs -rm -r 'hdfs://nn/final/_temporary'"
+    )
 
 
 def test_directories_that_are_no_days_are_nobodys_business() -> None:
@@ -86,4 +90,6 @@ def test_partitions_in_one_directory_count_its_rows_for_each() -> None:
 def test_a_run_of_another_state_directory_is_named_unless_a_partition_is_in_it() -> None:
     (orphan,) = orphans(runs=[RUN_ID])
     assert f"run {RUN_ID}" in orphan.what
+    assert "only copy" in orphan.mends
+    assert orphan.mends.index("traffic-aggr recover") < orphan.mends.index("rm -r")
     assert orphans(runs=[RUN_ID], locations={DAY: ELSEWHERE}) == []

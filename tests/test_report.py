@@ -364,6 +364,21 @@ def test_differences_between_stages_are_told_exactly() -> None:
     assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(render_report(record)).all("td")
 
 
+def test_a_cleared_day_of_which_raw_or_final_has_rows_is_told() -> None:
+    record = succeeded()
+    record.totals[FIRST] = DayTotals(RawTotals(rows=3, bytes=9), final_after=AggregatedTotals(rows=1, bytes=5))
+    told = json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"]
+    assert "2021-04-01 rows: raw 3, staging's source 0" in told
+    assert "2021-04-01 bytes: staging 0, final 5" in told
+
+
+def test_a_day_cleared_for_want_of_raw_rows_differs_in_nothing() -> None:
+    record = succeeded()
+    old, nothing = AggregatedTotals(rows=1, bytes=5), AggregatedTotals()
+    record.totals[FIRST] = DayTotals(RawTotals(), None, old, nothing, ImpalaTotals())
+    assert json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"] == []
+
+
 def test_the_days_are_a_table_for_other_programs() -> None:
     first, second = csv.DictReader(io.StringIO(report_files(failed(Publication.RESTORED))["daily.csv"]))
     assert (first["partition_date"], first["state"], first["raw_rows"]) == (FIRST, "old", "56789")

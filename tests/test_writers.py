@@ -49,6 +49,12 @@ def test_uncommitted_rows_in_a_listed_day_that_changed_lately_are_of_a_writer(ro
     assert "2021-05-03 21:00:00 UTC" in refusal
 
 
+def test_uncommitted_rows_may_be_the_only_ones_so_nobody_is_told_to_delete_them(root: Path) -> None:
+    write(root / DAY.directory / "_temporary/0/part-0", timedelta(hours=5))
+    (refusal,), _ = find_writers(LocalFiles(), f"file:{root}", {f"file:{root}/{DAY.directory}": DAY}, NOW)
+    assert "move that directory out of the table" in refusal.hint
+
+
 def test_what_a_writer_left_that_is_long_dead_is_only_noted(root: Path) -> None:
     write(root / DAY.directory / "_temporary" / "0" / "part-0", timedelta(hours=7))
     refusals, (note,) = found(root)

@@ -4,7 +4,6 @@ The books of a run: its record and report; what of it the edge node shows goes t
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import socket
@@ -18,7 +17,7 @@ from traffic_aggr.command_line import UNKNOWN, CommandLine
 from traffic_aggr.config import Config
 from traffic_aggr.edge import Edge, RunLock
 from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, TrafficAggrError
-from traffic_aggr.holder import Holder, process_start_time
+from traffic_aggr.holder import Holder, process_start_time, user_name
 from traffic_aggr.next_run import next_run
 from traffic_aggr.plan import Step
 from traffic_aggr.report import report_files
@@ -50,7 +49,7 @@ class Bookkeeping:
             command=command,
             started=self._time(),
             host=socket.gethostname(),
-            user=getpass.getuser(),
+            user=user_name(),
             process_id=os.getpid(),
             process_started=process_start_time(os.getpid()),
             typed=self.typed,

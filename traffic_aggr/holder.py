@@ -51,7 +51,7 @@ class Holder:
             run_id=run_id,
             command=command,
             host=socket.gethostname(),
-            user=_user_name(),
+            user=user_name(),
             pid=pid,
             pid_started=process_start_time(pid),
             jvm_pid=None,
@@ -124,8 +124,9 @@ def lives(pid: Optional[int], started: Optional[int]) -> bool:
     return pid is not None and started is not None and process_start_time(pid) == started
 
 
-def _user_name() -> str:
+def user_name() -> str:
+    """Who runs this process: a name, or the number of a container's user that has none."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):
         return str(os.getuid())

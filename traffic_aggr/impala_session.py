@@ -9,7 +9,6 @@ outside and the thread left behind; and the operation's state is looked at.
 
 from __future__ import annotations
 
-import getpass
 import re
 import socket
 import ssl
@@ -32,6 +31,7 @@ from thrift.transport.TTransport import TTransportException
 from thrift_sasl import TSaslClientTransport
 
 from traffic_aggr.config import HostPort, ImpalaConfig
+from traffic_aggr.holder import user_name
 from traffic_aggr.impala_kerberos import MECHANISM as KERBEROS
 from traffic_aggr.impala_kerberos import KerberosClient
 from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
@@ -149,7 +149,7 @@ class ImpalaSession:
         wire.open = _refuse_to_reconnect
         service = HS2Service(Client(TBinaryProtocolAccelerated(self._authenticated(wire))), retries=1)
         try:
-            self._session = service.open_session(self._config.auth.user or getpass.getuser())
+            self._session = service.open_session(self._config.auth.user or user_name())
         except ImpylaError as exc:
             # It speaks of the coordinator (shutting down, too many sessions): another may take us.
             raise NoAnswerError(f"no session: {_one_line(exc)}") from exc

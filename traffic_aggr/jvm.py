@@ -26,6 +26,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.java_gateway import launch_gateway
 
 from traffic_aggr.errors import InputError
+from traffic_aggr.files import LocalFiles
 
 SPARK_LOG = "spark.log"
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
@@ -229,7 +230,7 @@ def open_log(log_dir: Path) -> tuple[Path, int, int]:
 
 def _open_log(path: Path) -> int:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        LocalFiles().make_directories(str(path.parent))
         if path.exists() and path.stat().st_size > ROTATE_BYTES:
             path.replace(path.with_name(f"{SPARK_LOG}.1"))
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Callable
 
+from traffic_aggr.files import LocalFiles
+
 
 class DailyFile:
     """
@@ -24,7 +26,7 @@ class DailyFile:
         self._keep = keep
         self._now = now
         self._is_torn = False
-        _make_directories(path.parent)
+        LocalFiles().make_directories(str(path.parent))
         self._descriptor = self._open()
         # A log that can be written and not be rotated is still a log.
         with contextlib.suppress(OSError):
@@ -105,13 +107,3 @@ class DailyFile:
         for _, _, old in sorted(found, reverse=True)[self._keep :]:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(old)
-
-
-def _make_directories(directory: Path) -> None:
-    missing = []
-    while not directory.exists():
-        missing.append(directory)
-        directory = directory.parent
-    for each in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            each.mkdir(mode=0o700)

@@ -16,16 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Optional, Union
 
-from traffic_aggr.controls import (
-    SUMS,
-    AggregatedTotals,
-    RawTotals,
-    reconcile_final,
-    reconcile_impala,
-    reconcile_staging,
-)
+from traffic_aggr.controls import SUMS, AggregatedTotals
 from traffic_aggr.files import os_error, write_atomic
-from traffic_aggr.partitions import Partition
+from traffic_aggr.result import differences
 from traffic_aggr.runrecord import DayTotals, Outcome, Publication, RunRecord
 
 log = logging.getLogger(__name__)
@@ -115,7 +108,7 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
     yield Metric(
         "last_run_unreconciled_partitions",
         "Days whose totals differ between raw, staging, final and Impala as the last run left or refused them.",
-        sum(_is_unreconciled(partition, record) for partition in record.days),
+        sum(bool(differences(partition, of_day)) for partition, of_day in zip(record.days, totals)),
     )
     yield Metric("last_run_impala_statements", "Statements that the last run had for Impala.", len(record.impala))
     yield Metric(
@@ -133,18 +126,6 @@ def _bytes_found_wrong(totals: DayTotals) -> Optional[int]:
     if all(getattr(old, name) == getattr(totals.raw, name) for name in SUMS):
         return None
     return abs(totals.raw.bytes - old.bytes)
-
-
-def _is_unreconciled(partition: Partition, record: RunRecord) -> bool:
-    totals = record.totals.get(partition, DayTotals())
-    staging = totals.staging
-    differences = reconcile_staging(partition, totals.raw or RawTotals(), staging) if staging else []
-    if totals.final_after is not None:
-        # A day that is to be cleared has nothing staged.
-        differences += reconcile_final(partition, staging or AggregatedTotals(), totals.final_after)
-        if totals.impala is not None:
-            differences += reconcile_impala(partition, totals.final_after, totals.impala)
-    return bool(differences)
 
 
 def _own_text(path: Path) -> str:

@@ -50,7 +50,11 @@ def find_orphans(found: TableDirectory, records: Sequence[RunRecord]) -> Iterato
         directory, partition = f"{found.root}/{name}", _partition(name)
         if name.startswith(UNCOMMITTED):
             what = "holds rows that a writer has not committed: nobody sees them"
-            yield Orphan(directory, what, f"If that writer is dead: {_delete(directory)}")
+            yield Orphan(
+                directory,
+                what,
+                f"If that writer is dead, restate the days that it was writing, then: {_delete(directory)}",
+            )
         elif partition is not None:
             yield _unused_day(found, directory, partition, records)
     for partition in sorted(found.missing):
@@ -77,7 +81,7 @@ def _unused_day(found: TableDirectory, directory: str, partition: Partition, rec
 
 def _keeps(record: RunRecord, directory: str) -> bool:
     """Whether ``directory`` is where a run has pointed a partition away from, and `cleanup` will delete it."""
-    if record.publication is not Publication.PUBLISHED or record.cleaned is not None:
+    if record.publication in (Publication.UNTOUCHED, Publication.RESTORED) or record.cleaned is not None:
         return False
     return any(day.before and normal(day.before.location) == normal(directory) for day in record.days.values())
 
@@ -99,7 +103,10 @@ def _runs_without_record(found: TableDirectory, known: Collection[str]) -> Itera
         used = any(normal(location).startswith(f"{normal(directory)}/") for location in found.locations.values())
         if run_id not in known and not used:
             what = f"is of run {run_id}, which is not in this state directory: no cleanup from here deletes it"
-            mends = f"Run cleanup where that run was started; if its state is lost: {_delete(directory)}"
+            mends = (
+                "It may hold the only copy of days. Run cleanup where that run was started; if its state is lost, run "
+                f"traffic-aggr recover, and once that has succeeded and check still names it: {_delete(directory)}"
+            )
             yield Orphan(directory, what, mends)
 
 

@@ -9,40 +9,35 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Optional
 
-from traffic_aggr.bash_properties import Properties, Property
+from traffic_aggr.bash_variables import UNKNOWN, Properties, Property
+from traffic_aggr.errors import InputError
 
 _LIST = "MNAAS_Traffic_AdhocPartitions_Daily_Uniq_FileName"
 _LOG = "MNAAS_traffic_aggr_adhocLogPath"
 _PORT = "IMPALAD_JDBC_PORT"
+_DEFAULT_PORT = Property("21050", Path(), 0)
 
 
-def _plain(found: Property) -> str:
-    return found.without_commands
+def _addresses(value: str) -> list[str]:
+    return [each for each in re.split(r"[,;\s]+", value) if each]
 
 
-def _directory(found: Property) -> str:
-    return os.path.dirname(found.without_commands)
-
-
-def _addresses(found: Property) -> list[str]:
-    return [each for each in re.split(r"[,;\s]+", found.without_commands) if each]
-
-
-_SUCCESSORS: Mapping[str, tuple[str, Callable[[Property], object]]] = {
-    "MNAAS_traffic_aggr_adhoc_ScriptName": ("job.script_name", _plain),
-    "dbname": ("tables.database", _plain),
-    "traffic_details_raw_daily_with_no_dups_tblname": ("tables.raw", _plain),
-    "traffic_aggr_adhoc_inter_tblname": ("tables.staging", _plain),
-    "traffic_aggr_adhoc_tblname": ("tables.final", _plain),
-    "org_details_tblname": ("tables.org_details", _plain),
-    "country_lookup_tblname": ("tables.country_lookup", _plain),
-    _LIST: ("partitions.file", _plain),
-    "IMPALAD_HOST": ("impala.hosts", _plain),
-    "MNAAS_traffic_aggr_adhoc_ProcessStatusFileName": ("state.status_file", _plain),
-    _LOG: ("logs.dir", _directory),
-    "SDP_ticket_from_email": ("notify.from", _plain),
+_SUCCESSORS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "MNAAS_traffic_aggr_adhoc_ScriptName": ("job.script_name", str),
+    "dbname": ("tables.database", str),
+    "traffic_details_raw_daily_with_no_dups_tblname": ("tables.raw", str),
+    "traffic_aggr_adhoc_inter_tblname": ("tables.staging", str),
+    "traffic_aggr_adhoc_tblname": ("tables.final", str),
+    "org_details_tblname": ("tables.org_details", str),
+    "country_lookup_tblname": ("tables.country_lookup", str),
+    _LIST: ("partitions.file", str),
+    "IMPALAD_HOST": ("impala.hosts", str),
+    "MNAAS_traffic_aggr_adhoc_ProcessStatusFileName": ("state.status_file", str),
+    _LOG: ("logs.dir", os.path.dirname),
+    "SDP_ticket_from_email": ("notify.from", str),
     "SDP_ticket_to_email": ("notify.ticket_to", _addresses),
     "MOVE_DEV_TEAM": ("notify.cc", _addresses),
 }
@@ -94,7 +89,13 @@ class Imported:
 
 
 def import_properties(found: Properties) -> Imported:
-    """A configuration from old properties. Values of keys without a successor are not shown: some are secrets."""
+    """
+    A configuration from old properties. Values of keys without a successor are not shown: some are secrets.
+
+    Raises InputError when the properties have no key with a successor: they are not the old job's.
+    """
+    if not found.values.keys() & _SUCCESSORS.keys():
+        raise InputError("the file has none of the old job's keys, such as dbname", hint="Name the old properties file")
     settings: dict[str, tuple[object, str]] = {}
     fates = []
     notes = list(found.notes)
@@ -106,13 +107,16 @@ def import_properties(found: Properties) -> Imported:
             fates.append(Fate(name, None, _reason(name)))
             continue
         key, convert = _SUCCESSORS[name]
-        value = convert(assigned)
+        value: object = convert(assigned.value)
+        port = found.values.get(_PORT, _DEFAULT_PORT).value if name == "IMPALAD_HOST" else ""
+        if UNKNOWN in f"{value}{port}":
+            fates.append(Fate(name, None, f"only Bash can tell its value: set {key} by hand"))
+            continue
         if not value:
             fates.append(Fate(name, None, "empty"))
             continue
         if name == "IMPALAD_HOST":
-            port = found.values.get(_PORT)
-            value = [f"{value}:{port.without_commands if port else 21050}"]
+            value = [f"{value}:{port}"]
         settings[key] = (value, f"{name} ({assigned.file.name} line {assigned.line})")
         fates.append(Fate(name, key, _text(value)))
         if name == _LOG:

@@ -135,10 +135,10 @@ def state_of(record: RunRecord, partition: Partition) -> str:
 def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
     """All that differs between the stages of a day, exactly, as far as it has been through them."""
     found: list[Difference] = []
-    if totals.raw and totals.staging:
-        found += reconcile_staging(partition, totals.raw, totals.staging)
-    if totals.staging and totals.final_after:
-        found += reconcile_final(partition, totals.staging, totals.final_after)
+    if totals.raw and (totals.staging or totals.final_after):
+        found += reconcile_staging(partition, totals.raw, totals.loaded)
+    if totals.final_after:
+        found += reconcile_final(partition, totals.loaded, totals.final_after)
     if totals.final_after and totals.impala:
         found += reconcile_impala(partition, totals.final_after, totals.impala)
     return found

@@ -159,6 +159,11 @@ class DayTotals:
     final_after: Optional[AggregatedTotals] = None
     impala: Optional[ImpalaTotals] = None
 
+    @property
+    def loaded(self) -> AggregatedTotals:
+        """What the final table should hold once the day is loaded: what was staged, or nothing for a cleared day."""
+        return self.staging or AggregatedTotals(source_rows=0)
+
 
 _TOTALS_KINDS: dict[str, Any] = {
     "raw": RawTotals,

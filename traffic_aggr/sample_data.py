@@ -109,7 +109,7 @@ def generate(
 
 def _refuse_used_directory(files: Files, out: str) -> None:
     if files.exists(out) and (not files.is_directory(out) or files.list(out)):
-        raise InputError(f"{out} is not an empty directory", hint="Give --out a new directory, or empty this one")
+        raise InputError(f"{out} is not an empty directory", hint="Give --out a new directory")
 
 
 def _free_names(catalog: HiveCatalog, config: TablesConfig, out: str) -> dict[str, TableName]:
@@ -120,11 +120,15 @@ def _free_names(catalog: HiveCatalog, config: TablesConfig, out: str) -> dict[st
     names = {key: TableName(config.database, getattr(config, key)) for key in keys}
     for name in names.values():
         facts = catalog.facts(name)
-        if facts is not None and not f"{facts.location}/".startswith(f"{normal(out)}/"):
-            raise InputError(
-                f"the table {name} is there already, with its data in {facts.location or 'another table'}",
-                hint="Sample data replaces no table: name another database in tables.database, or drop the table",
-            )
+        if facts is None:
+            continue
+        partitions = catalog.table(facts).all_locations() if facts.partition_columns else {}
+        for location in (facts.location, *map(normal, partitions.values())):
+            if not f"{location}/".startswith(f"{normal(out)}/"):
+                raise InputError(
+                    f"the table {name} exists, with its data in {location or 'another table'}; it was left as it is",
+                    hint="Set tables.database to a new database: sample data replaces no table",
+                )
     return names
 
 

@@ -17,10 +17,10 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable, Optional
 
 from traffic_aggr.errors import StateError, StatusFlagError
+from traffic_aggr.files import LocalFiles, sync_directory
 from traffic_aggr.text import shown
 
 STEP_NAMES: Mapping[int, str] = {
@@ -151,7 +151,7 @@ class StatusFile:
                     raise ValueError(f"{key} cannot be {text!r}")
                 changes[key] = text
         try:
-            self._make_parents()
+            LocalFiles().make_directories(os.path.dirname(os.path.realpath(self.path)))
             with self._locked():
                 self._write(changes)
         except OSError as exc:
@@ -193,7 +193,7 @@ class StatusFile:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-        _sync_directory(directory)
+        sync_directory(directory)
         return True
 
     def _snapshot(self) -> _Snapshot:
@@ -206,10 +206,6 @@ class StatusFile:
             return _Snapshot(b"", None)
         except OSError as exc:
             raise self._unusable("read", exc) from exc
-
-    def _make_parents(self) -> None:
-        for parent in reversed(Path(os.path.realpath(self.path)).parents):
-            parent.mkdir(mode=0o700, exist_ok=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -304,11 +300,3 @@ def _keep_owner_and_mode(descriptor: int, model: os.stat_result) -> None:
     if (found.st_uid, found.st_gid) != (model.st_uid, model.st_gid):
         os.fchown(descriptor, model.st_uid, model.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(model.st_mode))
-
-
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

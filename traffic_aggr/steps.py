@@ -17,7 +17,6 @@ from pyspark.sql import functions as F
 from traffic_aggr import preflight, sql, transforms
 from traffic_aggr.breakdown import UsageBy, compare
 from traffic_aggr.controls import (
-    AggregatedTotals,
     Difference,
     ImpalaTotals,
     reconcile_final,
@@ -386,8 +385,7 @@ def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Di
         of_day = work.record.totals_of(partition)
         if keep:
             of_day.final_after = totals[partition]
-        staging = of_day.staging or AggregatedTotals()
-        differences += reconcile_final(partition, staging, totals[partition], name)
+        differences += reconcile_final(partition, of_day.loaded, totals[partition], name)
     return differences
 
 

@@ -41,7 +41,7 @@ def find_writers(
     refusal = Refusal(
         "live_writer",
         f"another program seems to be writing {'; '.join(live)}",
-        "Wait for it to end; if it is dead, delete that directory",
+        "Wait for it to end; if it is dead, move that directory out of the table: it may be the only copy of its rows",
     )
     return [refusal], notes
 

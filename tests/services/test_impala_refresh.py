@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from decimal import Decimal
@@ -54,6 +55,13 @@ def test_a_batch_is_sent_in_order_over_one_session(start_impala: Any) -> None:
     refresher(config(address(double))).execute(statements)
     assert received(double) == statements
     assert double.journal.calls.count("OpenSession") == 1
+
+
+@pytest.mark.usefixtures("no_user_name")
+def test_a_user_without_a_name_opens_a_session_under_the_number(start_impala: Any) -> None:
+    double = start_impala()
+    refresher(config(address(double))).execute([REFRESH])
+    assert double.journal.users == [str(os.getuid())]
 
 
 def test_a_batch_closes_its_operations_and_its_session(start_impala: Any) -> None:

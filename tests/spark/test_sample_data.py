@@ -239,9 +239,25 @@ class TestGenerate:
     ) -> None:
         tables = replace(TablesConfig(database=database), final="precious")
         spark.sql(f"CREATE TABLE {database}.precious (a INT) STORED AS PARQUET")
-        with pytest.raises(InputError, match="precious is there already"):
+        with pytest.raises(InputError, match="precious exists, with its data in") as refused:
             generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=1, rows_per_day=10, seed=1)
         assert not (tmp_path / "out").exists()
+        assert [table.name for table in spark.catalog.listTables(database)] == ["precious"]
+        assert "drop" not in str(refused.value)
+
+    def test_a_table_with_a_partition_elsewhere_is_refused_and_stays(
+        self, spark: SparkSession, database: str, tmp_path: Path
+    ) -> None:
+        tables = replace(TablesConfig(database=database), final="precious")
+        spark.sql(
+            f"CREATE TABLE {database}.precious (a INT) PARTITIONED BY (partition_date STRING) STORED AS PARQUET "
+            f"LOCATION 'file:{tmp_path}/out/final'"
+        )
+        elsewhere = f"file:{tmp_path}/elsewhere"
+        spark.sql(f"ALTER TABLE {database}.precious ADD PARTITION (partition_date='2021-04-01') LOCATION '{elsewhere}'")
+        shutil.rmtree(tmp_path / "out")
+        with pytest.raises(InputError, match=f"precious exists, with its data in {elsewhere}"):
+            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=1, rows_per_day=10, seed=1)
         assert [table.name for table in spark.catalog.listTables(database)] == ["precious"]
 
     def test_sample_data_whose_files_were_deleted_can_be_made_again(
