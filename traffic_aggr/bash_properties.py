@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from traffic_aggr.errors import InputError
+from traffic_aggr.units import data_volume
 
 COMMAND = "\0"
 """Stands in a value where the file has a command, such as ``$(date +_%F)``."""
@@ -74,7 +75,7 @@ def _read(path: Path) -> str:
     with open(path, "rb") as source:
         content = source.read(_LONGEST_FILE + 1)
     if len(content) > _LONGEST_FILE:
-        raise InputError(f"{path} is longer than {_LONGEST_FILE:,} bytes", hint="Name the old properties file")
+        raise InputError(f"{path} is longer than {data_volume(_LONGEST_FILE)}", hint="Name the old properties file")
     return content.decode("utf-8", errors="replace").replace("\r\n", "\n")
 
 

@@ -16,6 +16,7 @@ from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord, timestamp
 from traffic_aggr.state import RecordStore
 from traffic_aggr.steps import Work
+from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def _run_step(work: Work, step: Step) -> None:
     work.record.flag = step
     work.record.steps.append(entry)
     work.save(work.record)
-    log.info("%s: %d partitions", step.label, len(work.record.days))
+    log.info("%s: %s", step.label, counted(len(work.record.days), "partition"))
     started = monotonic()
     try:
         with progress.shown(work.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
@@ -76,7 +77,7 @@ def _rows(work: Work, step: Step) -> str:
         return ""
     stage = "staging" if step is Step.STAGE else "final_after"
     totals = (getattr(work.record.totals_of(partition), stage) for partition in work.record.days)
-    return f"{sum(each.rows for each in totals if each is not None):,} rows, "
+    return f"{counted(sum(each.rows for each in totals if each is not None), 'row')}, "
 
 
 def _put_back(work: Work, reason: BaseException) -> None:
@@ -84,7 +85,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     steps.forget_shadow_quietly(work)
     if record.publication.settled and not isinstance(reason, UnprovenError):
         return
-    log.warning("putting the old data of %d partitions back (%s)", len(record.days), _first_line(reason))
+    log.warning("putting the old data of %s back (%s)", counted(len(record.days), "partition"), _first_line(reason))
     try:
         work.publisher.restore(record)
     except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
@@ -93,7 +94,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     if record.lost:
         log.error("%s", record.data_state)
     else:
-        log.info("the old data of %d partitions is back", len(record.days))
+        log.info("the old data of %s is back", counted(len(record.days), "partition"))
     try:
         work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
     except TrafficAggrError as exc:
@@ -113,7 +114,7 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
             publication = publisher_for(record).settle(record)
             what = "new data is in place" if publication is Publication.PUBLISHED else "old data was put back"
             record.notes.append(f"settled after an interruption: {what}")
-            log.info("run %s: %s for all %d partitions", record.run_id, what, len(record.days))
+            log.info("run %s: %s for %s", record.run_id, what, counted(len(record.days), "partition"))
             if record.lost:
                 log.error("run %s: %s", record.run_id, record.data_state)
         store.save(record)

@@ -19,6 +19,7 @@ from traffic_aggr.orphans import Orphan, TableDirectory, find_orphans
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import RunRecord, is_run_id
 from traffic_aggr.state import COPY_NAME
+from traffic_aggr.units import counted
 from traffic_aggr.workplace import Warehouse, Workplace
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ def _delete(place: Workplace, warehouse: Warehouse, leftovers: Leftovers, still_
     run = run_directory(record.final_root or warehouse.final_root, record.run_id)
     if files.is_directory(run) and not in_use.forbids(run) and not _holds_data(files, run):
         files.delete_tree(run)
-    log.info("run %s: deleted %d directories", record.run_id, len(leftovers.directories))
+    deleted = counted(len(leftovers.directories), "directory", "directories")
+    log.info("run %s: deleted %s", record.run_id, deleted)
 
 
 def _holds_data(files: Files, directory: str) -> bool:

@@ -16,6 +16,7 @@ from traffic_aggr.errors import GuardError, StepError
 from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
+from traffic_aggr.units import counted, local_time
 from traffic_aggr.workplace import Warehouse, Workplace
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: St
         publisher.restore(record)
         target.rolled_back_by = record.run_id
         place.books.save(target)
-        log.info("the old data of %d partitions is back", len(target.days))
+        log.info("the old data of %s is back", counted(len(target.days), "partition"))
         _prove_old(warehouse, target)
         place.refresh_final(record, list(target.days))
 
@@ -89,7 +90,7 @@ def _refuse_rollback(place: Workplace, target: RunRecord) -> None:
         )
     if target.cleaned:
         raise GuardError(
-            f"the old data of run {target.run_id} was deleted by `cleanup` at {target.cleaned}",
+            f"the old data of run {target.run_id} was deleted by `cleanup` at {local_time(target.cleaned)}",
             hint="Restate the days instead; publish.keep_days says how long old data is kept",
         )
     if target.publication is not Publication.PUBLISHED:
