@@ -434,8 +434,8 @@ def impala_totals(
     """Impala's own rows and bytes of each day; zero for a day that its answer lacks."""
     found: dict[str, ImpalaTotals] = {}
     for batch in sql.batches(partitions, 1000):
-        for day, rows, kilobytes in impala.query(sql.usage_by_day(table, batch)):
-            found[day] = ImpalaTotals(rows=int(rows), bytes=int((kilobytes or 0) * 1024))
+        for day, rows, kibibytes in impala.query(sql.usage_by_day(table, batch)):
+            found[day] = ImpalaTotals(rows=int(rows), bytes=int((kibibytes or 0) * 1024))
     return {partition: found.get(partition, ImpalaTotals()) for partition in partitions}
 
 
