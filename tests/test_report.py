@@ -118,6 +118,12 @@ def failed(publication: Publication) -> RunRecord:
             id="all cleared",
         ),
         pytest.param(
+            succeeded(days={FIRST: Day("home", "kept", new="staged")}, kept=[SECOND]),
+            "2021-04-01 restated, 1 day kept; data usage 1.0 TiB → 2.0 TiB; "
+            "raw, staging, final and Impala agree on every day.",
+            id="one kept",
+        ),
+        pytest.param(
             succeeded(days={}, kept=[FIRST, SECOND], publication=Publication.UNTOUCHED),
             "Nothing to restate (2 days listed: 2 kept).",
             id="all kept",
@@ -125,7 +131,7 @@ def failed(publication: Publication) -> RunRecord:
         pytest.param(run_record(outcome=Outcome.SUCCESS), "Nothing to restate (0 days listed).", id="empty_list: ok"),
         pytest.param(
             succeeded(False, only_verifies=True, resumes="R"),
-            "2 days of April 2021 verified as run R loaded them; data usage 2.0 TiB → 3.0 TiB; "
+            "2 days of April 2021 verified, as loaded by run R; data usage 2.0 TiB → 3.0 TiB; "
             "staging and final agree on every day.",
             id="verified only",
         ),

@@ -309,7 +309,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
             done(True, resumes="R", only_verifies=True),
             [
                 "staging = final = Impala on all 2 days",
-                "run R had loaded them, and proven them against raw",
+                "run R had loaded the data, and compared it with raw",
             ],
             id="only verified",
         ),

@@ -49,17 +49,15 @@ def verdict(record: RunRecord) -> str:
         return f"Old data is back in place for {days}, as before run {record.rolls_back}."
     if not record.days:
         return f"Nothing to restate ({days_in_words(record)})."
-    before = sum(each.final_before.bytes for each in record.totals.values() if each.final_before)
-    after = sum(each.final_after.bytes for each in record.totals.values() if each.final_after)
     restated = _restated(record)
     *others, last = agreeing(record)
     stages = f"{', '.join(others)} and {last}" if others else last
     proven = f"{stages} agree on every day" if restated else f"no rows in {stages}"
-    how = f"verified as run {record.resumes} loaded them" if record.only_verifies else "restated"
+    how = f"verified, as loaded by run {record.resumes}" if record.only_verifies else "restated"
     counts = day_counts(record)
     ways = [f"{period(restated)} {how}"] if restated else []
     ways += [f"{counted(counts[way], 'day')} {way}" for way in ("cleared", "kept") if counts[way]]
-    return f"{', '.join(ways)}; data usage {data_volume(before)} → {data_volume(after)}; {proven}."
+    return f"{', '.join(ways)}; data usage {_shift(record, list(record.days))}; {proven}."
 
 
 def agreeing(record: RunRecord) -> list[str]:
@@ -116,7 +114,7 @@ def reasons(record: RunRecord) -> list[str]:
         if partition in record.days and totals.final_after is not None:
             by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
     return [
-        f"{counted(len(days), 'day')} {reason}: {_named(days)} ({_shift(record, days)})."
+        f"{counted(len(days), 'day')} {reason}: {_named(days)} (data {_shift(record, days)})."
         for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]
 
@@ -144,7 +142,7 @@ def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
     found = [record.totals_of(day) for day in days]
     before = sum(each.final_before.bytes for each in found if each.final_before)
     after = sum(each.final_after.bytes for each in found if each.final_after)
-    return f"data {data_volume(before)} → {data_volume(after)}"
+    return f"{data_volume(before)} → {data_volume(after)}"
 
 
 def advice(record: RunRecord) -> str:

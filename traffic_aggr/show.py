@@ -176,4 +176,4 @@ def _proven(record: RunRecord) -> Iterable[str]:
     days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
     yield f"{proven}{'' if 'Impala' in stages else f' ({without})'} on {days}"
     if record.only_verifies:
-        yield f"run {record.resumes} had loaded them, and proven them against raw"
+        yield f"run {record.resumes} had loaded the data, and compared it with raw"
