@@ -338,6 +338,12 @@ ONE = {FIRST: Day("home", "kept", new="staged")}
             id="unsettled",
         ),
         pytest.param(
+            {"days": DAYS, "publication": Publication.RESTORED, "lost": [FIRST], "outcome": Outcome.FAILED},
+            {"unchanged": 1, "lost": 1},
+            "  failed (1 lost, 1 unchanged)",
+            id="lost",
+        ),
+        pytest.param(
             {"rolls_back": "R", "publication": Publication.RESTORED},
             {"restored": 2},
             "  success",

@@ -204,6 +204,11 @@ def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> 
     assert "2 days listed: 1 restated, 1 kept" in page.all("dd")
 
 
+def test_a_day_whose_old_data_is_gone_is_not_said_to_have_it() -> None:
+    cells = Page(render_report(succeeded(publication=Publication.RESTORED, lost=[FIRST]))).all("td")
+    assert (cells[cells.index(FIRST) + 1], cells[cells.index(SECOND) + 1]) == ("lost", "old")
+
+
 def test_a_day_that_was_refused_is_shown_as_such() -> None:
     record = failed(Publication.UNTOUCHED)
     del record.days[SECOND]

@@ -292,7 +292,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
         ),
         pytest.param(
             done(True, days={FIRST: CLEARED, SECOND: CLEARED}),
-            ["2 days listed: 2 cleared", "no rows in raw and final and Impala on all 2 days"],
+            ["2 days listed: 2 cleared", "no rows in raw, final and Impala on all 2 days"],
             id="all cleared, compared with Impala",
         ),
         pytest.param(

@@ -179,7 +179,7 @@ def history_lines(summaries: Iterable[dict[str, Any]], paint: Paint = plain) -> 
         good = run["outcome"] == Outcome.SUCCESS.value
         outcome = paint(run["outcome"], Colour.GOOD if good else Colour.BAD)
         ways = {way: count for way, count in run["days"].items() if count and way != "listed"}
-        if {"cleared", "kept", "refused"} & set(ways):
+        if {"cleared", "kept", "refused", "lost"} & set(ways):
             outcome += f" ({', '.join(f'{count:,} {way}' for way, count in ways.items())})"
         if run["rolled_back_by"]:
             outcome += f", rolled back by {run['rolled_back_by']}"

@@ -50,8 +50,7 @@ def verdict(record: RunRecord) -> str:
     if not record.days:
         return f"Nothing to restate ({days_in_words(record)})."
     restated = _restated(record)
-    *others, last = agreeing(record)
-    stages = f"{', '.join(others)} and {last}" if others else last
+    stages = in_words(agreeing(record))
     proven = f"{stages} agree on every day" if restated else f"no rows in {stages}"
     how = f"verified, as loaded by run {record.resumes}" if record.only_verifies else "restated"
     counts = day_counts(record)
@@ -70,6 +69,12 @@ def agreeing(record: RunRecord) -> list[str]:
     ]
 
 
+def in_words(names: Sequence[str]) -> str:
+    """``raw, staging and final``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def _restated(record: RunRecord) -> list[Partition]:
     return [partition for partition in record.days if state_of(record, partition) == "new"]
 
@@ -77,15 +82,15 @@ def _restated(record: RunRecord) -> list[Partition]:
 def day_counts(record: RunRecord) -> dict[str, int]:
     """
     How many days were ``listed``, and what has become of them: ``restated``, ``cleared``, ``kept`` since raw has no
-    rows for them, ``refused`` by a guard, ``restored`` by a rollback, ``unchanged``, or ``unsettled``.
+    rows for them, ``refused`` by a guard, ``lost``, ``restored`` by a rollback, ``unchanged``, or ``unsettled``.
     """
     partitions = record.partitions or list(record.days)
     ways = {**dict.fromkeys(record.kept, "kept"), **dict.fromkeys(record.refused, "refused")}
-    states = {"new": "restated", "none": "cleared", "old": "unchanged", "not known": "unsettled"}
+    states = {"new": "restated", "none": "cleared", "old": "unchanged", "lost": "lost", "not known": "unsettled"}
     if record.rolls_back and record.publication is Publication.RESTORED:
         states["old"] = "restored"
     found = Counter(ways.get(partition) or states[state_of(record, partition)] for partition in partitions)
-    names = ("restated", "cleared", "kept", "refused", "restored", "unchanged", "unsettled")
+    names = ("restated", "cleared", "kept", "refused", "lost", "restored", "unchanged", "unsettled")
     return {"listed": len(partitions), **{name: found[name] for name in names}}
 
 
@@ -159,7 +164,12 @@ def advice(record: RunRecord) -> str:
 
 
 def state_of(record: RunRecord, partition: Partition) -> str:
-    """Which rows a day has: ``new``, ``old``, ``none`` (cleared), or ``not known`` until the run is settled."""
+    """
+    Which rows a day has: ``new``, ``old``, ``none`` (cleared), ``lost`` where old data was gone when it was to be put
+    back, or ``not known`` until the run is settled.
+    """
+    if partition in record.lost:
+        return "lost"
     if partition not in record.days or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
         return "old"
     if record.publication is not Publication.PUBLISHED:

@@ -13,7 +13,7 @@ from traffic_aggr.controls import totals_to_json
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.layout import run_directory
 from traffic_aggr.plan import Plan, Refusal, Step
-from traffic_aggr.result import agreeing, day_counts, days_in_words
+from traffic_aggr.result import agreeing, day_counts, days_in_words, in_words
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.units import counted, data_volume, percent_change
@@ -171,7 +171,7 @@ def _proven(record: RunRecord) -> Iterable[str]:
         yield days_in_words(record)
     stages = agreeing(record)
     # Cleared days have nothing staged: what agrees on them is that there are no rows.
-    proven = " = ".join(stages) if "staging" in stages else f"no rows in {' and '.join(stages)}"
+    proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
     without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
     days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
     yield f"{proven}{'' if 'Impala' in stages else f' ({without})'} on {days}"
