@@ -132,7 +132,7 @@ def failed(publication: Publication) -> RunRecord:
         pytest.param(
             succeeded(False, only_verifies=True, resumes="R"),
             "2 days of April 2021 verified, as loaded by run R; data usage 2.0 TiB → 3.0 TiB; "
-            "staging and final agree on every day.",
+            "raw, staging and final agree on every day (raw as that run read it).",
             id="verified only",
         ),
         pytest.param(failed(Publication.RESTORED), "drop failed; run again", id="failed"),

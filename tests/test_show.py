@@ -307,10 +307,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
         ),
         pytest.param(
             done(True, resumes="R", only_verifies=True),
-            [
-                "staging = final = Impala on all 2 days",
-                "run R had loaded the data, and compared it with raw",
-            ],
+            ["raw = staging = final = Impala on all 2 days (raw as run R read it)"],
             id="only verified",
         ),
     ],

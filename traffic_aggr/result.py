@@ -52,6 +52,7 @@ def verdict(record: RunRecord) -> str:
     restated = _restated(record)
     stages = in_words(agreeing(record))
     proven = f"{stages} agree on every day" if restated else f"no rows in {stages}"
+    proven += " (raw as that run read it)" if record.only_verifies else ""
     how = f"verified, as loaded by run {record.resumes}" if record.only_verifies else "restated"
     counts = day_counts(record)
     ways = [f"{period(restated)} {how}"] if restated else []
@@ -60,13 +61,12 @@ def verdict(record: RunRecord) -> str:
 
 
 def agreeing(record: RunRecord) -> list[str]:
-    """The stages that a successful run has proven to have the same totals on each of its days; at least ``final``."""
+    """
+    The stages that a successful run has proven to have the same totals on each of its days. One that ``only_verifies``
+    takes raw's and staging's from the run before, which has proven them.
+    """
     seen = bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
-    return [
-        *([] if record.only_verifies else ["raw"]),
-        *(["staging"] if _restated(record) else []),
-        *("final", *(["Impala"] if seen else [])),
-    ]
+    return ["raw", *(["staging"] if _restated(record) else []), "final", *(["Impala"] if seen else [])]
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -174,6 +174,5 @@ def _proven(record: RunRecord) -> Iterable[str]:
     proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
     without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
     days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
-    yield f"{proven}{'' if 'Impala' in stages else f' ({without})'} on {days}"
-    if record.only_verifies:
-        yield f"run {record.resumes} had loaded the data, and compared it with raw"
+    read = f" (raw as run {record.resumes} read it)" if record.only_verifies else ""
+    yield f"{proven}{'' if 'Impala' in stages else f' ({without})'} on {days}{read}"
