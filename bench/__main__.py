@@ -23,6 +23,7 @@ from bench.data import Data
 from bench.measure import CommandError, Cost, cost
 from bench.page import Line, picture, table, write_block
 from bench.warehouse import HEAP
+from traffic_aggr.units import counted
 
 NAMES = [contender.name for contender in CONTENDERS]
 PAGE = ROOT / "docs" / "performance.md"
@@ -32,7 +33,8 @@ PICTURE = PAGE.with_suffix(".svg")
 def main() -> int:
     arguments = _arguments()
     contenders = [each for each in CONTENDERS if each.name in arguments.only]
-    print(f"{arguments.rows:,} rows in {arguments.days} days, {arguments.rounds} rounds", flush=True)
+    rounds = counted(arguments.rounds, "round")
+    print(f"{counted(arguments.rows, 'row')} in {counted(arguments.days, 'day')}, {rounds}", flush=True)
     data = bench_data.made(arguments.rows, arguments.days, arguments.files_per_day)
     right = bench_data.totals(data.final)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.home))
@@ -47,7 +49,7 @@ def main() -> int:
                 costs[each.name].append(found)
                 print(
                     f"round {number}  {each.title:38}{found.wall:8.1f} s {found.cpu:8.1f} CPU s"
-                    f" {found.memory / 1024**3:6.2f} GB",
+                    f" {found.memory / 1024**3:6.2f} GiB",
                     flush=True,
                 )
     except CommandError as exc:
@@ -100,9 +102,10 @@ def _line(contender: Contender, costs: Sequence[Cost]) -> Line:
 
 
 def _facts(arguments: argparse.Namespace, data: Data, load: float) -> list[str]:
-    size = f"{data.bytes_of_raw() / 1024**3:.1f} GB of Parquet"
+    size = f"{data.bytes_of_raw() / 1024**3:.1f} GiB of Parquet"
     return [
-        f"{arguments.rows:,} CDRs in {arguments.days} days, {size}; medians of {arguments.rounds} rounds, in turns",
+        f"{counted(arguments.rows, 'CDR')} in {counted(arguments.days, 'day')}, {size}; "
+        f"medians of {counted(arguments.rounds, 'round')}, in turns",
         f"load of the machine before them: {load:.1f}; driver's heap {HEAP}",
     ]
 

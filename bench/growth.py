@@ -32,7 +32,7 @@ CASES = (
 """Rows in all, days, files a day."""
 
 
-HEADS = ("rows", "days", "files a day", "seconds", "before stage", "stage", "load", "CPU seconds", "peak GB")
+HEADS = ("rows", "days", "files a day", "seconds", "before stage", "stage", "load", "CPU seconds", "peak GiB")
 
 
 def main() -> int:

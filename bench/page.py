@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 OURS, THEIRS = "#0072b2", "#b9b9b9"
-_GB = 1024**3
+_GIB = 1024**3
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ def table(lines: Sequence[Line]) -> list[str]:
     first = lines[0].wall
     rows = [
         f"| {line.title} | {line.wall:.1f} | {line.least:.1f} to {line.most:.1f} | {line.wall / first:.2f} "
-        f"| {line.cpu:.0f} | {line.memory / _GB:.1f} |"
+        f"| {line.cpu:.0f} | {line.memory / _GIB:.1f} |"
         for line in lines
     ]
-    return ["| | seconds | from, to | ratio | CPU seconds | peak GB |", "| --- | --- | --- | --- | --- | --- |", *rows]
+    return ["| | seconds | from, to | ratio | CPU seconds | peak GiB |", "| --- | --- | --- | --- | --- | --- |", *rows]
 
 
 def picture(lines: Sequence[Line]) -> str:

@@ -19,7 +19,7 @@ from traffic_aggr.runrecord import StepRecord
 
 ROOT = Path(__file__).parent.parent
 BUSY = "import time; end = time.process_time() + {seconds}\nwhile time.process_time() < end: pass"
-MB = 1024**2
+MIB = 1024**2
 
 
 def measured(script: str, tmp_path: Path) -> str:
@@ -45,7 +45,7 @@ def test_memory_is_that_of_all_processes_at_once(tmp_path: Path) -> None:
     hold = "import time; held = b'x' * (100 * 1024 ** 2); time.sleep(2)"
     script = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {hold!r}])\n{hold}; child.wait()"
     *_, memory = measured(script, tmp_path).split()
-    assert 200 * MB < int(memory) < 400 * MB
+    assert 200 * MIB < int(memory) < 400 * MIB
 
 
 def test_a_command_that_fails_is_no_time(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_only_what_nothing_else_rotates_is_rotated() -> None:
     assert rotated == cron_lines()[0]["OUTPUT"]
     assert Path(rotated).name not in (log.FILE_NAME, jvm.SPARK_LOG)
     assert log.FILE_NAME in (DEPLOY / "logrotate").read_text()
-    assert f"more than {jvm.ROTATE_BYTES // 1024**2} MB" in (DEPLOY / "logrotate").read_text()
+    assert f"more than {jvm.ROTATE_BYTES // 1024**2} MiB" in (DEPLOY / "logrotate").read_text()
 
 
 def test_logrotate_keeps_what_is_written_while_it_rotates(tmp_path: Path) -> None:

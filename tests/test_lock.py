@@ -182,7 +182,7 @@ def test_a_held_lock_is_refused_at_once_naming_the_holder_and_what_to_do(path: s
         "run --month 2021-04",
         f"pid {process.pid}",
         f"on {host}",
-        SINCE,
+        "since 2021-05-04 07:32:00 UTC+05:30",
         "traffic-aggr status",
         f"kill {process.pid}",
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any, Optional
 
@@ -27,6 +28,7 @@ from traffic_aggr.state import RecordStore
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 DAYS = {day: Day("home", "kept") for day in (FIRST, SECOND)}
 RUN = "20210504T020200Z-0a1b2c"
+STARTED, BEGUN = "2021-05-04T02:02:00.000+00:00", "2021-05-04T02:03:00.000+00:00"
 
 
 @pytest.fixture
@@ -161,17 +163,18 @@ def test_who_holds_the_lock_is_named(config: Config, store: RecordStore) -> None
         found = overview(config, store)
     assert found.next_run == f"exits 75 as long as process {holder.pid} runs"
     lines = list(found.lines())
-    assert lines[0] == f"`run` {RUN} is at work since 2021-05-04T02:02:00Z."
+    assert lines[0] == f"`run` {RUN} is at work since 2021-05-04 07:32:00 UTC+05:30."
     assert lines[1].startswith(f"It holds the lock as process {holder.pid} on ")
 
 
 def test_a_run_at_work_says_in_which_step_it_is_and_that_the_data_is_being_changed(
     config: Config, store: RecordStore
 ) -> None:
-    store.save(died(Publication.WITHDRAWN, steps=[StepRecord("stage", "02:03")], run_id=RUN))
-    with FileLock(str(config.state.lock_file), Holder.this_process(RUN, "run", "02:02")):
+    store.save(died(Publication.WITHDRAWN, steps=[StepRecord("stage", BEGUN)], run_id=RUN))
+    with FileLock(str(config.state.lock_file), Holder.this_process(RUN, "run", STARTED)):
         lines = list(overview(config, store).lines())
-    assert lines[0] == f"`run` {RUN} is at work since 02:02, in step stage of 2 days (begun 02:03)."
+    step = "in step stage of 2 days (begun 2021-05-04 07:33:00 UTC+05:30)"
+    assert lines[0] == f"`run` {RUN} is at work since 2021-05-04 07:32:00 UTC+05:30, {step}."
     assert f"The data is being changed by run {RUN}." in lines
 
 
@@ -267,9 +270,20 @@ def test_the_last_run_is_shown_with_its_error_and_where_the_data_is(config: Conf
     lines = list(overview(config, store).lines())
     (told,) = (line for line in lines if line.startswith("The last run"))
     assert told.startswith(f"The last run, run {RUN}, ended as failed after ")
-    assert told.endswith(f" on {ended}.")
+    assert told.endswith(" on 2021-05-04 07:42:00 UTC+05:30.")
     assert "  it failed. Run again" in lines
     assert "The data is safe: old data is back in place for 2 partitions." in lines
+
+
+def test_all_times_are_in_the_status_file_s_zone_which_is_named(config: Config, store: RecordStore) -> None:
+    store.save(died(Publication.RESTORED, outcome=Outcome.FAILED, ended="2021-05-04T02:12:00.123+00:00"))
+    config.state.status_file.write_text("MNAAS_job_status=Failure\nMNAAS_job_ran_time=2021-05-04 07:42:00\n")
+    found = overview(config, store)
+    said = "\n".join([*found.lines(), *history_lines([summary(store.load(RUN))])])
+    assert set(re.findall(r"2021-05-04[T ]\d\d:\d\d(.{13})", said)) == {":00 UTC+05:30"}
+    assert said.count("UTC+05:30") == 3
+    assert found.to_json()["status"]["ran_time"] == "2021-05-04 07:42:00"
+    assert found.to_json()["last_run"]["ended"] == "2021-05-04T02:12:00.123+00:00"
 
 
 def test_unreadable_state_is_an_error_and_not_an_empty_answer(config: Config, store: RecordStore) -> None:
@@ -323,6 +337,67 @@ def test_a_run_is_summed_up_with_times_days_and_rows() -> None:
 
 def test_a_run_that_was_refused_counts_the_days_it_was_asked_for() -> None:
     assert finished(1, days={}, partitions=[FIRST, SECOND])["partitions"] == 2
+
+
+LISTED = [FIRST, SECOND]
+ONE = {FIRST: Day("home", "kept", new="staged")}
+
+
+@pytest.mark.parametrize(
+    ("values", "counts", "words"),
+    [
+        pytest.param(
+            {"days": {**ONE, SECOND: DAYS[SECOND]}, "publication": Publication.PUBLISHED},
+            {"restated": 1, "cleared": 1},
+            "success (1 restated, 1 cleared)",
+            id="cleared",
+        ),
+        pytest.param(
+            {"days": ONE, "kept": [SECOND], "publication": Publication.PUBLISHED},
+            {"restated": 1, "kept": 1},
+            "success (1 restated, 1 kept)",
+            id="kept",
+        ),
+        pytest.param(
+            {"days": ONE, "refused": [SECOND], "outcome": Outcome.REFUSED, "error": "no rows"},
+            {"unchanged": 1, "refused": 1},
+            "refused (1 refused, 1 unchanged): no rows",
+            id="refused",
+        ),
+        pytest.param(
+            {"days": {}, "refused": LISTED, "outcome": Outcome.REFUSED, "error": "no rows"},
+            {"refused": 2},
+            "refused (2 refused): no rows",
+            id="all refused",
+        ),
+        pytest.param(
+            {"days": DAYS, "publication": Publication.WITHDRAWN, "outcome": Outcome.INTERRUPTED},
+            {"unsettled": 2},
+            "  interrupted",
+            id="unsettled",
+        ),
+        pytest.param(
+            {"days": DAYS, "publication": Publication.RESTORED, "lost": [FIRST], "outcome": Outcome.FAILED},
+            {"unchanged": 1, "lost": 1},
+            "  failed (1 lost, 1 unchanged)",
+            id="lost",
+        ),
+        pytest.param(
+            {"rolls_back": "R", "publication": Publication.RESTORED},
+            {"restored": 2},
+            "  success",
+            id="rollback",
+        ),
+    ],
+)
+def test_history_counts_all_listed_days_and_says_what_became_of_them(
+    values: dict[str, Any], counts: dict[str, int], words: str
+) -> None:
+    run = finished(1, **{"partitions": LISTED, "outcome": Outcome.SUCCESS, **values})
+    assert {way: count for way, count in run["days"].items() if count} == {"listed": 2, **counts}
+    _, line = history_lines([run])
+    assert re.search(r" s +2 +[\d,]+  ", line)
+    assert line.endswith(words)
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_space_is_needed_for_as_much_as_the_old_data_takes_or_a_quarter_of_raw(
     if needed:
         (refusal,) = build_plan(asked, replace(state, free_bytes=needed - 1), None).refusals
         assert refusal.guard == "space"
-        assert "file:/final has 1.3 KB left" in refusal.message or "file:/final has 2.5 KB left" in refusal.message
+        assert "file:/final has 1.3 KiB left" in refusal.message or "file:/final has 2.5 KiB left" in refusal.message
 
 
 def test_guards_of_preflight_come_with_those_of_the_plan() -> None:

@@ -21,7 +21,7 @@ from traffic_aggr import log, progress
 from traffic_aggr.config import LogsConfig
 from traffic_aggr.progress import Kind, Reading, Sample, Wording, shown
 
-RAW = Reading(10_000, "raw rows", "mnaas.raw")
+RAW = Reading(10_000, "raw row", "mnaas.raw")
 ANYTHING = Reading(300)
 LINE = "stage: 43 %, 4,300 of 10,000 raw rows read, 215 rows/s, about 30 s of reading left"
 

@@ -75,7 +75,7 @@ def succeeded(seen_by_impala: bool = True, **values: Any) -> RunRecord:
             "outcome": Outcome.SUCCESS,
             "publication": Publication.PUBLISHED,
             "partitions": [FIRST, SECOND],
-            "days": {day: Day("home", "kept") for day in (FIRST, SECOND)},
+            "days": {day: Day("home", "kept", new="staged") for day in (FIRST, SECOND)},
             "totals": {
                 FIRST: totals(1024**4, 2 * 1024**4, seen_by_impala),
                 SECOND: totals(1024**4, 1024**4, seen_by_impala),
@@ -97,20 +97,49 @@ def failed(publication: Publication) -> RunRecord:
     [
         pytest.param(
             succeeded(),
-            "2 days of April 2021 restated; data usage 2.0 TB → 3.0 TB; "
+            "2 days of April 2021 restated; data usage 2.0 TiB → 3.0 TiB; "
             "raw, staging, final and Impala agree on every day.",
             id="success",
         ),
         pytest.param(
             succeeded(seen_by_impala=False),
-            "2 days of April 2021 restated; data usage 2.0 TB → 3.0 TB; raw, staging and final agree on every day.",
+            "2 days of April 2021 restated; data usage 2.0 TiB → 3.0 TiB; raw, staging and final agree on every day.",
             id="without Impala",
+        ),
+        pytest.param(
+            succeeded(days={FIRST: Day("home", "kept", new="staged"), SECOND: Day("home", "kept")}),
+            "2021-04-01 restated, 1 day cleared; data usage 2.0 TiB → 3.0 TiB; "
+            "raw, staging, final and Impala agree on every day.",
+            id="one cleared",
+        ),
+        pytest.param(
+            succeeded(False, days={day: Day("home", "kept") for day in (FIRST, SECOND)}),
+            "2 days cleared; data usage 2.0 TiB → 3.0 TiB; no rows in raw and final.",
+            id="all cleared",
+        ),
+        pytest.param(
+            succeeded(days={FIRST: Day("home", "kept", new="staged")}, kept=[SECOND]),
+            "2021-04-01 restated, 1 day kept; data usage 1.0 TiB → 2.0 TiB; "
+            "raw, staging, final and Impala agree on every day.",
+            id="one kept",
+        ),
+        pytest.param(
+            succeeded(days={}, kept=[FIRST, SECOND], publication=Publication.UNTOUCHED),
+            "Nothing to restate (2 days listed: 2 kept).",
+            id="all kept",
+        ),
+        pytest.param(run_record(outcome=Outcome.SUCCESS), "Nothing to restate (0 days listed).", id="empty_list: ok"),
+        pytest.param(
+            succeeded(False, only_verifies=True, resumes="R"),
+            "2 days of April 2021 verified, as loaded by run R; data usage 2.0 TiB → 3.0 TiB; "
+            "raw, staging and final agree on every day (raw as that run read it).",
+            id="verified only",
         ),
         pytest.param(failed(Publication.RESTORED), "drop failed; run again", id="failed"),
         pytest.param(run_record(outcome=Outcome.INTERRUPTED), "The run was interrupted.", id="died"),
         pytest.param(
             run_record(outcome=Outcome.SUCCESS, rolls_back="R", partitions=[FIRST, SECOND]),
-            "The 2 days that run R changed are as they were before it.",
+            "Old data is back in place for 2 days, as before run R.",
             id="rollback",
         ),
     ],
@@ -139,7 +168,7 @@ def test_a_day_has_its_usage_before_and_after_and_the_change() -> None:
     cells = Page(render_report(succeeded())).all("td")
     row = cells[cells.index(FIRST) :][:16]
     assert row == [
-        *(FIRST, "none", "1.0 TB", "2.0 TB", "+100.0 %", "0 min", "0 min", "0", "0"),
+        *(FIRST, "new", "1.0 TiB", "2.0 TiB", "+100.0 %", "0 min", "0 min", "0", "0"),
         *("7", "1,234", "56,789", "90", "0", "3", "1,234"),
     ]
 
@@ -155,7 +184,7 @@ def test_each_stage_of_a_day_has_its_totals() -> None:
         (Publication.UNTOUCHED, "old"),
         (Publication.RESTORED, "old"),
         (Publication.WITHDRAWN, "not known"),
-        (Publication.PUBLISHED, "none"),
+        (Publication.PUBLISHED, "new"),
     ],
 )
 def test_a_day_says_which_rows_it_has(publication: Publication, word: str) -> None:
@@ -165,12 +194,29 @@ def test_a_day_says_which_rows_it_has(publication: Publication, word: str) -> No
 
 def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> None:
     record = succeeded()
-    record.days[FIRST].new = "staged"
     del record.days[SECOND]
     record.totals[SECOND].final_after = None
-    cells = Page(render_report(record)).all("td")
+    record.kept = [SECOND]
+    page = Page(render_report(record))
+    cells = page.all("td")
     assert cells[cells.index(FIRST) + 1] == "new"
-    assert cells[cells.index(SECOND) + 1] == "old"
+    assert cells[cells.index(SECOND) + 1] == "old, kept"
+    assert "2 days listed: 1 restated, 1 kept" in page.all("dd")
+
+
+def test_a_day_whose_old_data_is_gone_is_not_said_to_have_it() -> None:
+    cells = Page(render_report(succeeded(publication=Publication.RESTORED, lost=[FIRST]))).all("td")
+    assert (cells[cells.index(FIRST) + 1], cells[cells.index(SECOND) + 1]) == ("lost", "old")
+
+
+def test_a_day_that_was_refused_is_shown_as_such() -> None:
+    record = failed(Publication.UNTOUCHED)
+    del record.days[SECOND]
+    record.refused = [SECOND]
+    page = Page(render_report(record))
+    cells = page.all("td")
+    assert cells[cells.index(SECOND) + 1] == "old, refused"
+    assert "2 days listed: 1 refused, 1 unchanged" in page.all("dd")
 
 
 def test_steps_and_the_changes_in_them_are_listed_as_they_came_with_what_they_took() -> None:
@@ -183,12 +229,12 @@ def test_steps_and_the_changes_in_them_are_listed_as_they_came_with_what_they_to
     )
     cells = Page(render_report(record)).all("td")
     rows = [
-        [at(0), "drop", "9.0 s", "success"],
-        [at(1), "— drop from the metastore", "3.0 s", "done"],
-        [at(5), "— move old data aside", "not known"],
-        [at(20), "stage", "running"],
+        ["2021-05-01 05:30:00 UTC+05:30", "drop", "9.0 s", "success"],
+        ["2021-05-01 05:30:01 UTC+05:30", "— drop from the metastore", "3.0 s", "done"],
+        ["2021-05-01 05:30:05 UTC+05:30", "— move old data aside", "not known"],
+        ["2021-05-01 05:30:20 UTC+05:30", "stage", "running"],
     ]
-    begin = cells.index(at(0))
+    begin = cells.index(rows[0][0])
     assert cells[begin : begin + sum(map(len, rows))] == [cell for row in rows for cell in row]
 
 
@@ -240,10 +286,10 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 def test_usage_is_drawn_as_it_was_and_as_it_is_with_words_for_who_cannot_see_it() -> None:
     page = Page(render_report(succeeded()))
-    assert "Data, 2021-04-01 to 2021-04-02: 2.0 TB before, 3.0 TB after" in page.labels
+    assert "Data, 2021-04-01 to 2021-04-02: 2.0 TiB before, 3.0 TiB after" in page.labels
     assert [text for text in page.all("title") if "→" in text][:2] == [
-        "2021-04-01: 1.0 TB → 2.0 TB",
-        "2021-04-02: 1.0 TB → 1.0 TB",
+        "2021-04-01: 1.0 TiB → 2.0 TiB",
+        "2021-04-02: 1.0 TiB → 1.0 TiB",
     ]
 
 
@@ -258,10 +304,10 @@ def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
     assert "By country" not in page.all("h2")
     cells = page.all("td")
     row = cells.index("Org One")
-    assert cells[row : row + 7] == ["Org One", "1.0 TB", "2.0 TB", "+100.0 %", "-10 min", "+3", "+4"]
+    assert cells[row : row + 7] == ["Org One", "1.0 TiB", "2.0 TiB", "+100.0 %", "-10 min", "+3", "+4"]
     assert cells[row + 7] == "NULL"
     last = cells.index("1,200 others")
-    assert cells[last : last + 7] == ["1,200 others", "2.0 KB", "1.0 KB", "-50.0 %", "0", "0", "-10"]
+    assert cells[last : last + 7] == ["1,200 others", "2.0 KiB", "1.0 KiB", "-50.0 %", "0", "0", "-10"]
 
 
 def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
@@ -271,7 +317,7 @@ def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
     )
     cells = page.all("td")
     row = cells.index("2021-03-31")
-    assert cells[row : row + 7] == ["2021-03-31", "4", "5", "2.0 KB", "2 min", "6", "(empty)"]
+    assert cells[row : row + 7] == ["2021-03-31", "4", "5", "2.0 KiB", "2 min", "6", "(empty)"]
 
 
 def day(before: Optional[AggregatedTotals], after: AggregatedTotals) -> DayTotals:
@@ -293,12 +339,12 @@ def test_the_report_tells_in_which_ways_days_had_been_wrong() -> None:
     days = {Partition(name): day(before, right) for name, before in found.items()}
     record = succeeded(totals=days, partitions=list(days), days={each: Day("home", "kept") for each in days})
     assert reasons(record) == [
-        "2 days had lacked rows: 2021-04-01, 2021-04-07 (data 2.0 KB → 4.0 KB).",
-        "1 day had been counted twice: 2021-04-02 (data 4.0 KB → 2.0 KB).",
-        "1 day had as many rows, but other values: 2021-04-03 (data 3.0 KB → 2.0 KB).",
-        "1 day had been missing: 2021-04-04 (data 0 bytes → 2.0 KB).",
-        "1 day had too many rows: 2021-04-06 (data 4.0 KB → 2.0 KB).",
-        "1 day had been right: 2021-04-05 (data 2.0 KB → 2.0 KB).",
+        "2 days had lacked rows: 2021-04-01, 2021-04-07 (data 2.0 KiB → 4.0 KiB).",
+        "1 day had been counted twice: 2021-04-02 (data 4.0 KiB → 2.0 KiB).",
+        "1 day had as many rows, but other values: 2021-04-03 (data 3.0 KiB → 2.0 KiB).",
+        "1 day had been missing: 2021-04-04 (data 0 bytes → 2.0 KiB).",
+        "1 day had too many rows: 2021-04-06 (data 4.0 KiB → 2.0 KiB).",
+        "1 day had been right: 2021-04-05 (data 2.0 KiB → 2.0 KiB).",
     ]
     assert set(reasons(record)) <= set(Page(render_report(record)).all("li"))
 

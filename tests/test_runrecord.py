@@ -72,6 +72,9 @@ FULL = RunRecord(
         FIRST: Day("home", "kept", Placement("there", OWN_FORMAT), "new", "f1"),
         SECOND: Day("home", "kept", Placement("there")),
     },
+    kept=[SECOND],
+    refused=[FIRST],
+    only_verifies=True,
     staged=Staged("staged", True, "f2"),
     shadow="mnaas.final__1",
     totals={
@@ -113,6 +116,7 @@ def test_a_record_comes_back_from_json(record: RunRecord) -> None:
 def test_what_comes_back_has_the_types_that_went_in() -> None:
     found = RunRecord.from_json(FULL.to_json(), "run.json")
     assert found.partitions[0].directory == "partition_date=2021-04-01"
+    assert [day.directory for day in (*found.kept, *found.refused)] == [SECOND.directory, FIRST.directory]
     assert [day.directory for day in found.days] == [FIRST.directory, SECOND.directory]
     assert found.outcome is Outcome.FAILED
     assert found.publication is Publication.RESTORING

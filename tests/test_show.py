@@ -14,13 +14,15 @@ from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.partitions import Partition, partitions_of_month
 from traffic_aggr.plan import Basis, FoundDay, Plan, Refusal, Start, Step
-from traffic_aggr.runrecord import Day, DayTotals, Input, RunRecord
+from traffic_aggr.runrecord import Day, DayTotals, Input, Publication, RunRecord
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = TablesConfig(database="db", final="final", staging="staging")
 TERABYTE = 1024**4
 ROOT = "file:/warehouse/final"
+RESTATED, CLEARED = Day("home", "kept", new="staged"), Day("home", "kept")
+REFRESHED = [{"sql": "REFRESH db.final"}]
 DAYS = {
     FIRST: FoundDay(
         RawTotals(rows=56789, bytes=2 * TERABYTE), AggregatedTotals(rows=1234, bytes=TERABYTE), "file:/elsewhere"
@@ -115,7 +117,8 @@ def test_a_cleared_day_is_dropped_and_not_added() -> None:
     [
         ({"kept": (THIRD,)}, ["restate", "restate", "keep"]),
         ({"cleared": (THIRD,)}, ["restate", "restate", "clear"]),
-        ({}, ["restate", "restate", "refuse"]),
+        ({"refusals": (Refusal("empty_source", "", "", (THIRD,)),)}, ["restate", "restate", "refuse"]),
+        ({"refusals": (Refusal("max_change_pct", "", "", (FIRST, THIRD)),)}, ["refuse", "restate", "refuse"]),
         ({"start": VERIFIES}, ["verify", "verify", "verify"]),
     ],
 )
@@ -123,7 +126,31 @@ def test_the_plan_says_what_becomes_of_each_day(values: dict[str, Any], actions:
     found = plan(**values)
     assert [day["action"] for day in plan_json(found, [])["days"].values()] == actions
     lines = list(plan_lines(found, []))
-    assert [line.split()[1] for line in lines[1:4]] == actions
+    assert [line.split()[1] for line in lines[2:5]] == actions
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"kept": (THIRD,)}, "3 days listed: 2 to restate, 1 to keep"),
+        ({"cleared": (SECOND, THIRD), "restated": (FIRST,)}, "3 days listed: 1 to restate, 2 to clear"),
+        (
+            {"refusals": (Refusal("empty_source", "", "", (THIRD,)),)},
+            "3 days listed: 2 to restate, 1 refused; the run is refused by empty_source",
+        ),
+        (
+            {"refusals": (Refusal("lookup_keys", "", ""),), "kept": (THIRD,)},
+            "3 days listed: 2 to restate, 1 to keep; the run is refused by lookup_keys",
+        ),
+        ({"verify_only": True}, "3 days listed: 3 to verify"),
+        ({"days": {FIRST: DAYS[FIRST]}, "restated": (FIRST,)}, "1 day listed: 1 to restate"),
+        ({"days": {}, "restated": ()}, "0 days listed"),
+    ],
+)
+def test_the_plan_begins_with_how_many_days_are_listed_and_what_becomes_of_them(
+    values: dict[str, Any], words: str
+) -> None:
+    assert next(iter(plan_lines(plan(**values), []))) == f"{words}."
 
 
 def test_the_plan_is_a_document_for_scripts() -> None:
@@ -138,7 +165,7 @@ def test_the_plan_is_a_document_for_scripts() -> None:
         "resumes": "R",
         "next_run": "resumes run R at stage",
         "creates": ["db.final"],
-        "refusals": [{"guard": "empty_source", "message": "raw has no rows", "hint": "Load it"}],
+        "refusals": [{"guard": "empty_source", "message": "raw has no rows", "hint": "Load it", "days": []}],
         "notes": ["a note"],
         "statements": ["A", "B"],
         "readers": "the listed days are missing from the start of drop to the end of load",
@@ -154,15 +181,15 @@ def test_a_day_of_the_document_has_its_place_and_its_totals() -> None:
 
 
 def test_a_day_is_a_line_with_old_and_new_usage() -> None:
-    _, first, second, *_ = plan_lines(plan(), [])
-    assert first.split() == [FIRST, "restate", "56,789", "2.0", "TB", "1,234", "1.0", "TB", "+100.0", "%"]
-    assert second.split() == [SECOND, "restate", "5", "1.0", "TB", "none"]
+    _, _, first, second, *_ = plan_lines(plan(), [])
+    assert first.split() == [FIRST, "restate", "56,789", "2.0", "TiB", "1,234", "1.0", "TiB", "+100.0", "%"]
+    assert second.split() == [SECOND, "restate", "5", "1.0", "TiB", "none"]
 
 
 def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -> None:
     found = plan(start=Start(Step.STAGE, Basis.DROPPED, "R"), creates=("db.final",), notes=("a note",))
     lines = list(plan_lines(found, ["A STATEMENT"]))
-    assert lines[4:] == [
+    assert lines[5:] == [
         "",
         "Note: a note.",
         "Creates db.final.",
@@ -176,12 +203,17 @@ def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"cleared": (THIRD,)}, "restate 2 days, clear 1, which raw has no rows for."),
-        ({"kept": (THIRD,)}, "restate 2 days, keep 1 as they are."),
+        ({"cleared": (THIRD,)}, "restate 2 days, clear 1 without raw rows."),
+        ({"kept": (THIRD,)}, "restate 2 days, keep 1 without raw rows."),
         ({"start": VERIFIES}, "refresh and verify 3 days."),
+        ({"restated": (FIRST,), "kept": (SECOND, THIRD)}, "restate 1 day, keep 2 without raw rows."),
+        (
+            {"restated": (FIRST,), "days": {FIRST: FoundDay(RawTotals(rows=1), input=Input("file:/raw", 1, 1, 0))}},
+            "restate 1 day: 1 file of raw, 1 byte.",
+        ),
         (
             {"days": {FIRST: FoundDay(RawTotals(rows=1), input=Input("file:/raw", 1200, 3 * TERABYTE, 0))}},
-            "restate 2 days: 1,200 files of raw, 3.0 TB.",
+            "restate 2 days: 1,200 files of raw, 3.0 TiB.",
         ),
     ],
 )
@@ -198,7 +230,7 @@ def test_the_plan_says_what_readers_see_meanwhile(values: dict[str, Any], words:
 
 def test_the_plan_says_how_long_it_is_likely_to_take() -> None:
     likely = Estimate(90.0, "R", 45.0, 30, TERABYTE)
-    assert "Estimated time: 1 min 30 s, going by run R (45.0 s for 30 days, 1.0 TB of raw)." in plan_lines(
+    assert "Estimated time: 1 min 30 s, going by run R (45.0 s for 30 days, 1.0 TiB of raw)." in plan_lines(
         plan(), [], likely
     )
     assert plan_json(plan(), [], likely)["estimate"]["seconds"] == 90.0
@@ -209,36 +241,88 @@ def test_a_plan_that_would_be_refused_says_by_which_guard_and_what_to_do() -> No
     assert lines[-1] == "Would be refused (empty_source): raw has no rows. Load it."
 
 
-def done(impala: bool) -> RunRecord:
-    after = AggregatedTotals(bytes=2 * TERABYTE)
-    seen = ImpalaTotals() if impala else None
-    return run_record(
-        days={day: Day("home", "kept") for day in (FIRST, SECOND)},
-        totals={
-            FIRST: DayTotals(final_before=AggregatedTotals(bytes=TERABYTE), final_after=after, impala=seen),
-            SECOND: DayTotals(final_after=after, impala=seen),
+def done(seen: bool = False, **values: Any) -> RunRecord:
+    """A run that restated two days; whether it has Impala's totals of them."""
+    after, impala = AggregatedTotals(bytes=2 * TERABYTE), ImpalaTotals() if seen else None
+    least: dict[str, Any] = {
+        "partitions": [FIRST, SECOND],
+        "days": {FIRST: RESTATED, SECOND: RESTATED},
+        "publication": Publication.PUBLISHED,
+        "totals": {
+            FIRST: DayTotals(final_before=AggregatedTotals(bytes=TERABYTE), final_after=after, impala=impala),
+            SECOND: DayTotals(final_after=after, impala=impala),
         },
-    )
+    }
+    return run_record(**{**least, **values})
 
 
-@pytest.mark.parametrize(
-    ("impala", "agreement"),
-    [
-        (True, "raw = staging = final = Impala on all 2 days"),
-        (False, "raw = staging = final (Impala not asked) on all 2 days"),
-    ],
-)
-def test_a_finished_run_says_what_changed_and_where_to_read_on(impala: bool, agreement: str) -> None:
-    assert list(result_lines(done(impala), "/state/report.html", Path("/log/job.log"))) == [
-        "2021-04-01  1.0 TB -> 2.0 TB  +100.0 %",
-        "2021-04-02  none -> 2.0 TB",
-        agreement,
+def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
+    assert list(result_lines(done(), "/state/report.html", Path("/log/job.log"))) == [
+        "2021-04-01  1.0 TiB -> 2.0 TiB  +100.0 %",
+        "2021-04-02  none -> 2.0 TiB",
+        "raw = staging = final (Impala not asked) on all 2 days",
         "report: /state/report.html",
         "log: /log/job.log",
     ]
 
 
+@pytest.mark.parametrize(
+    ("record", "lines"),
+    [
+        pytest.param(done(True), ["raw = staging = final = Impala on all 2 days"], id="compared with Impala"),
+        pytest.param(
+            done(impala=REFRESHED),
+            ["raw = staging = final (Impala refreshed, not compared) on all 2 days"],
+            id="impala.verify: false",
+        ),
+        pytest.param(
+            done(partitions=[FIRST], days={FIRST: RESTATED}),
+            ["raw = staging = final (Impala not asked) on 1 day"],
+            id="one day",
+        ),
+        pytest.param(
+            done(days={FIRST: RESTATED}, kept=[SECOND]),
+            ["2 days listed: 1 restated, 1 kept", "raw = staging = final (Impala not asked) on 1 day"],
+            id="one kept",
+        ),
+        pytest.param(
+            done(True, days={FIRST: RESTATED, SECOND: CLEARED}),
+            ["2 days listed: 1 restated, 1 cleared", "raw = staging = final = Impala on all 2 days"],
+            id="one cleared",
+        ),
+        pytest.param(
+            done(days={FIRST: CLEARED, SECOND: CLEARED}),
+            ["2 days listed: 2 cleared", "no rows in raw and final (Impala not asked) on all 2 days"],
+            id="all cleared",
+        ),
+        pytest.param(
+            done(True, days={FIRST: CLEARED, SECOND: CLEARED}),
+            ["2 days listed: 2 cleared", "no rows in raw, final and Impala on all 2 days"],
+            id="all cleared, compared with Impala",
+        ),
+        pytest.param(
+            done(days={}, kept=[FIRST, SECOND], publication=Publication.UNTOUCHED),
+            ["nothing to restate (2 days listed: 2 kept)"],
+            id="all kept",
+        ),
+        pytest.param(
+            done(partitions=[], days={}, publication=Publication.UNTOUCHED),
+            ["nothing to restate (0 days listed)"],
+            id="empty_list: ok",
+        ),
+        pytest.param(
+            done(True, resumes="R", only_verifies=True),
+            ["raw = staging = final = Impala on all 2 days (raw as run R read it)"],
+            id="only verified",
+        ),
+    ],
+)
+def test_a_finished_run_says_what_is_true_of_its_days(record: RunRecord, lines: list[str]) -> None:
+    said = list(result_lines(record, "r", Path("l")))
+    assert said[len(record.days) : -2] == lines
+
+
 def test_a_cleared_day_is_shown_as_empty_afterwards() -> None:
-    record = done(impala=True)
+    record = done()
     record.totals[FIRST].final_after = AggregatedTotals()
-    assert next(iter(result_lines(record, "r", Path("l")))) == "2021-04-01  1.0 TB -> 0 bytes  -100.0 %"
+    assert next(iter(result_lines(record, "r", Path("l")))) == "2021-04-01  1.0 TiB -> 0 bytes  -100.0 %"

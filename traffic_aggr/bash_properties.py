@@ -20,6 +20,7 @@ from typing import Optional
 from traffic_aggr.bash_variables import UNKNOWN, BashVariables, Properties
 from traffic_aggr.bash_words import NAME, UnclosedError, WordReader
 from traffic_aggr.errors import InputError
+from traffic_aggr.units import data_volume
 
 _LONGEST_FILE = 1_000_000
 _DEEPEST_SOURCE = 8
@@ -71,7 +72,7 @@ def _read(path: Path) -> str:
     with open(path, "rb") as source:
         content = source.read(_LONGEST_FILE + 1)
     if len(content) > _LONGEST_FILE:
-        raise InputError(f"{path} is longer than {_LONGEST_FILE:,} bytes", hint=_HINT)
+        raise InputError(f"{path} is longer than {data_volume(_LONGEST_FILE)}", hint=_HINT)
     if content.lstrip()[:1] == b"<":
         raise InputError(f"{path} is not a Bash properties file: it is XML or HTML", hint=_HINT)
     if b"\0" in content:

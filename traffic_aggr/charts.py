@@ -39,7 +39,7 @@ def bar_chart(title: str, bars: Sequence[Bar], spoken: Callable[[int], str]) -> 
     drawn = "".join(_pair(number, bar, highest, spoken) for number, bar in enumerate(bars))
     return (
         f"<figure><figcaption><b>{escape(title)}</b> {escape(_totals(bars, spoken))}</figcaption>"
-        f"<div class=plot><span class=scale>{escape(spoken(highest))}</span>"
+        f"<div class=scale>{escape(spoken(highest))}</div><div class=plot>"
         f'<svg viewBox="0 0 {_SLOT * len(bars)} {_HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(summary)}">{drawn}</svg></div>'
         f"<div class=axis>{''.join(f'<span>{escape(label)}</span>' for label in _ticks(bars))}</div></figure>"

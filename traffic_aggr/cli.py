@@ -35,6 +35,7 @@ from traffic_aggr.rollback import refuse_rollback
 from traffic_aggr.runrecord import is_run_id, new_run_id
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, refused_line, result_lines
 from traffic_aggr.streams import flush, open_closed_streams
+from traffic_aggr.units import counted, local_time
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -167,7 +168,8 @@ def _rollback(session: Invocation) -> int:
     refuse_rollback(session.store(), session.arguments.run, f"{tables.database}.{tables.final}")
     run_id = _new_run_id()
     record = session.app(run_id).rollback(session.arguments.run, run_id)
-    _say(f"run {session.arguments.run} is rolled back: old data is in place for {len(record.partitions)} partitions")
+    partitions = counted(len(record.partitions), "partition")
+    _say(f"run {session.arguments.run} is rolled back: old data is in place for {partitions}")
     return 0
 
 
@@ -253,12 +255,13 @@ def _alerts(session: Invocation) -> int:
     config = session.config.notify
     if session.arguments.resend:
         sent, left = EdgeNode(session.config, session.notifier()).resend_alerts()
-        print(f"{sent} alerts were mailed, {left} are left")
+        print(f"mailed {counted(sent, 'alert')}, {left:,} left")
         return 1 if left else 0
     waiting = unsent(str(config.alert_file))
     for alert in waiting:
-        print(f"{alert.created}  {alert.kind:9}{alert.run_id}  {alert.subject}")
-    print(f"{len(waiting)} alerts wait in {config.alert_file}" + ("; `alerts --resend` mails them" if waiting else ""))
+        print(f"{local_time(alert.created)}  {alert.kind:9}{alert.run_id}  {alert.subject}")
+    resend = "; `alerts --resend` mails what waits" if waiting else ""
+    print(f"{counted(len(waiting), 'alert')} not mailed, in {config.alert_file}{resend}")
     return 0
 
 

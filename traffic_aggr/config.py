@@ -35,6 +35,7 @@ from traffic_aggr.config_values import HostPort
 from traffic_aggr.config_yaml import UnreadableError, literal, read_yaml
 from traffic_aggr.errors import ConfigError
 from traffic_aggr.secret import SecretRef
+from traffic_aggr.units import counted
 
 __all__ = [
     "AuditConfig",
@@ -66,7 +67,7 @@ class ConfigProblemsError(ConfigError):
     """The configuration is wrong in the ways that ``problems`` lists, each beginning with its key."""
 
     def __init__(self, path: Path, problems: tuple[str, ...], *, hint: str = "") -> None:
-        count = f"{len(problems)} problems: " if len(problems) > 1 else ""
+        count = f"{counted(len(problems), 'problem')}: " if len(problems) > 1 else ""
         super().__init__(f"{path}: {count}{'; '.join(problems)}", hint=hint)
         self.path = path
         self.problems = problems

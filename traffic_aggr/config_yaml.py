@@ -11,6 +11,7 @@ import yaml
 
 from traffic_aggr.config_checks import environment_name
 from traffic_aggr.text import shown
+from traffic_aggr.units import data_volume
 
 MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -69,7 +70,7 @@ def read_yaml(path: Path) -> yaml.MappingNode:
     except OSError as exc:
         raise UnreadableError(f"cannot be read: {exc.strerror}") from exc
     if len(content) > MAX_CONFIG_BYTES:
-        raise UnreadableError(f"is larger than {MAX_CONFIG_BYTES} bytes: this is no configuration")
+        raise UnreadableError(f"is larger than {data_volume(MAX_CONFIG_BYTES)}: this is no configuration")
     try:
         node = yaml.compose(content, Loader=_Loader)
     except yaml.MarkedYAMLError as exc:

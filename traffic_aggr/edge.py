@@ -25,6 +25,7 @@ from traffic_aggr.metrics import write_metrics
 from traffic_aggr.notify import Notifier, failure_alert, recovery_alert
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Step
+from traffic_aggr.result import days_in_words
 from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
 
@@ -140,7 +141,8 @@ class EdgeNode:
                     run_id=record.run_id,
                     failure_run_ids=failures(),
                     host=record.host,
-                    partitions=list(record.days),
+                    partitions=record.partitions,
+                    day_states=[days_in_words(record)],
                     data_state=record.data_state,
                 )
             )
@@ -164,9 +166,9 @@ class EdgeNode:
                 host=record.host,
                 step=record.steps[-1].name if record.steps else "preflight",
                 error=record.error or "",
-                partitions=list(concerned.days) or record.partitions,
+                partitions=concerned.partitions or list(concerned.days) or record.partitions,
                 data_state=concerned.data_state,
-                day_states=day_states(concerned),
+                day_states=[days_in_words(concerned), *day_states(concerned)],
                 log_tail=self._log_tail(),
                 next_command=record.next.command if record.next else record.typed.of("status"),
                 next_does=record.next.does if record.next else "",
@@ -239,9 +241,17 @@ class Away:
 
 
 def day_states(record: RunRecord) -> Sequence[str]:
-    """Each changed day with what the table holds for it now."""
+    """Each day of the plan with what the table holds for it now."""
+    return [
+        *_changed_day_states(record),
+        *(f"{partition}: kept as before" for partition in record.kept),
+        *(f"{partition}: refused, as before" for partition in record.refused if partition not in record.days),
+    ]
+
+
+def _changed_day_states(record: RunRecord) -> Sequence[str]:
     if record.publication is Publication.PUBLISHED and not record.rolled_back_by:
-        return [f"{partition}: new data" for partition in record.days]
+        return [f"{partition}: {'new data' if day.new else 'cleared'}" for partition, day in record.days.items()]
     if record.publication.settled:
         return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
     if record.mode == "swap":
@@ -255,4 +265,5 @@ def day_states(record: RunRecord) -> Sequence[str]:
 def _old_state(record: RunRecord, partition: Partition) -> str:
     if partition in record.lost:
         return "old data is gone"
-    return "old data" if record.days[partition].before else "no data, as before"
+    refused = "refused, " if partition in record.refused else ""
+    return f"{refused}{'old data' if record.days[partition].before else 'no data, as before'}"

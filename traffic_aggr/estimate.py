@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Optional
 
 from traffic_aggr.runrecord import Outcome, RunRecord
-from traffic_aggr.units import data_volume, duration
+from traffic_aggr.units import counted, data_volume, duration
 
 _RUNS = 20
 
@@ -24,7 +24,7 @@ class Estimate:
     bytes: int
 
     def __str__(self) -> str:
-        took = f"{duration(self.took)} for {self.days} days, {data_volume(self.bytes)} of raw"
+        took = f"{duration(self.took)} for {counted(self.days, 'day')}, {data_volume(self.bytes)} of raw"
         return f"{duration(self.seconds)}, going by run {self.run_id} ({took})"
 
 

@@ -12,6 +12,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from traffic_aggr.units import local_time
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -89,7 +91,7 @@ class Holder:
         application = f", {self.application_id}" if self.on_yarn else ""
         return (
             f"run {self.run_id} (`{self.command}`, pid {self.pid} of {self.user} on {self.host}{application},"
-            f" since {self.since})"
+            f" since {local_time(self.since)})"
         )
 
     @property

@@ -24,6 +24,7 @@ from traffic_aggr.impala_session import ImpalaSession, Row
 from traffic_aggr.kerberos_login import KerberosLogin
 from traffic_aggr.sql import SEVERAL_PARTITIONS_SINCE, refreshes_together
 from traffic_aggr.text import shown
+from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,8 @@ class ImpalaRefresher:
                 if len(parts) == 1 or not _SYNTAX_ERROR.search(str(exc)):
                     raise
                 # Another coordinator than was asked, or a build from before its version was complete.
-                log.warning("%s takes one partition in a REFRESH; sending %d statements", route.host, len(parts))
+                one_by_one = counted(len(parts), "statement")
+                log.warning("%s takes one partition in a REFRESH; sending %s", route.host, one_by_one)
                 several = False
                 pending.appendleft((statement, parts))
 

@@ -15,6 +15,7 @@ from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
 from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
 from traffic_aggr.impala_session import ImpalaSession
+from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class ImpalaRoute:
         except NoAnswerError as exc:
             attempts, hosts = retrying.statistics["attempt_number"], ", ".join(map(str, self._tried))
             raise ImpalaUnavailableError(
-                f"Impala did not answer {what}: {attempts} attempts on {hosts}, the last one: {exc}",
+                f"Impala did not answer {what}: {counted(attempts, 'attempt')} on {hosts}, the last one: {exc}",
                 hint="The command check shows which of impala.hosts answer; run again once one does, the run resumes",
             ) from exc
 

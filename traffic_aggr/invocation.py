@@ -32,6 +32,7 @@ from traffic_aggr.partitions import (
 from traffic_aggr.plan import Ask, Step
 from traffic_aggr.secret import Redactor
 from traffic_aggr.state import RecordStore
+from traffic_aggr.units import counted, data_volume
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -150,7 +151,7 @@ class Invocation:
             raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
         if len(found.partitions) > config.max_per_run:
             raise PartitionListError(
-                f"{found.source} names {len(found.partitions)} days, more than {config.max_per_run}",
+                f"{found.source} names {counted(len(found.partitions), 'day')}, more than {config.max_per_run:,}",
                 hint="Split it, or raise partitions.max_per_run",
             )
         return found
@@ -172,7 +173,9 @@ class Invocation:
     def _bounded(self, uri: str) -> bytes:
         size = self.hadoop.files.usage(uri).bytes
         if size > MAX_BYTES:
-            raise PartitionListError(f"{uri} has {size} bytes: that is no partition list", hint="Name another file")
+            raise PartitionListError(
+                f"{uri} has {data_volume(size)}: that is no partition list", hint="Name another file"
+            )
         return self.hadoop.files.read_bytes(uri)
 
 

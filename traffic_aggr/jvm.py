@@ -46,7 +46,7 @@ _START_FAST = (
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
-    # Java would start with room for 21 MB of classes, and collect all garbage each time that it needs more.
+    # Java would start with room for 21 MiB of classes, and collect all garbage each time that it needs more.
     "-XX:MetaspaceSize=256m",
 )
 

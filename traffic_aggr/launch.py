@@ -28,6 +28,7 @@ from traffic_aggr.plan import Ask, Step
 from traffic_aggr.runrecord import Outcome, RunRecord
 from traffic_aggr.stop import Stop
 from traffic_aggr.submission import submit, tag
+from traffic_aggr.units import counted
 from traffic_aggr.workplace import explained
 from traffic_aggr.yarn import Application
 
@@ -165,7 +166,7 @@ class Launcher:
             self._shown = record.flag
             step = Step(record.flag)
             self._books.mark(step)
-            log.info("%s: %d partitions", step.label, len(record.days))
+            log.info("%s: %s", step.label, counted(len(record.days), "partition"))
 
     def _conclude(self, record: RunRecord, application: Application, stop: Stop) -> None:
         if record.outcome is Outcome.SUCCESS:

@@ -102,7 +102,7 @@ def shut_down() -> None:
 
 def tail(path: Path, lines: int) -> list[str]:
     """
-    The last ``lines`` lines of a log, from at most its last 256 KB; nothing where it cannot be read. What is in the
+    The last ``lines`` lines of a log, from at most its last 256 KiB; nothing where it cannot be read. What is in the
     log was redacted when it was written.
     """
     try:

@@ -29,6 +29,7 @@ from traffic_aggr.errors import Interrupted
 from traffic_aggr.files import PRIVATE_FILE, LocalFiles, sync_directory, write_atomic
 from traffic_aggr.mail_page import mail_page
 from traffic_aggr.text import escaped, shown
+from traffic_aggr.units import counted, local_zone
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def failure_alert(
         *(f"  {state}" for state in day_states),
     ]
     if log_tail:
-        body += ["", "Last lines of the log:", *(f"  {line}" for line in log_tail)]
+        body += ["", f"Last lines of the log, times in {local_zone()}:", *(f"  {line}" for line in log_tail)]
     subject = f"[{job}] FAILED at {step}: {_days(partitions)}, {data_state}"
     return Alert(FAILURE, run_id, subject, "\n".join(body), created or _now())
 
@@ -122,6 +123,7 @@ def recovery_alert(
     host: str,
     partitions: Sequence[str],
     data_state: str,
+    day_states: Sequence[str] = (),
     created: Optional[str] = None,
 ) -> Alert:
     """A run that succeeded after one that failed and raised a ticket."""
@@ -130,6 +132,7 @@ def recovery_alert(
         f"The data: {data_state}.",
         "",
         f"Run {run_id} ({script_name}), {_days(partitions)}",
+        *(f"  {state}" for state in day_states),
     ]
     if failure_run_ids:
         body.append(f"It ends the failure of {', '.join(failure_run_ids)}")
@@ -306,7 +309,7 @@ def _days(partitions: Sequence[str]) -> str:
         return "no days"
     if len(partitions) == 1:
         return f"1 day {partitions[0]}"
-    return f"{len(partitions)} days {min(partitions)}..{max(partitions)}"
+    return f"{counted(len(partitions), 'day')} {min(partitions)}..{max(partitions)}"
 
 
 def _now() -> str:

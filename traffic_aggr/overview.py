@@ -16,10 +16,11 @@ from traffic_aggr.holder import Holder
 from traffic_aggr.lock import is_held, read_holder
 from traffic_aggr.next_run import NextRun, next_run
 from traffic_aggr.plan import Step
+from traffic_aggr.result import day_counts
 from traffic_aggr.runrecord import Outcome, RunRecord
 from traffic_aggr.state import RecordStore
 from traffic_aggr.statusfile import Status, StatusFile
-from traffic_aggr.units import duration
+from traffic_aggr.units import counted, duration, local_time
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Overview:
             yield f"The status file cannot be used: {self.status_error}"
         elif self.status:
             step = Step(self.status.flag).label if self.status.flag else "idle"
-            since = f" since {self.status.ran_time}" if self.status.ran_time else ""
+            since = f" since {local_time(self.status.ran_time)}" if self.status.ran_time else ""
             job_status = self.status.job_status or "none yet"
             yield f"The status file has flag {self.status.flag} ({step}), job status {job_status}{since}."
 
@@ -77,7 +78,8 @@ class Overview:
         application = f", {holder.application_id}" if holder.on_yarn else ""
         where = f"process {holder.pid} on {holder.host}{application}"
         doing = f", {_at_work(self.last)}" if self.last and self.last.run_id == holder.run_id else ""
-        yield paint(f"`{holder.command}` {holder.run_id} is at work since {holder.since}{doing}.", Colour.BUSY)
+        since = local_time(holder.since)
+        yield paint(f"`{holder.command}` {holder.run_id} is at work since {since}{doing}.", Colour.BUSY)
         yield f"It holds the lock as {where}."
 
     def _happened(self, paint: Paint) -> str:
@@ -85,7 +87,8 @@ class Overview:
         good = self.last.outcome is Outcome.SUCCESS
         how = paint("succeeded" if good else f"ended as {self.last.outcome.value}", Colour.GOOD if good else Colour.BAD)
         took = f" after {duration(self.last.seconds)}" if self.last.seconds is not None else ""
-        return f"The last run, {_name(self.last)}, {how}{took}{f' on {self.last.ended}' if self.last.ended else ''}."
+        ended = f" on {local_time(self.last.ended)}" if self.last.ended else ""
+        return f"The last run, {_name(self.last)}, {how}{took}{ended}."
 
     @property
     def _is_changing(self) -> bool:
@@ -113,11 +116,11 @@ def _name(record: RunRecord) -> str:
 
 
 def _at_work(record: RunRecord) -> str:
-    days = f"{len(record.days) or len(record.partitions)} days"
+    days = counted(len(record.days) or len(record.partitions), "day")
     if not record.steps:
         return f"before its first step, with {days} listed"
     step = record.steps[-1]
-    return f"in step {step.name} of {days} (begun {step.started})"
+    return f"in step {step.name} of {days} (begun {local_time(step.started)})"
 
 
 def overview(
@@ -175,6 +178,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "ended": record.ended,
         "seconds": record.seconds,
         "partitions": len(record.days) or len(record.partitions),
+        "days": day_counts(record),
         "rows": sum(totals.final_after.rows for totals in record.totals.values() if totals.final_after),
         "outcome": record.outcome.value,
         "exit_code": record.exit_code,
@@ -186,16 +190,19 @@ def summary(record: RunRecord) -> dict[str, Any]:
 
 def history_lines(summaries: Iterable[dict[str, Any]], paint: Paint = plain) -> Iterable[str]:
     """The runs as a table."""
-    yield f"{'RUN':24}{'COMMAND':10}{'STARTED':21}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
+    yield f"{'RUN':24}{'COMMAND':10}{'STARTED':31}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
     for run in summaries:
         took = duration(run["seconds"]) if run["seconds"] is not None else ""
         good = run["outcome"] == Outcome.SUCCESS.value
         outcome = paint(run["outcome"], Colour.GOOD if good else Colour.BAD)
+        ways = {way: count for way, count in run["days"].items() if count and way != "listed"}
+        if {"cleared", "kept", "refused", "lost"} & set(ways):
+            outcome += f" ({', '.join(f'{count:,} {way}' for way, count in ways.items())})"
         if run["rolled_back_by"]:
             outcome += f", rolled back by {run['rolled_back_by']}"
         elif not good and run["error"]:
             outcome += f": {run['error']}"
         yield (
-            f"{run['run_id']:24}{run['command']:10}{run['started'][:19]:21}{took:>12}{run['partitions']:>6}"
+            f"{run['run_id']:24}{run['command']:10}{local_time(run['started']):31}{took:>12}{run['days']['listed']:>6}"
             f"{run['rows']:>14,}  {outcome}"
         )

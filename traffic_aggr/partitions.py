@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from traffic_aggr.errors import PartitionListError
 from traffic_aggr.text import shown
+from traffic_aggr.units import counted, data_volume
 
 MAX_LINES = 1_000_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -107,7 +108,7 @@ def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
         elif line.text.strip(_BLANKS).startswith("#"):
             continue
         elif line.is_cut:
-            bad.add(line, f"longer than {MAX_VALUE_BYTES} bytes")
+            bad.add(line, f"longer than {data_volume(MAX_VALUE_BYTES)}")
         else:
             value = line.text.strip(_BLANKS)
             if not value:
@@ -125,7 +126,7 @@ def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
         )
     if bad.total:
         raise PartitionListError(
-            f"{source} has {bad.total} bad line{'s' if bad.total > 1 else ''}: {bad}",
+            f"{source} has {counted(bad.total, 'bad line')}: {bad}",
             hint="Mend or remove them: each line is one day, such as 2021-04-01",
         )
     return _without_repeats(days, source, tuple(skipped), skipped_total)
@@ -150,7 +151,9 @@ def partitions_between(text: str) -> PartitionList:
     if days < 1:
         raise PartitionListError(f"{source}: the last day comes before the first", hint=f"Write {last}..{first}")
     if days > MAX_DAYS_IN_RANGE:
-        raise PartitionListError(f"{source}: {days} days are more than {MAX_DAYS_IN_RANGE}", hint="Check the years")
+        raise PartitionListError(
+            f"{source}: {counted(days, 'day')} are more than {MAX_DAYS_IN_RANGE:,}", hint="Check the years"
+        )
     return PartitionList(partitions=_days_from(first.day, days), source=source)
 
 
@@ -219,7 +222,7 @@ class _Lines:
             if not piece:
                 return
             if number == MAX_LINES:
-                self.stopped = f"{MAX_LINES} lines"
+                self.stopped = counted(MAX_LINES, "line")
                 return
             number += 1
             if number == 1 and piece.startswith(codecs.BOM_UTF8):
@@ -231,7 +234,7 @@ class _Lines:
     def _piece(self) -> bytes:
         if self._bytes_read >= MAX_BYTES:
             # One byte more tells a list of exactly this size from one that goes on.
-            self.stopped = f"{MAX_BYTES // (1024 * 1024)} MB" if self._stream.read(1) else ""
+            self.stopped = data_volume(MAX_BYTES) if self._stream.read(1) else ""
             return b""
         piece = self._stream.readline(MAX_VALUE_BYTES)
         self._bytes_read += len(piece)
@@ -281,4 +284,4 @@ class _BadLines:
         return "; ".join(self._named) + (f"; and {more} more" if more else "")
 
     def after_stop(self) -> str:
-        return f", with {self.total} bad lines until there: {self}" if self.total else ""
+        return f", with {counted(self.total, 'bad line')} until there: {self}" if self.total else ""

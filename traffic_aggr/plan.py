@@ -4,7 +4,8 @@ What a run will do, as data. Building a plan reads nothing and changes nothing, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Optional
@@ -14,7 +15,7 @@ from traffic_aggr.layout import normal
 from traffic_aggr.partitions import Partition, PartitionList
 from traffic_aggr.runrecord import Input, Publication, RunRecord
 from traffic_aggr.tables import USAGE
-from traffic_aggr.units import data_volume
+from traffic_aggr.units import data_volume, listed
 
 
 class Step(IntEnum):
@@ -80,11 +81,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A guard that refuses the run: its name for scripts, and what it found."""
+    """A guard that refuses the run: its name for scripts, what it found, and the days that it found it in, if any."""
 
     guard: str
     message: str
     hint: str
+    days: tuple[Partition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,30 @@ class Plan:
     def raw_bytes(self) -> int:
         """Bytes of the raw files that will be read; 0 where they are not known."""
         return sum(day.input.bytes for day in self.days.values() if day.input is not None)
+
+    @property
+    def refused(self) -> tuple[Partition, ...]:
+        """The days for which a guard refuses the run, in the list's order."""
+        named = {partition for refusal in self.refusals for partition in refusal.days}
+        return tuple(partition for partition in self.days if partition in named)
+
+    @property
+    def actions(self) -> dict[Partition, str]:
+        """What the run would do with each listed day: ``restate``, ``clear``, ``keep``, ``refuse`` or ``verify``."""
+        if self.verify_only:
+            return dict.fromkeys(self.days, "verify")
+        groups = {"restate": self.restated, "clear": self.cleared, "keep": self.kept, "refuse": self.refused}
+        named = {partition: action for action, partitions in groups.items() for partition in partitions}
+        return {partition: named.get(partition, "refuse") for partition in self.days}
+
+    @property
+    def summary(self) -> str:
+        """``3 days listed: 2 to restate, 1 refused; the run is refused by empty_source``."""
+        ways = {"restate": "to restate", "clear": "to clear", "keep": "to keep", "refuse": "refused"}
+        counts = Counter(self.actions.values())
+        days = listed(len(self.days), {way: counts[action] for action, way in {**ways, "verify": "to verify"}.items()})
+        guards = ", ".join(dict.fromkeys(refusal.guard for refusal in self.refusals))
+        return f"{days}; the run is refused by {guards}" if guards else days
 
     @property
     def changed(self) -> tuple[Partition, ...]:
@@ -291,6 +317,7 @@ def _refuse_empty(request: Request, empty: tuple[Partition, ...]) -> list[Refusa
             "empty_source",
             f"raw has no rows for {_named(empty)}",
             "Load the raw data first, take the days off the list, or set partitions.empty_source to keep or clear",
+            empty,
         )
     ]
 
@@ -299,23 +326,24 @@ def _refuse_large_changes(request: Request, days: Mapping[Partition, FoundDay]) 
     limit = request.max_change_pct
     if limit is None:
         return []
-    too_large = []
+    too_large = {}
     for partition, day in days.items():
         if day.old is None or (day.raw.rows == 0 and request.empty_source == "keep"):
             continue
         for usage in USAGE:
             change = change_percent(getattr(day.old, usage), getattr(day.raw, usage))
             if change is not None and change > limit:
-                too_large.append(f"{partition} {usage} by {change:.1f} %")
+                too_large[partition] = f"{partition} {usage} by {change:.1f} %"
                 break
     if not too_large:
         return []
-    shown = ", ".join(too_large[:5]) + (f" and {len(too_large) - 5} more" if len(too_large) > 5 else "")
+    found = _named(tuple(too_large.values()))
     return [
         Refusal(
             "max_change_pct",
-            f"usage would change by more than {limit:g} % against the old data: {shown}",
+            f"usage would change by more than {limit:g} % against the old data: {found}",
             "Look at the raw data of these days; raise audit.max_change_pct if the change is right",
+            tuple(too_large),
         )
     ]
 
@@ -344,6 +372,6 @@ def _refuse_too_little_space(found: Found, days: Mapping[Partition, FoundDay]) -
     ]
 
 
-def _named(partitions: tuple[Partition, ...], limit: int = 5) -> str:
-    shown = ", ".join(partitions[:limit])
-    return f"{shown} and {len(partitions) - limit} more" if len(partitions) > limit else shown
+def _named(found: Sequence[str], limit: int = 5) -> str:
+    shown = ", ".join(found[:limit])
+    return f"{shown} and {len(found) - limit} more" if len(found) > limit else shown

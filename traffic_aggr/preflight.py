@@ -29,6 +29,7 @@ from traffic_aggr.plan import FoundDay, Refusal
 from traffic_aggr.runrecord import Input
 from traffic_aggr.sql import TableName
 from traffic_aggr.text import shown
+from traffic_aggr.units import counted
 
 EXAMPLES = 5
 MAX_VALUES = 100_000
@@ -314,7 +315,7 @@ def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: 
     row = transforms.values_with(texts, "" if replace_with_space else hazards.characters, hazards.null_markers).first()
     assert row is not None
     found = [
-        f"{name} in {values['rows']} rows, such as {shown(values['example'])!r}"
+        f"{name} in {counted(values['rows'], 'row')}, such as {shown(values['example'])!r}"
         for name, values in row.asDict().items()
         if values["rows"]
     ]

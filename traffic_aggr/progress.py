@@ -21,7 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Optional
 
 from traffic_aggr.colours import can_rewrite
-from traffic_aggr.units import duration
+from traffic_aggr.units import counted, duration
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,12 +47,12 @@ class Kind(Enum):
 @dataclass(frozen=True)
 class Reading:
     """
-    The rows that a step reads, known beforehand: ``total`` of them, each time that one is read, called ``rows``; those
+    The rows that a step reads, known beforehand: ``total`` of them, each time that one is read, called ``row``; those
     of the table ``table`` alone (``db.table``), or of whatever is read.
     """
 
     total: int
-    rows: str = "rows"
+    row: str = "row"
     table: str = ""
 
 
@@ -148,7 +148,7 @@ class Wording:
             # A task that is run twice reads twice; and what Spark has forgotten stays read.
             self._rows = max(self._rows, min(sample.rows, self._reading.total))
             percent = self._rows * 100 // self._reading.total
-            known += [f"{percent} %", f"{self._rows:,} of {self._reading.total:,} {self._reading.rows} read"]
+            known += [f"{percent} %", f"{self._rows:,} of {counted(self._reading.total, self._reading.row)} read"]
             if sample.is_reading and 0 < self._rows < self._reading.total and elapsed > 0:
                 rate = self._rows / elapsed
                 known.append(f"{rate:,.0f} rows/s")
@@ -157,7 +157,7 @@ class Wording:
                 return f"{self._label}: {', '.join(known)}"
         doing = self._doing()
         if sample.tasks:
-            known.append(f"{sample.tasks_done:,} of {sample.tasks:,} tasks done")
+            known.append(f"{sample.tasks_done:,} of {counted(sample.tasks, 'task')} done")
         elif doing:
             known.append(doing)
         return f"{self._label}: {', '.join([*known, f'{duration(elapsed)} so far'])}"

@@ -23,6 +23,7 @@ from traffic_aggr.files import Files
 from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import Change, Day, DayTotals, Publication, RunRecord, timestamp
+from traffic_aggr.units import counted
 
 _DROP = "drop"
 
@@ -214,7 +215,7 @@ class Publisher:
         """Yields each day between the notes that the change begins and that it is done."""
         if not days:
             return
-        change = Change(f"{what} ({len(days)} partitions)", timestamp())
+        change = Change(f"{what} ({counted(len(days), 'partition')})", timestamp())
         record.changes.append(change)
         self._save(record)
         for day in days:
@@ -234,14 +235,14 @@ class Publisher:
 
     def _drop(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
         if partitions:
-            what = f"{_DROP} from the metastore ({len(partitions)} partitions)"
+            what = f"{_DROP} from the metastore ({counted(len(partitions), 'partition')})"
             self._noted_once(record, what, lambda: self._table.drop(partitions))
 
     def _add(self, record: RunRecord, placements: Mapping[Partition, Placement]) -> None:
         present = self._table.partitions(placements)
         missing = {partition: where for partition, where in placements.items() if partition not in present}
         if missing:
-            what = f"add to the metastore ({len(missing)} partitions)"
+            what = f"add to the metastore ({counted(len(missing), 'partition')})"
             self._noted_once(record, what, lambda: self._table.add(missing))
 
     def _set_aside(self, record: RunRecord, days: Mapping[Partition, Day]) -> None:

@@ -23,10 +23,11 @@ from traffic_aggr.breakdown import (
 )
 from traffic_aggr.charts import Bar, bar_chart, lying_bars
 from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
-from traffic_aggr.result import advice, daily_csv, differences, reasons, result_json, state_of, verdict
+from traffic_aggr.partitions import Partition
+from traffic_aggr.result import advice, daily_csv, days_in_words, differences, reasons, result_json, state_of, verdict
 from traffic_aggr.runrecord import Outcome, RunRecord, seconds_between
 from traffic_aggr.state import DAILY_CSV, REPORT, REPORT_JSON
-from traffic_aggr.units import data_volume, duration, percent_change
+from traffic_aggr.units import counted, data_volume, duration, local_time, percent_change
 
 
 def report_files(record: RunRecord) -> dict[str, str]:
@@ -198,7 +199,7 @@ def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
     for part in found.parts:
         yield "NULL" if part.value is None else part.value or "(empty)", part
     if found.rest is not None:
-        yield f"{found.others:,} others", found.rest
+        yield counted(found.others, "other"), found.rest
 
 
 def _signed(difference: int, spoken: Callable[[int], str]) -> str:
@@ -210,7 +211,7 @@ def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
         before, after, raw = totals.final_before, totals.final_after, totals.raw or RawTotals()
         yield (
             partition,
-            state_of(record, partition),
+            _state(record, partition),
             data_volume(before.bytes) if before else "none",
             data_volume(after.bytes) if after else "",
             percent_change(before.bytes, after.bytes) if before and after else "",
@@ -226,6 +227,11 @@ def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
             _number(raw.unclassified),
             _number(totals.impala.rows) if totals.impala else "",
         )
+
+
+def _state(record: RunRecord, partition: Partition) -> str:
+    why = ", refused" if partition in record.refused else ", kept" if partition in record.kept else ""
+    return f"{state_of(record, partition)}{why}"
 
 
 def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
@@ -249,7 +255,7 @@ def _timeline(record: RunRecord) -> Iterable[Sequence[object]]:
         for change in record.changes
     ]
     for started, what, ended, outcome in sorted((*steps, *changes), key=lambda entry: entry[0]):
-        yield started, what, _took(started, ended), outcome
+        yield local_time(started), what, _took(started, ended), outcome
 
 
 def _took(started: str, ended: Optional[str]) -> str:
@@ -258,15 +264,16 @@ def _took(started: str, ended: Optional[str]) -> str:
 
 def _facts(record: RunRecord) -> Iterable[tuple[str, object]]:
     inputs = record.inputs.values()
-    yield "Started", record.started
-    yield "Ended", record.ended
+    yield "Started", local_time(record.started)
+    yield "Ended", local_time(record.ended) if record.ended else None
     yield "Mode", record.mode
     yield "Some days old, others new or missing, for", duration(record.mixed_seconds)
-    source = f"{record.partitions_source} ({len(record.partitions)} days, sha256 {record.partitions_digest})"
+    yield "Days", days_in_words(record)
+    source = f"{record.partitions_source} ({counted(len(record.partitions), 'day')}, sha256 {record.partitions_digest})"
     yield "Partition list", source
     if inputs:
         size = data_volume(sum(each.bytes for each in inputs))
-        yield "Raw", f"{sum(each.files for each in inputs):,} files, {size}"
+        yield "Raw", f"{counted(sum(each.files for each in inputs), 'file')}, {size}"
     yield "Tables", ", ".join(f"{role} {name}" for role, name in record.tables.items())
     yield "Config sha256", record.config_digest
     yield "Application", record.application_id

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
@@ -211,6 +212,7 @@ def _take_over(
     """Enters the plan into the record: the days to change, what was found, what an earlier run left."""
     record.resumes = plan.resumes
     record.notes += plan.notes
+    record.kept, record.refused = list(plan.kept), list(plan.refused)
     for partition, day in plan.days.items():
         totals = record.totals_of(partition)
         totals.raw, totals.final_before = day.raw, day.old
@@ -218,7 +220,10 @@ def _take_over(
             record.inputs[partition] = day.input
     if plan.verify_only and last is not None:
         record.days, record.publication = last.days, last.publication
-        record.totals, record.staged, record.breakdown = last.totals, last.staged, last.breakdown
+        record.staged, record.breakdown = last.staged, last.breakdown
+        record.only_verifies = True
+        # What Impala saw then it may not see now, and this run may not ask it.
+        record.totals = {day: replace(found, impala=None) for day, found in last.totals.items()}
     else:
         aside = f"{run_directory(warehouse.final_root, record.run_id)}/old"
         placements = _placements(place, warehouse, plan.changed)
@@ -262,12 +267,7 @@ def _create_missing(place: Workplace, warehouse: Warehouse) -> tuple[TableFacts,
 def _log_plan(plan: Plan) -> None:
     for note in plan.notes:
         log.info("%s", note)
-    log.info(
-        "plan: %s for %d partitions%s",
-        " -> ".join(step.label for step in plan.steps),
-        len(plan.changed),
-        f", {len(plan.kept)} kept as they are since raw has no rows for them" if plan.kept else "",
-    )
+    log.info("plan: %s; %s", " -> ".join(step.label for step in plan.steps), plan.summary)
 
 
 def _refuse(plan: Plan) -> None:

@@ -8,6 +8,7 @@ import calendar
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Optional, Union
@@ -25,7 +26,7 @@ from traffic_aggr.controls import (
 )
 from traffic_aggr.partitions import Partition
 from traffic_aggr.runrecord import DayTotals, Outcome, Publication, RunRecord
-from traffic_aggr.units import data_volume
+from traffic_aggr.units import counted, data_volume, listed
 
 STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
     "raw": RawTotals,
@@ -46,18 +47,59 @@ def verdict(record: RunRecord) -> str:
     if record.outcome is not Outcome.SUCCESS:
         return record.error or f"The run was {record.outcome.value}."
     if record.rolls_back:
-        return f"The {len(record.partitions)} days that run {record.rolls_back} changed are as they were before it."
-    before = sum(each.final_before.bytes for each in record.totals.values() if each.final_before)
-    after = sum(each.final_after.bytes for each in record.totals.values() if each.final_after)
-    agreeing = "raw, staging, final and Impala" if _seen_by_impala(record) else "raw, staging and final"
-    return (
-        f"{period(list(record.days))} restated; data usage {data_volume(before)} → {data_volume(after)}; "
-        f"{agreeing} agree on every day."
-    )
+        days = counted(len(record.partitions), "day")
+        return f"Old data is back in place for {days}, as before run {record.rolls_back}."
+    if not record.days:
+        return f"Nothing to restate ({days_in_words(record)})."
+    restated = _restated(record)
+    stages = in_words(agreeing(record))
+    proven = f"{stages} agree on every day" if restated else f"no rows in {stages}"
+    proven += " (raw as that run read it)" if record.only_verifies else ""
+    how = f"verified, as loaded by run {record.resumes}" if record.only_verifies else "restated"
+    counts = day_counts(record)
+    ways = [f"{period(restated)} {how}"] if restated else []
+    ways += [f"{counted(counts[way], 'day')} {way}" for way in ("cleared", "kept") if counts[way]]
+    return f"{', '.join(ways)}; data usage {_shift(record, list(record.days))}; {proven}."
 
 
-def _seen_by_impala(record: RunRecord) -> bool:
-    return bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
+def agreeing(record: RunRecord) -> list[str]:
+    """
+    The stages that a successful run has proven to have the same totals on each of its days. One that ``only_verifies``
+    takes raw's and staging's from the run before, which has proven them.
+    """
+    seen = bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
+    return ["raw", *(["staging"] if _restated(record) else []), "final", *(["Impala"] if seen else [])]
+
+
+def in_words(names: Sequence[str]) -> str:
+    """``raw, staging and final``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _restated(record: RunRecord) -> list[Partition]:
+    return [partition for partition in record.days if state_of(record, partition) == "new"]
+
+
+def day_counts(record: RunRecord) -> dict[str, int]:
+    """
+    How many days were ``listed``, and what has become of them: ``restated``, ``cleared``, ``kept`` since raw has no
+    rows for them, ``refused`` by a guard, ``lost``, ``restored`` by a rollback, ``unchanged``, or ``unsettled``.
+    """
+    partitions = record.partitions or list(record.days)
+    ways = {**dict.fromkeys(record.kept, "kept"), **dict.fromkeys(record.refused, "refused")}
+    states = {"new": "restated", "none": "cleared", "old": "unchanged", "lost": "lost", "not known": "unsettled"}
+    if record.rolls_back and record.publication is Publication.RESTORED:
+        states["old"] = "restored"
+    found = Counter(ways.get(partition) or states[state_of(record, partition)] for partition in partitions)
+    names = ("restated", "cleared", "kept", "refused", "lost", "restored", "unchanged", "unsettled")
+    return {"listed": len(partitions), **{name: found[name] for name in names}}
+
+
+def days_in_words(record: RunRecord) -> str:
+    """``3 days listed: 2 restated, 1 kept``."""
+    counts = day_counts(record)
+    return listed(counts.pop("listed"), counts)
 
 
 def period(days: Sequence[Partition]) -> str:
@@ -66,8 +108,8 @@ def period(days: Sequence[Partition]) -> str:
         return days[0] if days else "no days"
     first, last = min(days).day, max(days).day
     if (first.year, first.month) == (last.year, last.month):
-        return f"{len(days)} days of {calendar.month_name[first.month]} {first.year}"
-    return f"{len(days)} days from {first} to {last}"
+        return f"{counted(len(days), 'day')} of {calendar.month_name[first.month]} {first.year}"
+    return f"{counted(len(days), 'day')} from {first} to {last}"
 
 
 def reasons(record: RunRecord) -> list[str]:
@@ -79,7 +121,7 @@ def reasons(record: RunRecord) -> list[str]:
         if partition in record.days and totals.final_after is not None:
             by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
     return [
-        f"{_count(days)} {reason}: {_named(days)} ({_shift(record, days)})."
+        f"{counted(len(days), 'day')} {reason}: {_named(days)} (data {_shift(record, days)})."
         for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]
 
@@ -98,10 +140,6 @@ def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
     return "had as many rows, but other values"
 
 
-def _count(days: Sequence[Partition]) -> str:
-    return f"{len(days)} day{'s' if len(days) > 1 else ''}"
-
-
 def _named(days: Sequence[Partition]) -> str:
     more = len(days) - NAMED_DAYS
     return ", ".join(days[:NAMED_DAYS]) + (f" and {more} more" if more > 0 else "")
@@ -111,7 +149,7 @@ def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
     found = [record.totals_of(day) for day in days]
     before = sum(each.final_before.bytes for each in found if each.final_before)
     after = sum(each.final_after.bytes for each in found if each.final_after)
-    return f"data {data_volume(before)} → {data_volume(after)}"
+    return f"{data_volume(before)} → {data_volume(after)}"
 
 
 def advice(record: RunRecord) -> str:
@@ -123,7 +161,12 @@ def advice(record: RunRecord) -> str:
 
 
 def state_of(record: RunRecord, partition: Partition) -> str:
-    """Which rows a day has: ``new``, ``old``, ``none`` (cleared), or ``not known`` until the run is settled."""
+    """
+    Which rows a day has: ``new``, ``old``, ``none`` (cleared), ``lost`` where old data was gone when it was to be put
+    back, or ``not known`` until the run is settled.
+    """
+    if partition in record.lost:
+        return "lost"
     untouched = partition not in record.days or record.rolled_back_by
     if untouched or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
         return "old"
@@ -159,6 +202,7 @@ def result_json(record: RunRecord) -> str:
         "verdict": verdict(record),
         "data_state": record.data_state,
         "advice": advice(record),
+        "day_counts": day_counts(record),
         "reasons": reasons(record),
         "started": record.started,
         "ended": record.ended,

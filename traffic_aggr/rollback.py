@@ -5,6 +5,7 @@ from __future__ import annotations
 from traffic_aggr.errors import GuardError
 from traffic_aggr.runrecord import Publication, RunRecord
 from traffic_aggr.state import RecordStore
+from traffic_aggr.units import local_time
 
 
 def refuse_rollback(store: RecordStore, run_id: str, final: str) -> RunRecord:
@@ -29,7 +30,7 @@ def refuse_rollback(store: RecordStore, run_id: str, final: str) -> RunRecord:
         )
     if target.cleaned:
         raise GuardError(
-            f"the old data of run {run_id} was deleted by `cleanup` at {target.cleaned}",
+            f"the old data of run {run_id} was deleted by `cleanup` at {local_time(target.cleaned)}",
             hint="Restate the days instead; publish.keep_days says how long old data is kept",
             command=_restating(target),
         )

@@ -55,7 +55,7 @@ def _run_step(work: Work, step: Step) -> None:
     work.record.flag = step
     work.record.steps.append(entry)
     work.save(work.record)
-    log.info("%s: %d partitions", step.label, len(work.record.days))
+    log.info("%s: %s", step.label, counted(len(work.record.days), "partition"))
     started = monotonic()
     try:
         with progress.shown(work.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
@@ -78,7 +78,7 @@ def _rows(work: Work, step: Step) -> str:
         return ""
     stage = "staging" if step is Step.STAGE else "final_after"
     totals = (getattr(work.record.totals_of(partition), stage) for partition in work.record.days)
-    return f"{sum(each.rows for each in totals if each is not None):,} rows, "
+    return f"{counted(sum(each.rows for each in totals if each is not None), 'row')}, "
 
 
 def _put_back(work: Work, reason: BaseException) -> None:
@@ -116,7 +116,7 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
             publication = publisher_for(record).settle(record)
             what = "new data is in place" if publication is Publication.PUBLISHED else "old data was put back"
             record.notes.append(f"settled after an interruption: {what}")
-            log.info("run %s: %s for all %d partitions", record.run_id, what, len(record.days))
+            log.info("run %s: %s for %s", record.run_id, what, counted(len(record.days), "partition"))
             if record.lost:
                 log.error("run %s: %s", record.run_id, record.data_state)
         store.save(record)

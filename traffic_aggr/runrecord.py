@@ -29,6 +29,7 @@ from traffic_aggr.controls import (
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.layout import Placement, RowFormat
 from traffic_aggr.partitions import Partition, PartitionList
+from traffic_aggr.units import counted
 
 RECORD_VERSION = 1
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -117,7 +118,7 @@ class Input:
     modified: int
 
     def __str__(self) -> str:
-        return f"{self.files} files of {self.bytes:,} bytes"
+        return f"{counted(self.files, 'file')} of {counted(self.bytes, 'byte')}"
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,9 @@ class RunRecord:
     final_root: Optional[str] = None
     inputs: dict[Partition, Input] = field(default_factory=dict)
     days: dict[Partition, Day] = field(default_factory=dict)
+    kept: list[Partition] = field(default_factory=list)  # listed days that stay as they are, since raw has no rows
+    refused: list[Partition] = field(default_factory=list)  # listed days for which a guard refused the run
+    only_verifies: bool = False  # the run in ``resumes`` has published; this one only refreshes and verifies
     staged: Optional[Staged] = None
     shadow: Optional[str] = None
     lost: list[str] = field(default_factory=list)  # days whose old data was gone when it was to be put back
@@ -247,7 +251,7 @@ class RunRecord:
     @property
     def data_state(self) -> str:
         """Whether the data is safe, in a sentence for messages and mails."""
-        days = f"{len(self.days)} partitions" if len(self.days) != 1 else "the partition"
+        days, whose = counted(len(self.days), "partition"), "its" if len(self.days) == 1 else "their"
         if self.publication is Publication.UNTOUCHED:
             what = f"the data of run {self.rolls_back}" if self.rolls_back else "old data"
             return f"nothing was touched, {what} is in place"
@@ -261,7 +265,7 @@ class RunRecord:
             return f"new data is in place for {days}"
         if self.mode == "swap":
             return f"{days} may have old data or new, each is whole"
-        return f"{days} may be missing from the table, their data is kept"
+        return f"{days} may be missing from the table, {whose} data is kept"
 
     @property
     def seconds(self) -> Optional[float]:
@@ -317,6 +321,7 @@ class RunRecord:
             values["typed"] = CommandLine.from_json(values["typed"]) if "typed" in values else UNKNOWN
             values["next"] = Next(**values["next"]) if values.get("next") else None
             values["partitions"] = [Partition(value) for value in values["partitions"]]
+            values.update({key: [Partition(day) for day in values.get(key, [])] for key in ("kept", "refused")})
             values["steps"] = [StepRecord(**{**step, "outcome": Outcome(step["outcome"])}) for step in values["steps"]]
             values["changes"] = [Change(**change) for change in values["changes"]]
             values["inputs"] = {Partition(key): Input(**value) for key, value in values.get("inputs", {}).items()}

@@ -22,7 +22,7 @@ from traffic_aggr.partitions import Partition
 from traffic_aggr.sample_rows import BIGGEST_CUSTOMER, cdrs, countries, organisations
 from traffic_aggr.sql import TableName
 from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names, repeated_cdrids
-from traffic_aggr.units import data_volume
+from traffic_aggr.units import counted, data_volume
 
 FIRST_DAY = "2021-04-01"
 PARTITION_LIST = "partitions.txt"
@@ -53,8 +53,8 @@ class SampleData:
     partition_list: str
 
     def __str__(self) -> str:
-        volume = data_volume(self.bytes)
-        return f"{self.rows} raw rows of {self.days} days, {volume}; partition list {self.partition_list}"
+        rows = f"{counted(self.rows, 'raw row')} of {counted(self.days, 'day')}"
+        return f"{rows}, {data_volume(self.bytes)}; partition list {self.partition_list}"
 
 
 def generate(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from traffic_aggr.errors import ConfigError
+from traffic_aggr.units import data_volume
 
 MAX_SECRET_BYTES = 64 * 1024
 SHORTEST_MATCHED_ANYWHERE = 4
@@ -84,7 +85,9 @@ def _read_secret_file(path: str) -> str:
             f"the secret file {path} cannot be read: {exc.strerror}", hint="Make it readable for this user alone"
         ) from exc
     if len(content) > MAX_SECRET_BYTES:
-        raise ConfigError(f"the secret file {path} is larger than {MAX_SECRET_BYTES} bytes", hint="Name another file")
+        raise ConfigError(
+            f"the secret file {path} is larger than {data_volume(MAX_SECRET_BYTES)}", hint="Name another file"
+        )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

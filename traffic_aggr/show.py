@@ -12,11 +12,11 @@ from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import totals_to_json
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.layout import run_directory
-from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Plan, Refusal, Step
+from traffic_aggr.result import agreeing, day_counts, days_in_words, in_words
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sql import TableName
-from traffic_aggr.units import data_volume, percent_change
+from traffic_aggr.units import counted, data_volume, percent_change
 
 
 def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[str]:
@@ -46,7 +46,8 @@ def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list
     if plan.mode == "swap":
         out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.cleared)]
         place = f"{run_directory(plan.final_root, '<run>')}/…"
-        return out, [f"one metastore request: {len(plan.restated)} partitions of {final} point into {place}"]
+        partitions = counted(len(plan.restated), "partition")
+        return out, [f"one metastore request: {partitions} of {final} to point into {place}"]
     out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.changed)]
     return out, [
         sql.add_partitions(final, {partition: plan.home(partition) for partition in batch})
@@ -58,12 +59,14 @@ def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
     """The plan's notes, and where Impala may be sent fewer statements than stand here."""
     since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
     runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
-    fewer = f"Impala {since} and later is sent the {sum(runs)} REFRESHes of single partitions as {len(runs)} statement"
-    return [*plan.notes, *([f"{fewer}{'s' if len(runs) > 1 else ''}"] if runs else [])]
+    single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
+    fewer = f"Impala {since} and later is sent the {single} of single partitions as {sent}"
+    return [*plan.notes, *([fewer] if runs else [])]
 
 
 def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
     """The plan as a document: steps in order, days with what is there and what will happen, guards that refuse."""
+    actions = plan.actions
     return {
         "mode": plan.mode,
         "steps": [step.label for step in plan.steps],
@@ -77,7 +80,7 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
         "estimate": asdict(likely) if likely else None,
         "days": {
             partition: {
-                "action": _action(plan, partition),
+                "action": actions[partition],
                 "location": day.location,
                 "raw": totals_to_json(day.raw),
                 "input": asdict(day.input) if day.input else None,
@@ -89,12 +92,14 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
 
 
 def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> Iterable[str]:
-    """The plan for people: a line a day, then steps, statements and guards."""
+    """The plan for people: what becomes of the days, each in a line, then steps, statements and guards."""
+    actions = plan.actions
+    yield f"{plan.summary}."
     yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{'RAW DATA':>12}{'OLD ROWS':>12}{'OLD DATA':>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
         old = day.old
         yield (
-            f"{partition:12}{_action(plan, partition):10}{day.raw.rows:>14,}{data_volume(day.raw.bytes):>12}"
+            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{data_volume(day.raw.bytes):>12}"
             f"{f'{old.rows:,}' if old else 'none':>12}{data_volume(old.bytes) if old else '':>12}"
             f"{percent_change(old.bytes, day.raw.bytes) if old else '':>10}"
         )
@@ -131,21 +136,13 @@ def _readers(plan: Plan) -> str:
 
 def _summary(plan: Plan) -> str:
     if plan.verify_only:
-        return f"refresh and verify {len(plan.days)} days"
-    parts = [f"restate {len(plan.restated)} days"]
-    parts += [f"clear {len(plan.cleared)}, which raw has no rows for"] if plan.cleared else []
-    parts += [f"keep {len(plan.kept)} as they are"] if plan.kept else []
+        return f"refresh and verify {counted(len(plan.days), 'day')}"
+    parts = [f"restate {counted(len(plan.restated), 'day')}"]
+    parts += [f"clear {len(plan.cleared):,} without raw rows"] if plan.cleared else []
+    parts += [f"keep {len(plan.kept):,} without raw rows"] if plan.kept else []
     files = sum(day.input.files for day in plan.days.values() if day.input is not None)
-    read = f": {files:,} files of raw, {data_volume(plan.raw_bytes)}" if files else ""
+    read = f": {counted(files, 'file')} of raw, {data_volume(plan.raw_bytes)}" if files else ""
     return ", ".join(parts) + read
-
-
-def _action(plan: Plan, partition: Partition) -> str:
-    if plan.verify_only:
-        return "verify"
-    if partition in plan.restated:
-        return "restate"
-    return "clear" if partition in plan.cleared else "keep" if partition in plan.kept else "refuse"
 
 
 def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
@@ -158,8 +155,23 @@ def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str
             yield f"{partition}  none -> {new}"
         elif after is not None:
             yield f"{partition}  {data_volume(before.bytes)} -> {new}  {percent_change(before.bytes, after.bytes)}"
-    seen = all(record.totals_of(partition).impala for partition in record.days)
-    stages = "raw = staging = final = Impala" if seen else "raw = staging = final (Impala not asked)"
-    yield f"{stages} on all {len(record.days)} days"
+    yield from _proven(record)
     yield f"report: {report}"
     yield f"log: {log_file}"
+
+
+def _proven(record: RunRecord) -> Iterable[str]:
+    """What became of the listed days, where that is not the same for all, and which stages agree on them."""
+    counts = day_counts(record)
+    if not record.days:
+        yield f"nothing to restate ({days_in_words(record)})"
+        return
+    if len(record.days) < counts["listed"] or counts["cleared"]:
+        yield days_in_words(record)
+    stages = agreeing(record)
+    # Cleared days have nothing staged: what agrees on them is that there are no rows.
+    proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
+    without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
+    days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
+    read = f" (raw as run {record.resumes} read it)" if record.only_verifies else ""
+    yield f"{proven}{'' if 'Impala' in stages else f' ({without})'} on {days}{read}"

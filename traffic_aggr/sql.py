@@ -163,7 +163,7 @@ def invalidate(table: TableName) -> str:
 
 
 def usage_by_day(table: TableName, partitions: Iterable[Partition]) -> str:
-    """Impala: rows and data usage in KB of each day, as (partition_date, rows, data_usage_in_kb)."""
+    """Impala: rows and data usage in KiB of each day, as (partition_date, rows, data_usage_in_kb)."""
     days = ", ".join(map(literal, partitions))
     return (
         f"SELECT {PARTITION_COLUMN}, COUNT(*), SUM(data_usage_in_kb) FROM {table} "

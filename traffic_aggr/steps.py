@@ -118,7 +118,7 @@ def reading(work: Work, step: Step) -> Optional[Reading]:
     """The rows that a step is going to read; None where that is not known."""
     plan = work.plan
     if step is Step.STAGE and work.tables.raw.partition_columns == (PARTITION_COLUMN,):
-        return Reading(sum(plan.days[day].raw.rows for day in plan.restated), "raw rows", str(work.tables.raw.name))
+        return Reading(sum(plan.days[day].raw.rows for day in plan.restated), "raw row", str(work.tables.raw.name))
     if step is Step.LOAD:
         staged = [totals.staging for totals in map(work.record.totals_of, work.record.days) if totals.staging]
         # What is rewritten is read from staging, then read back, and read once more in its place.
@@ -435,8 +435,8 @@ def impala_totals(
     """Impala's own rows and bytes of each day; zero for a day that its answer lacks."""
     found: dict[str, ImpalaTotals] = {}
     for batch in sql.batches(partitions, 1000):
-        for day, rows, kilobytes in impala.query(sql.usage_by_day(table, batch)):
-            found[day] = ImpalaTotals(rows=int(rows), bytes=int((kilobytes or 0) * 1024))
+        for day, rows, kibibytes in impala.query(sql.usage_by_day(table, batch)):
+            found[day] = ImpalaTotals(rows=int(rows), bytes=int((kibibytes or 0) * 1024))
     return {partition: found.get(partition, ImpalaTotals()) for partition in partitions}
 
 

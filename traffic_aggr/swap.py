@@ -14,6 +14,7 @@ from traffic_aggr.layout import Placement
 from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher
 from traffic_aggr.runrecord import Day, Publication, RunRecord
+from traffic_aggr.units import counted
 
 _POINT = "point"
 
@@ -54,7 +55,7 @@ class SwapPublisher(Publisher):
             if each in present and (all_of_them or present[each] != where)
         }
         if moving:
-            what = f"{_POINT} to other directories ({len(moving)} partitions)"
+            what = f"{_POINT} to other directories ({counted(len(moving), 'partition')})"
             self._noted_once(record, what, lambda: self._table.point(moving))
         self._add(record, placements)
 

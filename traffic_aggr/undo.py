@@ -17,6 +17,7 @@ from traffic_aggr.rollback import refuse_rollback
 from traffic_aggr.runrecord import RunRecord
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
+from traffic_aggr.units import counted
 from traffic_aggr.workplace import Warehouse, Workplace
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _rollback(place: Workplace, spark: SparkSession, record: RunRecord, stop: St
         record.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
         publisher.restore(record)
         place.books.note_rolled_back(target, record)
-        log.info("the old data of %d partitions is back", len(target.days))
+        log.info("the old data of %s is back", counted(len(target.days), "partition"))
         _prove_old(warehouse, target)
         place.refresh_final(record, list(target.days))
 

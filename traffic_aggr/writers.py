@@ -15,6 +15,7 @@ from traffic_aggr.files import FileInfo, Files
 from traffic_aggr.layout import UNCOMMITTED
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Refusal
+from traffic_aggr.units import local_time
 
 LIVE_FOR = timedelta(hours=6)
 """A writer shows no life for as long as one of its tasks takes; HDFS shows a file's growth only when it is closed."""
@@ -29,19 +30,21 @@ def find_writers(
     ``directories`` are those of the listed days, in raw and in the final table; in ``root``, the final table's own,
     writers of several days at once keep their rows.
     """
-    live, notes = [], []
+    live, days, notes = [], [], []
     for partition, uncommitted in _uncommitted(files, root, directories):
         changed = _last_change(files, uncommitted)
         if now - changed < LIVE_FOR:
-            live.append(f"{partition} in {uncommitted.path}, last changed {changed:%Y-%m-%d %H:%M:%S} UTC")
+            days.append(partition)
+            live.append(f"{partition} in {uncommitted.path}, last changed {local_time(changed)}")
         else:
-            notes.append(f"{uncommitted.path} was left by a writer that died after {changed:%Y-%m-%d %H:%M} UTC")
+            notes.append(f"{uncommitted.path} was left by a writer that died after {local_time(changed)}")
     if not live:
         return [], notes
     refusal = Refusal(
         "live_writer",
         f"another program seems to be writing {'; '.join(live)}",
         "Wait for it to end; if it is dead, move that directory out of the table: it may be the only copy of its rows",
+        tuple(dict.fromkeys(days)),
     )
     return [refusal], notes
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 ROWS_PER_DAY, ROWS_PER_FILE = 20_000, 100
 LITTLE_MEMORY = {"spark.memory.fraction": "0.02", "spark.sql.shuffle.partitions": "1"}
-"""Nine megabytes of an executor of 768 to work in; groups take some hundred bytes each."""
+"""Nine MiB of an executor of 768 to work in; groups take some hundred bytes each."""
 
 
 def test_days_of_many_small_files_that_do_not_fit_into_memory_are_spilled_and_agree(

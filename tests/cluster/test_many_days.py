@@ -46,5 +46,5 @@ def test_many_days_are_restated_from_nothing_and_again(cluster: Cluster, tmp_pat
         out, err = process.communicate()
 
         assert process.returncode == 0, err
-        assert f"raw = staging = final (Impala not asked) on all {MANY} days" in out
+        assert f"raw = staging = final (Impala not asked) on all {MANY:,} days" in out
         assert warehouse.content() == {**warehouse.old, **dict.fromkeys(days, warehouse.new[DAYS[0]])}

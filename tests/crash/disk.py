@@ -11,12 +11,12 @@ import pytest
 class Disk:
     """A disk in memory at ``path``; skips the test where mounting one is not permitted."""
 
-    def __init__(self, path: Path, megabytes: int = 8) -> None:
+    def __init__(self, path: Path, mebibytes: int = 8) -> None:
         self.path = path
         self._mounts = 0
         self._filler = path / "filler"
         path.mkdir(parents=True, exist_ok=True)
-        self._mount("-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path))
+        self._mount("-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(path))
 
     def _mount(self, *arguments: str) -> None:
         done = subprocess.run(["mount", *arguments], stderr=subprocess.PIPE, text=True)

@@ -196,6 +196,7 @@ def test_a_failure_says_first_what_happened_whether_data_is_safe_and_what_to_run
     ]
     assert lines[5] == f"Run {RUN_ID} (MNAAS_Traffic_Adhoc_Aggr.sh), 30 days 2021-04-01..2021-04-30"
     assert lines[6] == "  2021-04-01: old data"
+    assert lines[-3] == "Last lines of the log, times in UTC+05:30:"
     assert lines[-1] == "  02:41:00 ERROR the disk is full"
 
 

@@ -177,7 +177,7 @@ def test_a_ticket_that_was_mailed_later_is_open_like_one_that_was_mailed_at_once
     assert job.status()["MNAAS_email_sdp_created"] == "No"
     job.settings["notify"] = with_mail
 
-    assert job("alerts", "--resend").out == "1 alerts were mailed, 0 are left\n"
+    assert job("alerts", "--resend").out == "mailed 1 alert, 0 left\n"
 
     assert job.status()["MNAAS_email_sdp_created"] == "Yes"
     assert job("run", "--dates", "2021-04-04").code == 3

@@ -200,6 +200,24 @@ def test_a_space_takes_the_place_of_a_delimiter_where_the_config_says_so(job: Jo
     assert "Semi colon" in names
 
 
+def test_a_day_that_is_refused_is_told_in_plan_log_history_and_mail(job: Job) -> None:
+    job.create_final()
+    days = f"{LISTED[2]}..{UNLISTED[1]}"
+    counts = "2 days listed: 1 to restate, 1 refused; the run is refused by empty_source"
+
+    assert job("plan", "--dates", days).out.splitlines()[0] == f"{counts}."
+    failed = job("run", "--dates", days)
+
+    assert failed.code == 3
+    assert f"plan: drop -> stage -> load; {counts}\n" in failed.err
+    assert "  refused (1 refused, 1 unchanged): empty_source: " in job("history").out
+    assert json.loads(job("history", "--json").out)[0]["days"]["refused"] == 1
+    mail = json.loads((job.home / "alerts.jsonl").read_text())["body"].splitlines()
+    told = mail.index("  2 days listed: 1 refused, 1 unchanged")
+    assert mail[told - 1].endswith(f", 2 days {LISTED[2]}..{UNLISTED[1]}")
+    assert mail[told + 1 : told + 3] == [f"  {LISTED[2]}: no data, as before", f"  {UNLISTED[1]}: refused, as before"]
+
+
 def test_a_listed_day_without_raw_rows_keeps_its_old_data_where_the_config_says_so(job: Job) -> None:
     job.create_final()
     job.settings["partitions"] = {"empty_source": "keep"}
@@ -210,6 +228,7 @@ def test_a_listed_day_without_raw_rows_keeps_its_old_data_where_the_config_says_
     assert result.code == 0, result.err
     assert job.content(UNLISTED) == before
     assert list(job.record()["days"]) == [LISTED[2]]
+    assert "2 days listed: 1 restated, 1 kept\nraw = staging = final (Impala not asked) on 1 day\n" in result.out
 
 
 def test_a_listed_day_without_raw_rows_is_cleared_where_the_config_says_so_and_comes_back_by_rollback(job: Job) -> None:
@@ -233,6 +252,7 @@ def test_a_list_of_days_without_raw_rows_alone_can_be_cleared(job: Job, kind: st
     result = job("run", "--dates", UNLISTED[1])
 
     assert result.code == 0, result.err
+    assert "1 day listed: 1 cleared\nno rows in raw and final (Impala not asked) on 1 day\n" in result.out
     assert UNLISTED[1] not in job.partitions()
     assert UNLISTED[0] in job.partitions()
 
@@ -245,6 +265,7 @@ def test_a_list_that_leaves_nothing_to_restate_is_done(job: Job) -> None:
 
     assert result.code == 0, result.err
     assert "nothing to restate" in result.err
+    assert result.out.startswith("nothing to restate (1 day listed: 1 kept)\nreport: ")
     assert job.record()["changes"] == []
 
 
@@ -268,6 +289,8 @@ def test_one_incident_opens_one_ticket_and_success_closes_it(job: Job) -> None:
     assert not (job.home / "alerts.jsonl").exists(), "the ticket is out already"
     (job.home / "partitions.txt").write_text("\n".join(LISTED))
     assert job("run").code == 0
-    assert '"kind": "recovery"' in (job.home / "alerts.jsonl").read_text()
+    recovery = json.loads((job.home / "alerts.jsonl").read_text())
+    assert recovery["kind"] == "recovery"
+    assert "  3 days listed: 3 restated\n" in recovery["body"]
     assert job.status()["MNAAS_email_sdp_created"] == "No"
     assert job.status()["OTHER"] == "kept"

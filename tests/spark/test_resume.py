@@ -133,6 +133,16 @@ def test_impala_that_sees_something_else_than_was_loaded_fails_the_run(job: Job,
     assert f"Impala does not see what was loaded: {LISTED[0]} rows" in failed.err
     assert "new data is in place" in failed.err
 
+    # What Impala saw then is no word of a run that does not ask it.
+    (directory / f"partition_date={LISTED[0]}" / "part-foreign.parquet").unlink()
+    job.settings["impala"] = {"enabled": False}
+    resumed = job("run")
+
+    assert resumed.code == 0, resumed.err
+    read = f"(raw as run {job.record()['resumes']} read it)"
+    assert f"raw = staging = final (Impala not asked) on all 3 days {read}\n" in resumed.out
+    assert all("impala" not in totals for totals in job.record()["totals"].values())
+
 
 def test_new_data_that_reads_back_as_something_else_is_taken_back(
     job: Job, impala: ImpalaDouble, monkeypatch: pytest.MonkeyPatch
