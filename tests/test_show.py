@@ -142,7 +142,7 @@ def test_the_plan_says_what_becomes_of_each_day(values: dict[str, Any], actions:
             {"refusals": (Refusal("lookup_keys", "", ""),), "kept": (THIRD,)},
             "3 days listed: 2 to restate, 1 to keep; the run is refused by lookup_keys",
         ),
-        ({"verify_only": True}, "3 days listed: 3 to verify"),
+        ({"start": VERIFIES}, "3 days listed: 3 to verify"),
         ({"days": {FIRST: DAYS[FIRST]}, "restated": (FIRST,)}, "1 day listed: 1 to restate"),
         ({"days": {}, "restated": ()}, "0 days listed"),
     ],
