@@ -424,3 +424,57 @@ def test_the_exit_code_is_the_commands_own_whoever_reads_its_output(
     finally:
         os.close(output)
     assert done.returncode == code
+
+
+# ---- check, where Spark is missing as well
+
+
+@pytest.fixture
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_HOME", "/nowhere")
+
+
+def failures(answer: Answer) -> list[str]:
+    return [line for line in answer.out.splitlines() if line.startswith("FAIL")]
+
+
+@pytest.mark.usefixtures("no_spark")
+def test_check_has_a_line_for_each_missing_secret_and_probes_what_needs_none(home: Path, command: Command) -> None:
+    config = CONFIG.replace(
+        "impala: {enabled: false}",
+        "impala: {enabled: true, hosts: [127.0.0.1:1], tls: {enabled: true},"
+        " auth: {mechanism: LDAP, user: etl, password: {env: NO_SUCH_PASSWORD}}}",
+    ).replace(
+        "smtp: {host: null}",
+        "from: a@example.com, ticket_to: [b@example.com],"
+        " smtp: {host: 127.0.0.1, port: 1, tls: starttls, user: etl, password: {file: /no/such/file}}",
+    )
+    (home / "job.yaml").write_text(config)
+
+    answer = command("check")
+
+    assert answer.code == 2
+    for line, about in zip(
+        failures(answer),
+        (
+            "secret notify.smtp.password: the secret file /no/such/file cannot be read",
+            "secret impala.auth.password: the secret {env: NO_SUCH_PASSWORD} is not set",
+            "partition list",
+            "SMTP 127.0.0.1:1",
+            "Spark did not start",
+        ),
+    ):
+        assert about in line
+    assert len(failures(answer)) == 5
+    assert "warn  Impala was not probed, for want of impala.auth.password" in answer.out
+
+
+@pytest.mark.usefixtures("no_spark")
+def test_check_goes_on_where_the_log_cannot_be_written(home: Path, command: Command) -> None:
+    (home / "logs" / "traffic_adhoc_aggr.log").mkdir(parents=True)
+
+    answer = command("check")
+
+    assert answer.code == 2
+    assert "traffic_adhoc_aggr.log cannot be written" in failures(answer)[0]
+    assert "partition list" in failures(answer)[1]

@@ -19,6 +19,7 @@ from traffic_aggr.check import (
     Finding,
     exit_code,
     probe,
+    probe_compression,
     probe_executors,
     probe_impala,
     probe_list,
@@ -73,8 +74,8 @@ class App:
         """Deletes what runs have kept or left and nothing needs any more; what was deleted."""
         return tidy.cleanup(self._place, run_id, dry_run=dry_run)
 
-    def check(self, ask: Callable[[], object], show: Callable[[str], object]) -> int:
-        """Probes everything that a run needs and shows a line each; the exit code."""
+    def check(self, ask: Callable[[], object], show: Callable[[str], object], before: Iterable[Finding] = ()) -> int:
+        """Probes everything that a run needs and shows a line each, after those found ``before``; the exit code."""
         findings: list[Finding] = []
 
         def found(each: Iterable[Finding]) -> None:
@@ -84,6 +85,7 @@ class App:
 
         config = self._config
         show(f"ok    config {config.path}")
+        found(before)
         found([probe_list(config, ask)])
         found(probe_state(config, lambda location: files_for(location, lambda: self._place.hadoop.files)))
         found(probe_metrics(config))
@@ -92,6 +94,7 @@ class App:
         try:
             with self._probing_session() as spark:
                 found([Finding(f"Spark {spark.version} on {spark.sparkContext.master}", None)])
+                found([probe_compression(spark)])
                 if config.spark.master == "yarn":
                     where = interpreter(config.spark.conf)
                     found([probe_executors(spark, where, config.impala.auth.mechanism)])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import smtplib
 import socket
 import tempfile
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 
 from traffic_aggr.config import Config
 from traffic_aggr.errors import ConfigError, StateError, TrafficAggrError
@@ -25,6 +29,11 @@ from traffic_aggr.statusfile import StatusFile
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_NATIVE_CODECS = {
+    "Snappy": "org.xerial.snappy.Snappy",
+    "Zstandard": "com.github.luben.zstd.ZstdOutputStreamNoFinalizer",
+}
 
 
 @dataclass(frozen=True)
@@ -110,8 +119,11 @@ def _write_there(directory: Path) -> None:
 
 
 def probe_impala(config: Config, password: Optional[str]) -> Iterator[Finding]:
-    """Each coordinator opens a session."""
+    """Each coordinator opens a session; none is asked without the ``password`` that is configured and missing."""
     if not config.impala.enabled:
+        return
+    if config.impala.auth.password is not None and password is None:
+        yield Finding("Impala was not probed, for want of impala.auth.password", None, warning=True)
         return
     try:
         impala = ImpalaRefresher(config.impala, password, login=kerberos_login(config.impala.auth, config.spark))
@@ -155,6 +167,30 @@ def probe_executors(spark: SparkSession, interpreter: str, mechanism: str) -> Fi
             raise StateError("; ".join(wrong), hint="Set spark.conf, spark.pyspark.python to a Python that suits")
 
     return probe(f"packages on an executor, by {interpreter}", look)
+
+
+def probe_compression(spark: SparkSession) -> Finding:
+    """
+    Snappy and Zstandard, which Parquet has no Java for, load on an executor.
+
+    Their native libraries are unpacked into java.io.tmpdir, and do not load from a file system mounted noexec. LZ4 and
+    Netty have Java to fall back on.
+    """
+    where = "driver" if str(spark.sparkContext.master).startswith("local") else "executor"
+
+    def load() -> None:
+        for codec, needed in _NATIVE_CODECS.items():
+            try:
+                spark.range(1).selectExpr(f"java_method('java.lang.Class', 'forName', '{needed}')").collect()
+            except (Py4JError, PySparkException) as exc:
+                reason = re.findall(r"UnsatisfiedLinkError: (?:.*: )?(/[^:\n]+: [^:\n]+)", str(exc))
+                raise StateError(
+                    f"Java cannot load {codec}, which Parquet files need: {reason[0] if reason else 'see the log'}",
+                    hint=f"Set spark.conf, spark.{where}.extraJavaOptions: -Djava.io.tmpdir=DIR, to a directory whose "
+                    "file system is not mounted noexec",
+                ) from exc
+
+    return probe("Snappy and Zstandard in Java", load)
 
 
 def _missing(modules: Sequence[str], _: object) -> Iterator[str]:

@@ -184,7 +184,7 @@ def _cleanup(session: Invocation) -> int:
 
 
 def _check(session: Invocation) -> int:
-    return session.app().check(session.ask, print)
+    return session.check(print)
 
 
 def _sample_data(session: Invocation) -> int:

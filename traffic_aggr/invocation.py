@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
@@ -30,7 +30,7 @@ from traffic_aggr.partitions import (
     partitions_of_month,
 )
 from traffic_aggr.plan import Ask, Step
-from traffic_aggr.secret import Redactor
+from traffic_aggr.secret import Redactor, SecretRef
 from traffic_aggr.state import RecordStore
 from traffic_aggr.units import counted, data_volume
 
@@ -95,8 +95,14 @@ class Invocation:
 
     def secrets(self, *, but: Optional[str] = None) -> dict[str, str]:
         """The configured secrets by key, ``but`` one that somebody else needs. Raises ConfigError."""
-        needed = ((key, ref) for key, ref in self.config.secret_refs() if key != but)
-        return {key: ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias)) for key, ref in needed}
+        found: dict[str, str] = {}
+        for key, ref in self.config.secret_refs():
+            if key != but:
+                self._reveal(key, ref, found)
+        return found
+
+    def _reveal(self, key: str, ref: SecretRef, into: dict[str, str]) -> None:
+        into[key] = ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias))
 
     def notifier(self, secrets: Optional[Mapping[str, str]] = None) -> Notifier:
         """The way to the service desk."""
@@ -105,8 +111,11 @@ class Invocation:
 
     def books(self, run_id: Optional[str], secrets: Mapping[str, str]) -> Bookkeeping:
         """The books of a command on this host, whose log goes to the log file and to standard error."""
+        log.configure(self.config.logs, run_id, secrets.values(), console=True)
+        return self._books(secrets)
+
+    def _books(self, secrets: Mapping[str, str]) -> Bookkeeping:
         config = self.config
-        log.configure(config.logs, run_id, secrets.values(), console=True)
         log_file = config.logs.dir / log.FILE_NAME
         edge = EdgeNode(
             config,
@@ -123,6 +132,22 @@ class Invocation:
         from traffic_aggr.app import App
 
         return App(self.config, books, secrets, self.hadoop, self.spark)
+
+    def check(self, show: Callable[[str], object]) -> int:
+        """Probes everything that a run needs, also where secrets or the log are not usable; the exit code."""
+        from traffic_aggr.app import App
+        from traffic_aggr.check import probe
+
+        secrets: dict[str, str] = {}
+        findings = [
+            probe(f"secret {key}", partial(self._reveal, key, ref, secrets)) for key, ref in self.config.secret_refs()
+        ]
+        log_file = self.config.logs.dir / log.FILE_NAME
+        findings.append(
+            probe(f"log {log_file}", lambda: log.configure(self.config.logs, None, secrets.values(), console=True))
+        )
+        app = App(self.config, self._books(secrets), secrets, self.hadoop, self.spark)
+        return app.check(self.ask, show, findings)
 
     def launcher(self, run_id: str) -> Launcher:
         """The way to a driver in the cluster, which fetches its own secret."""

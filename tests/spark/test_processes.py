@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,21 @@ def test_commands_leave_one_directory_of_hive_s_among_temporary_files(
     left = [each.name for each in (installation.home / "tmp").iterdir() if each.is_dir()]
 
     assert left == [f"hive_resources_{getpass.getuser()}"]
+
+
+def test_check_says_that_compression_does_not_load_from_a_directory_mounted_noexec(installation: Installation) -> None:
+    mount = ("unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o noexec tmpfs "$0" && exec "$@"')
+    launcher = (*mount, str(installation.home / "tmp"))
+    if subprocess.run([*launcher, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here: it needs root, or user namespaces")
+
+    code, out, _ = installation.run("check", launcher=(*launcher, str(ROOT / "spark-submit.sh")))
+
+    (failure,) = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert code == 1
+    assert "Java cannot load Snappy" in failure
+    assert "failed to map segment" in failure
+    assert "spark.driver.extraJavaOptions: -Djava.io.tmpdir=DIR" in failure
 
 
 def test_sigterm_puts_the_old_data_back_and_exits_143(
