@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from traffic_aggr.impala_answers import TROUBLES, UNLISTED, Kind, trouble_of
+from traffic_aggr.impala_answers import TROUBLES, UNLISTED, Kind, refreshes_before, trouble_of
 from traffic_aggr.impala_outcomes import UntrustedError
 
 MESSAGES: list[dict[str, str]] = yaml.safe_load(
@@ -34,3 +34,13 @@ def test_an_answer_of_no_row_is_final(answer: str) -> None:
 
 def test_who_cannot_be_trusted_is_not_asked_again_whatever_the_words() -> None:
     assert not UntrustedError("GSSAPI authentication failed: No such file or directory", hint="").trouble.passes
+
+
+def test_a_query_of_no_table_has_nothing_refreshed() -> None:
+    assert refreshes_before("SELECT 1", "No such file or directory", 0) == []
+
+
+def test_above_a_hundred_days_the_table_is_invalidated() -> None:
+    days = ", ".join(f"'2021-0{month}-{day:02}'" for month in range(1, 6) for day in range(1, 29))
+    query = f"SELECT COUNT(*) FROM mnaas.raw WHERE partition_date IN ({days})"
+    assert refreshes_before(query, "", 1) == ["REFRESH mnaas.raw", "INVALIDATE METADATA mnaas.raw"]

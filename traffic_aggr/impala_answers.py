@@ -154,18 +154,21 @@ def trouble_of(answer: str) -> Trouble:
 
 
 _TABLE_READ = re.compile(r"\bFROM\s+(\w+\.\w+)", re.IGNORECASE)
+_DAY_READ = re.compile(r"'(\d{4}-\d\d-\d\d)'")
 _DAY_OF_FILE = re.compile(rf"/{PARTITION_COLUMN}=([^/\s]+)/")
 
 
-def refreshes_before(query: str, answer: str) -> list[str]:
+def refreshes_before(query: str, answer: str, times: int) -> list[str]:
     """
-    What to send before a ``query`` that got a stale ``answer`` is sent again, the smallest first: a REFRESH of the day
-    whose file it names, one of the whole table.
+    What to send before a ``query`` that got a stale ``answer`` is sent again: a REFRESH of the day whose file it names,
+    or else of the table. After ``times`` that this was not enough, of the table and every day that is asked for.
     """
     table = _TABLE_READ.search(query)
     if table is None:
         return []
-    name = sql.TableName.parse(table[1])
-    day = _DAY_OF_FILE.search(answer)
-    days = [Partition(day[1])] if day and sql.literal(day[1]) in query else []
-    return [*sql.refresh_moved(name, days), sql.refresh(name)]
+    name, days = sql.TableName.parse(table[1]), list(map(Partition, _DAY_READ.findall(query)))
+    if times:
+        return [sql.refresh(name), *sql.refresh_moved(name, days)]
+    file = _DAY_OF_FILE.search(answer)
+    named = [day for day in days if file and day == file[1]]
+    return sql.refresh_moved(name, named) or [sql.refresh(name)]

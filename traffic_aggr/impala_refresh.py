@@ -64,9 +64,10 @@ class ImpalaRefresher:
 
     With Kerberos it shows them a ticket of ``login``, or of the user's own ticket cache where there is none.
     Attempts and deadline are counted for each statement of a batch by itself; neither a change of host nor the
-    INVALIDATE METADATA that takes the place of a REFRESH starts the count again. ``sleep`` waits between attempts,
-    ``clock`` (seconds) measures the deadline, ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a
-    second while an answer is awaited; what it raises ends the wait.
+    INVALIDATE METADATA that takes the place of a REFRESH starts the count again. A query that fails on stale metadata
+    is sent again after a REFRESH. ``sleep`` waits between attempts, ``clock`` (seconds) measures the deadline,
+    ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a second while an answer is awaited; what it
+    raises ends the wait.
 
     Raises ConfigError when TLS is on without any authority to verify by, or Kerberos is on and not installed.
     """
@@ -115,7 +116,7 @@ class ImpalaRefresher:
 
     def query(self, sql: str) -> list[Row]:
         """
-        The rows of a query, decimals as Decimal. A query that stale metadata fails is sent again after a REFRESH.
+        The rows of a query, decimals as Decimal.
 
         Asked of the coordinator that executed the last batch, since another may not know of it yet; of any in turn when
         ``sync_ddl`` makes sure that all do. Raises as ``execute`` does.
@@ -208,21 +209,19 @@ class ImpalaRefresher:
     def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
         """Send one statement of a batch until it is carried out, and add to ``sent`` what became of it."""
         sending = _Sending(sql, dict(options), self._clock)
-        refreshed: list[str] = []
-        refresh: Optional[str] = None
+        refreshes: list[str] = []
+        refreshed = 0
 
         def attempt() -> list[Row]:
-            nonlocal refresh
-            if refresh is not None:
-                self._refresh_before(route, refresh, sent)
-                refreshed.append(refresh)
-                refresh = None
+            nonlocal refreshes, refreshed
+            if refreshes:
+                self._refresh_before(route, refreshes, sent)
+                refreshes, refreshed = [], refreshed + 1
             try:
                 return self._carried_out(route, sending, sent)
             except RejectedError as exc:
                 if exc.trouble.kind in (Kind.STALE, Kind.BROKEN):
-                    choice = refreshes_before(sql, exc.said)
-                    refresh = next((each for each in choice if each not in refreshed), choice[-1] if choice else None)
+                    refreshes = refreshes_before(sql, exc.said, refreshed)
                 raise
 
         try:
@@ -236,17 +235,20 @@ class ImpalaRefresher:
         route.close_operation()
         return rows
 
-    def _refresh_before(self, route: ImpalaRoute, refresh: str, sent: list[SentStatement]) -> None:
-        """Send the REFRESH that a query needs, once. Its errors become the query's, and say that they are its own."""
-        log.warning("%s has stale metadata; sending %s first", route.host, refresh)
-        sending = _Sending(refresh, {}, self._clock)
-        try:
-            self._carried_out(route, sending, sent)
-        except RejectedError as exc:
-            sent.append(sending.ended(route.host, f"rejected: {exc}"))
-            raise RejectedError(f"{refresh}: {exc.said}") from exc
-        sent.append(sending.ended(route.host, "ok"))
-        route.close_operation()
+    def _refresh_before(self, route: ImpalaRoute, refreshes: Sequence[str], sent: list[SentStatement]) -> None:
+        """Send what a query needs, once. An error becomes the query's, and says which statement it is of."""
+        log.warning(
+            "%s has stale metadata; sending %s first", route.host, shown("; ".join(refreshes), STATEMENT_CHARACTERS)
+        )
+        for refresh in refreshes:
+            sending = _Sending(refresh, {}, self._clock)
+            try:
+                self._carried_out(route, sending, sent)
+            except RejectedError as exc:
+                sent.append(sending.ended(route.host, f"rejected: {exc}"))
+                raise RejectedError(f"{refresh}: {exc.said}") from exc
+            sent.append(sending.ended(route.host, "ok"))
+            route.close_operation()
 
     def _carried_out(self, route: ImpalaRoute, sending: _Sending, sent: list[SentStatement]) -> list[Row]:
         """One attempt. A REFRESH that needs an INVALIDATE METADATA in its place becomes that, for all further ones."""
