@@ -209,11 +209,15 @@ class ImpalaRefresher:
     def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
         """Send one statement of a batch until it is carried out, and add to ``sent`` what became of it."""
         sending = _Sending(sql, dict(options), self._clock)
+        stale: list[SentStatement] = []
         refreshes: list[str] = []
         refreshed = 0
 
         def attempt() -> list[Row]:
             nonlocal refreshes, refreshed
+            if stale:
+                sent.append(stale.pop())
+                sending.become(sql)
             if refreshes:
                 self._refresh_before(route, refreshes, sent)
                 refreshes, refreshed = [], refreshed + 1
@@ -222,13 +226,16 @@ class ImpalaRefresher:
             except RejectedError as exc:
                 if exc.trouble.kind in (Kind.STALE, Kind.BROKEN):
                     refreshes = refreshes_before(sql, exc.said, refreshed)
+                if refreshes:
+                    stale.append(sending.ended(route.host, f"rejected: {exc}"))
                 raise
 
         try:
             rows = route.answered(shown(sql, STATEMENT_CHARACTERS), attempt)
         except ImpalaError as exc:
             outcome = "rejected" if isinstance(exc, ImpalaRejectedError) else "failed"
-            sent.append(sending.ended(route.host, f"{outcome}: {exc.__cause__}"))
+            if sending.attempts:
+                sent.append(sending.ended(route.host, f"{outcome}: {exc.__cause__}"))
             exc.sent = tuple(sent)
             raise
         sent.append(sending.ended(route.host, "ok"))
@@ -237,9 +244,8 @@ class ImpalaRefresher:
 
     def _refresh_before(self, route: ImpalaRoute, refreshes: Sequence[str], sent: list[SentStatement]) -> None:
         """Send what a query needs, once. An error becomes the query's, and says which statement it is of."""
-        log.warning(
-            "%s has stale metadata; sending %s first", route.host, shown("; ".join(refreshes), STATEMENT_CHARACTERS)
-        )
+        statements = shown("; ".join(refreshes), STATEMENT_CHARACTERS)
+        log.warning("%s has stale metadata; sending %s first", route.host, statements)
         for refresh in refreshes:
             sending = _Sending(refresh, {}, self._clock)
             try:
@@ -247,6 +253,9 @@ class ImpalaRefresher:
             except RejectedError as exc:
                 sent.append(sending.ended(route.host, f"rejected: {exc}"))
                 raise RejectedError(f"{refresh}: {exc.said}") from exc
+            except NoAnswerError as exc:
+                sent.append(sending.ended(route.host, f"failed: {exc}"))
+                raise
             sent.append(sending.ended(route.host, "ok"))
             route.close_operation()
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from devtools.impala_double import EndIn, ImpalaDouble, InMemoryCatalog, Refuse
+from devtools.impala_double import DROP, EndIn, ImpalaDouble, InMemoryCatalog, Refuse
 from tests.services.refreshers import (
     ATTEMPTS,
     REFRESH,
@@ -282,7 +282,32 @@ def test_a_refresh_before_a_query_that_is_not_allowed_ends_it(start_impala: Any,
         refresher(config(address(double))).query(DAYS)
     assert f"refused {DAYS[:100]}" in caught.value.message
     assert f": {REFRESH_DAY}: {NOT_ALLOWED}" in caught.value.message
-    assert [(one.sql, one.attempts) for one in caught.value.sent] == [(REFRESH_DAY, 1), (DAYS, 1)]
+    assert [(one.sql, one.attempts) for one in caught.value.sent] == [(DAYS, 1), (REFRESH_DAY, 1)]
+
+
+def test_each_try_of_a_query_of_stale_metadata_is_kept_in_order_with_what_came_between(start_impala: Any) -> None:
+    double = start_impala()
+    double.plan("FetchResults", Refuse("Parquet file /wh/f has an invalid file length: 7"), times=None)
+    with pytest.raises(ImpalaUnavailableError) as caught:
+        refresher(config(address(double), retry=RetryConfig(attempts=2))).query(DAYS)
+    assert [(one.sql, one.attempts, one.outcome.partition(":")[0]) for one in caught.value.sent] == [
+        (DAYS, 1, "rejected"),
+        (REFRESH, 1, "ok"),
+        (DAYS, 1, "failed"),
+    ]
+
+
+def test_a_refresh_before_a_query_that_is_not_answered_is_kept_too(start_impala: Any) -> None:
+    double = start_impala()
+    double.plan("FetchResults", Refuse("Parquet file /wh/f has an invalid file length: 7"))
+    double.plan("ExecuteStatement", DROP, times=None, when=REFRESH.__eq__)
+    with pytest.raises(ImpalaUnavailableError) as caught:
+        refresher(config(address(double))).query(DAYS)
+    assert [(one.sql, one.outcome.partition(":")[0]) for one in caught.value.sent] == [
+        (DAYS, "rejected"),
+        (REFRESH, "failed"),
+        (REFRESH, "failed"),
+    ]
 
 
 # What the operator is told
