@@ -74,7 +74,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
     assert config.audit.max_change_pct is None
     assert dataclasses.astuple(config.impala.auth) == ("NOSASL", None, None, "impala")
     assert dataclasses.astuple(config.impala.tls) == (False, None)
-    assert dataclasses.astuple(config.impala.retry) == (5, 1, 60, 900)
+    assert dataclasses.astuple(config.impala.retry) == (15, 1, 60, 900)
     assert (config.impala.enabled, config.impala.timeout_s) == (True, 300)
     assert (config.impala.sync_ddl, config.impala.verify) == (True, True)
     assert dataclasses.astuple(config.logs)[1:] == ("INFO", "text", 30, False)

@@ -13,6 +13,7 @@ import yaml
 from devtools.config_reference import FILE, reference
 from traffic_aggr import errors
 from traffic_aggr.cli import _parser, main
+from traffic_aggr.impala_answers import TROUBLES
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", _parser().format_help(), re.MULTILINE)))
@@ -142,6 +143,10 @@ def test_every_message_is_explained() -> None:
 
     assert len(messages) > 100
     assert missing == {}
+
+
+def test_every_error_of_impala_that_the_job_knows_is_explained() -> None:
+    assert {trouble.words for trouble in TROUBLES} - set(explained()) == set()
 
 
 def test_every_guard_is_in_the_table_of_guards() -> None:

@@ -143,10 +143,10 @@ class TlsConfig:
 
 @dataclass(frozen=True)
 class RetryConfig:
-    """Attempts to reach Impala when it does not answer; a rejected statement is not tried again."""
+    """Attempts at a statement that Impala does not answer, or answers with an error that passes."""
 
     attempts: int = field(
-        default=5, metadata=option("Attempts in all, over the hosts in turn", at_least=1, at_most=100)
+        default=15, metadata=option("Attempts in all, over the hosts in turn", at_least=1, at_most=100)
     )
     initial_wait_s: float = field(
         default=1, metadata=option("Wait before the second attempt, in seconds", at_least=0, at_most=DAY_S)

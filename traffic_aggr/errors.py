@@ -7,7 +7,7 @@ TrafficAggrError                1    something failed
 │   └── UnprovenError           1    what was published reads back as something else: it is taken back
 ├── ImpalaError                 1    Impala could not be brought up to date
 │   ├── ImpalaRejectedError     1    it answered, and refuses the statement: not retried
-│   ├── ImpalaUnavailableError  1    it did not answer in the attempts and time allowed
+│   ├── ImpalaUnavailableError  1    no answer, or errors that pass, in all attempts and time allowed
 │   └── ImpalaMismatchError     1    its rows or usage differ from Spark's after the load
 ├── InputError                  2    bad arguments or surroundings; nothing was touched
 │   ├── ConfigError             2
@@ -76,7 +76,7 @@ class ImpalaRejectedError(ImpalaError):
 
 
 class ImpalaUnavailableError(ImpalaError):
-    """No coordinator answered within the attempts and the time allowed."""
+    """No coordinator carried out the statement within the attempts and the time allowed."""
 
 
 class ImpalaMismatchError(ImpalaError):

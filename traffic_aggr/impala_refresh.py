@@ -17,6 +17,7 @@ from typing import Callable, Optional
 
 from traffic_aggr.config import HostPort, ImpalaConfig
 from traffic_aggr.errors import ImpalaError, ImpalaRejectedError, ImpalaUnavailableError
+from traffic_aggr.impala_answers import Kind, refreshes_before
 from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
 from traffic_aggr.impala_route import ImpalaRoute
 from traffic_aggr.impala_security import check_mechanism, tls_context
@@ -37,9 +38,7 @@ PROBE_LIMIT_S = 20.0
 STATEMENT_CHARACTERS = 160
 
 _REFRESH = re.compile(r"\s*REFRESH\s+(\S+)", re.IGNORECASE)
-_SYNTAX_ERROR = re.compile(r"syntax error", re.IGNORECASE)
 _VERSION = re.compile(r"\bversion (\d+)\.(\d+)")
-_UNKNOWN_TABLE = re.compile(r"(table|database) does not exist|could not resolve (table reference|path)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,10 @@ class ImpalaRefresher:
 
     With Kerberos it shows them a ticket of ``login``, or of the user's own ticket cache where there is none.
     Attempts and deadline are counted for each statement of a batch by itself; neither a change of host nor the
-    INVALIDATE METADATA that takes the place of a REFRESH starts the count again. ``sleep`` waits between attempts,
-    ``clock`` (seconds) measures the deadline, ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a
-    second while an answer is awaited; what it raises ends the wait.
+    INVALIDATE METADATA that takes the place of a REFRESH starts the count again. A query that fails on stale metadata
+    is sent again after a REFRESH. ``sleep`` waits between attempts, ``clock`` (seconds) measures the deadline,
+    ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a second while an answer is awaited; what it
+    raises ends the wait.
 
     Raises ConfigError when TLS is on without any authority to verify by, or Kerberos is on and not installed.
     """
@@ -99,10 +99,10 @@ class ImpalaRefresher:
         """
         Send a batch of idempotent statements over one connection, in order, and return what was sent.
 
-        After a lost connection the batch goes on, on the next host, with the statement that was not answered. A REFRESH
-        of a table that Impala does not know is replaced by one INVALIDATE METADATA of it. REFRESHes of several
-        partitions are sent as one where the coordinator's version takes that. With ``sync_ddl`` the last statement
-        returns when every coordinator knows of all of them.
+        After a lost connection, or an error answer that passes, the batch goes on, on the next host, with the statement
+        that was not carried out. A REFRESH of a table that Impala does not know, or failed to load, is replaced by one
+        INVALIDATE METADATA of it. REFRESHes of several partitions are sent as one where the coordinator's version takes
+        that. With ``sync_ddl`` the last statement returns when every coordinator knows of all of them.
 
         Raises ImpalaRejectedError (also for a certificate that cannot be verified and for failed authentication) and
         ImpalaUnavailableError. Their ``sent`` holds the statements so far, the failed one last.
@@ -188,7 +188,8 @@ class ImpalaRefresher:
             try:
                 self._send(route, statement, options, sent)
             except ImpalaRejectedError as exc:
-                if len(parts) == 1 or not _SYNTAX_ERROR.search(str(exc)):
+                refused = exc.__cause__
+                if len(parts) == 1 or not isinstance(refused, RejectedError) or refused.trouble.kind is not Kind.SYNTAX:
                     raise
                 # Another coordinator than was asked, or a build from before its version was complete.
                 one_by_one = counted(len(parts), "statement")
@@ -208,49 +209,91 @@ class ImpalaRefresher:
         return version is not None and (int(version[1]), int(version[2])) >= SEVERAL_PARTITIONS_SINCE
 
     def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
-        """Send one statement of a batch until it is answered, and add to ``sent`` what became of it."""
+        """Send one statement of a batch until it is carried out, and add to ``sent`` what became of it."""
         sending = _Sending(sql, dict(options), self._clock)
-
-        def execute() -> list[Row]:
-            sending.attempts += 1
-            return route.session().execute(sending.sql, sending.options, self._config.timeout_s)
+        stale: list[SentStatement] = []
+        refreshes: list[str] = []
+        refreshed = 0
 
         def attempt() -> list[Row]:
-            nonlocal sending
+            nonlocal refreshes, refreshed
+            if stale:
+                sent.append(stale.pop())
+                sending.become(sql)
+            if refreshes:
+                self._refresh_before(route, refreshes, sent)
+                refreshes, refreshed = [], refreshed + 1
             try:
-                return execute()
+                return self._carried_out(route, sending, sent)
             except RejectedError as exc:
-                table = _REFRESH.match(sending.sql)
-                if table is None or not _UNKNOWN_TABLE.search(str(exc)):
-                    raise
-                sent.append(sending.ended(route.host, f"rejected: {exc}"))
-                log.warning(
-                    "%s does not know %s; sending INVALIDATE METADATA in place of REFRESH", route.host, table[1]
-                )
-                sending = _Sending(f"INVALIDATE METADATA {table[1]}", sending.options, self._clock)
-                return execute()
+                if exc.trouble.kind in (Kind.STALE, Kind.BROKEN):
+                    refreshes = refreshes_before(sql, exc.said, refreshed)
+                if refreshes:
+                    stale.append(sending.ended(route.host, f"rejected: {exc}"))
+                raise
 
         try:
             rows = route.answered(shown(sql, STATEMENT_CHARACTERS), attempt)
         except ImpalaError as exc:
             outcome = "rejected" if isinstance(exc, ImpalaRejectedError) else "failed"
-            sent.append(sending.ended(route.host, f"{outcome}: {exc.__cause__}"))
+            if sending.attempts:
+                sent.append(sending.ended(route.host, f"{outcome}: {exc.__cause__}"))
             exc.sent = tuple(sent)
             raise
         sent.append(sending.ended(route.host, "ok"))
         route.close_operation()
         return rows
 
+    def _refresh_before(self, route: ImpalaRoute, refreshes: Sequence[str], sent: list[SentStatement]) -> None:
+        """Send what a query needs, once. An error becomes the query's, and says which statement it is of."""
+        statements = shown("; ".join(refreshes), STATEMENT_CHARACTERS)
+        log.warning("%s has stale metadata; sending %s first", route.host, statements)
+        for refresh in refreshes:
+            sending = _Sending(refresh, {}, self._clock)
+            try:
+                self._carried_out(route, sending, sent)
+            except RejectedError as exc:
+                sent.append(sending.ended(route.host, f"rejected: {exc}"))
+                raise RejectedError(f"{refresh}: {exc.said}") from exc
+            except NoAnswerError as exc:
+                sent.append(sending.ended(route.host, f"failed: {exc}"))
+                raise
+            sent.append(sending.ended(route.host, "ok"))
+            route.close_operation()
+
+    def _carried_out(self, route: ImpalaRoute, sending: _Sending, sent: list[SentStatement]) -> list[Row]:
+        """One attempt. A REFRESH that needs an INVALIDATE METADATA in its place becomes that, for all further ones."""
+
+        def execute() -> list[Row]:
+            sending.attempts += 1
+            return route.session().execute(sending.sql, sending.options, self._config.timeout_s)
+
+        try:
+            return execute()
+        except RejectedError as exc:
+            table = _REFRESH.match(sending.sql)
+            if table is None or exc.trouble.kind not in (Kind.UNKNOWN, Kind.BROKEN):
+                raise
+            sent.append(sending.ended(route.host, f"rejected: {exc}"))
+            why = "does not know" if exc.trouble.kind is Kind.UNKNOWN else "failed to load"
+            log.warning("%s %s %s; sending INVALIDATE METADATA in place of REFRESH", route.host, why, table[1])
+            sending.become(f"INVALIDATE METADATA {table[1]}")
+            return execute()
+
 
 class _Sending:
     """A statement on its way, from its first attempt on."""
 
     def __init__(self, sql: str, options: dict[str, str], clock: Callable[[], float]) -> None:
-        self.sql = sql
         self.options = options
-        self.attempts = 0
         self._clock = clock
-        self._began = clock()
+        self.become(sql)
+
+    def become(self, sql: str) -> None:
+        """Begin anew with another statement."""
+        self.sql = sql
+        self.attempts = 0
+        self._began = self._clock()
         self._started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
     def ended(self, host: HostPort, outcome: str) -> SentStatement:

@@ -9,13 +9,12 @@ import logging
 from collections.abc import Sequence
 from typing import Callable, Optional, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
 from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
 from traffic_aggr.impala_session import ImpalaSession
-from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +64,10 @@ class ImpalaRoute:
 
     def answered(self, what: str, attempt: Callable[[], T]) -> T:
         """
-        ``attempt`` until it is answered, each time on the next host; ``what`` names it in messages.
+        ``attempt`` until it succeeds, each time on the next host; ``what`` names it in messages.
 
-        Raises ImpalaRejectedError for an answer that says no, at once; ImpalaUnavailableError when ``attempts`` are
-        used up or the next would start after ``deadline_s``.
+        Raises ImpalaRejectedError at once for an error answer that does not pass; ImpalaUnavailableError when
+        ``attempts`` are used up or the next would start after ``deadline_s``.
         """
         began = self._clock()
 
@@ -87,13 +86,17 @@ class ImpalaRoute:
             self._turn()
             wait = f"trying {self.host} in {pause(state.attempt_number):.1f} s"
             attempts = f"attempt {state.attempt_number + 1} of {self._retry.attempts}"
-            log.warning("%s: no answer from %s: %s; %s, %s", what, failed, reason, wait, attempts)
+            outcome = "not carried out by" if isinstance(reason, RejectedError) else "no answer from"
+            log.warning("%s: %s %s: %s; %s, %s", what, outcome, failed, reason, wait, attempts)
+
+        def tried() -> str:
+            return f"{counted(retrying.statistics['attempt_number'], 'attempt')} on {', '.join(map(str, self._tried))}"
 
         retrying = Retrying(
             sleep=self._sleep,
             stop=give_up,
             wait=lambda state: pause(state.attempt_number),
-            retry=retry_if_exception_type(NoAnswerError),
+            retry=retry_if_exception(_passes),
             before_sleep=turn,
             reraise=True,
         )
@@ -102,15 +105,16 @@ class ImpalaRoute:
         except UntrustedError as exc:
             raise ImpalaRejectedError(f"{what} was not sent to {self.host}: {exc}", hint=exc.hint) from exc
         except RejectedError as exc:
-            raise ImpalaRejectedError(
-                f"Impala ({self.host}) refused {what}: {exc}",
-                hint="Mend what it names and run again; the run resumes where it stopped",
+            hint = exc.trouble.advice
+            if not exc.trouble.passes:
+                raise ImpalaRejectedError(f"Impala ({self.host}) refused {what}: {exc}", hint=hint) from exc
+            raise ImpalaUnavailableError(
+                f"Impala could not carry out {what}: {tried()}, the last answer, from {self.host}: {exc}", hint=hint
             ) from exc
         except NoAnswerError as exc:
-            attempts, hosts = retrying.statistics["attempt_number"], ", ".join(map(str, self._tried))
             raise ImpalaUnavailableError(
-                f"Impala did not answer {what}: {counted(attempts, 'attempt')} on {hosts}, the last one: {exc}",
-                hint="The command check shows which of impala.hosts answer; run again once one does, the run resumes",
+                f"Impala did not answer {what}: {tried()}, the last one: {exc}",
+                hint="The command check shows which of impala.hosts answer",
             ) from exc
 
     def close_operation(self) -> None:
@@ -134,5 +138,9 @@ class ImpalaRoute:
             self._session = None
 
     def _turn(self) -> None:
-        self.abandon()
+        self.close()  # a coordinator that has answered keeps the session until it hears of its end
         self._turns += 1
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, NoAnswerError) or (isinstance(error, RejectedError) and error.trouble.passes)

@@ -32,17 +32,16 @@ from thrift_sasl import TSaslClientTransport
 
 from traffic_aggr.config import HostPort, ImpalaConfig
 from traffic_aggr.holder import user_name
+from traffic_aggr.impala_answers import UNLISTED
 from traffic_aggr.impala_kerberos import MECHANISM as KERBEROS
 from traffic_aggr.impala_kerberos import KerberosClient
-from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
+from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError, one_line
 from traffic_aggr.kerberos_login import KerberosLogin
-from traffic_aggr.text import shown
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
 FETCH_ROWS = 1024
-MESSAGE_CHARACTERS = 400
 SHORTEST_POLL_S, LONGEST_POLL_S = 0.01, 1.0
 CHECKPOINT_EVERY_S = 0.5
 
@@ -151,8 +150,11 @@ class ImpalaSession:
         try:
             self._session = service.open_session(self._config.auth.user or user_name())
         except ImpylaError as exc:
+            refused = RejectedError(str(exc))
+            if refused.trouble is not UNLISTED and not refused.trouble.passes:
+                raise refused from exc
             # It speaks of the coordinator (shutting down, too many sessions): another may take us.
-            raise NoAnswerError(f"no session: {_one_line(exc)}") from exc
+            raise NoAnswerError(f"no session: {refused}") from exc
 
     def _connect(self) -> socket.socket:
         address = self.host.host, self.host.port
@@ -209,7 +211,7 @@ class ImpalaSession:
             if exc.type != TTransportException.NOT_OPEN:
                 raise
             # The server's own words, which thrift_sasl shows as Python does.
-            text = re.sub(r"^Bad status: \d+ \((?:b?(['\"]))?(.*?)\1?\)$", r"\2", _one_line(exc))
+            text = re.sub(r"^Bad status: \d+ \((?:b?(['\"]))?(.*?)\1?\)$", r"\2", one_line(exc))
             mechanism = self._config.auth.mechanism
             raise UntrustedError(f"impala.auth: {mechanism} authentication failed: {text}", hint=hint) from exc
 
@@ -233,7 +235,7 @@ class ImpalaSession:
             if state == "FINISHED_STATE":
                 return
             if state == "ERROR_STATE":
-                raise RejectedError(_one_line(answer.errorMessage or "the statement failed, it does not say why"))
+                raise RejectedError(answer.errorMessage or "the statement failed, it does not say why")
             if state not in _EXECUTING:
                 raise NoAnswerError(f"the statement did not finish, it ended in {state}")
             time.sleep(min(LONGEST_POLL_S, max(SHORTEST_POLL_S, (time.monotonic() - began) / 10)))
@@ -270,17 +272,12 @@ def _translated() -> Iterator[None]:
     except (NoAnswerError, RejectedError):
         raise
     except (ImpylaError, TApplicationException) as exc:
-        raise RejectedError(_one_line(exc)) from exc
+        raise RejectedError(str(exc) or type(exc).__name__) from exc
     except (TTransportException, OSError) as exc:
-        raise NoAnswerError(_one_line(getattr(exc, "inner", None) or exc)) from exc
+        raise NoAnswerError(one_line(getattr(exc, "inner", None) or exc)) from exc
     except Exception as exc:  # impyla and thrift raise anything at all on an answer that they cannot read
-        raise NoAnswerError(f"an answer that is not Impala's ({type(exc).__name__}: {_one_line(exc)})") from exc
+        raise NoAnswerError(f"an answer that is not Impala's ({type(exc).__name__}: {one_line(exc)})") from exc
 
 
 def _refuse_to_reconnect() -> None:
     raise NoAnswerError("the connection was lost")
-
-
-def _one_line(error: object) -> str:
-    text = str(error) or type(error).__name__
-    return shown(" ".join(text.split()), MESSAGE_CHARACTERS)

@@ -8,6 +8,7 @@ and can be told to fail in the ways in which networks and servers fail.
     storage.py    where data files are: local ones, and those on HDFS
     cache.py      what the coordinator knows: the effect of REFRESH and INVALIDATE METADATA
     datafiles.py  rows and sums of Parquet files and of delimited text
+    metadata.py   REFRESH, INVALIDATE METADATA and SHOW PARTITIONS
     statements.py the few statements it understands
     service.py    sessions and operations: the HiveServer2 calls
     faults.py     what shall go wrong, and when

@@ -64,14 +64,14 @@ class CachedPartition:
                 return self.storage.readable(path, now)
         except FileNotFoundError:
             raise QueryError(
-                f"Disk I/O error on 127.0.0.1:27000: Failed to open HDFS file {uri} Error(2): No such file or "
-                f"directory Root cause: FileNotFoundException: File {uri} does not exist"
+                f"Disk I/O error on 127.0.0.1:27000: Failed to open HDFS file {uri}\nError(2): No such file or "
+                f"directory\nRoot cause: FileNotFoundException: File {uri} does not exist"
             ) from None
         except OSError as exc:
             raise QueryError(f"Disk I/O error on 127.0.0.1:27000: {exc}") from exc
         raise QueryError(
-            f"File '{uri}' has an invalid file length: {now.size}, cached: {size}. The metadata may be stale."
-            " Try running 'REFRESH' to reload the file metadata."
+            f"Tried to read {size} bytes but could only read {now.size} bytes. This may indicate data file corruption. "
+            f"(file {uri}, byte offset: 0)"
         )
 
 
@@ -110,12 +110,19 @@ class CoordinatorCache:
             raise AnalysisError(f"AnalysisException: Could not resolve table reference: '{database}.{name}'")
         return self._tables[database, name] or self._load(database, name)
 
-    def refresh(self, database: str, name: str) -> None:
+    def require(self, database: str, name: str) -> None:
+        """Raises AnalysisError, as REFRESH does, for a table that this coordinator has not heard of."""
+        if (database, name) in self._tables:
+            return
+        if database != "default" and not self.names(database):
+            raise AnalysisError(f"AnalysisException: Database does not exist: {database}")
+        raise AnalysisError(f"AnalysisException: Table does not exist: {database}.{name}")
+
+    def refresh(self, database: str, name: str, *, moved: bool = False) -> None:
         """
         Notice added and dropped partitions, and changed files in the locations known: a partition that is cached keeps
-        its location. An unpartitioned table takes its present location.
+        its location, unless those ``moved`` are asked for. An unpartitioned table takes its present location.
         """
-        self._known(database, name)
         cached = self._tables[database, name]
         if cached is None:
             self._load(database, name)
@@ -124,22 +131,16 @@ class CoordinatorCache:
         if info.partition_columns:
             now = self._catalog.partitions(database, name)
             known = {value: cached.partitions[value].location for value in now if value in cached.partitions}
-            locations = {**now, **known}
+            locations = now if moved else {**now, **known}
         else:
             locations = {UNPARTITIONED: info.location}
         self._tables[database, name] = self._listed(info, locations)
 
-    def refresh_partition(self, database: str, name: str, column: str, value: str) -> None:
+    def refresh_partition(self, database: str, name: str, value: str) -> None:
         """
         Reload one partition with its present location. One that the metastore lacks is forgotten, silently.
         """
-        self._known(database, name)
-        cached = self._tables[database, name] or self._load(database, name)
-        if cached.info.partition_columns != (column,):
-            raise AnalysisError(
-                f"AnalysisException: Partition spec ({column}='{value}') does not fit the partition columns of "
-                f"table: {database}.{name}"
-            )
+        cached = self.table(database, name)
         location = self._catalog.partitions(database, name).get(value)
         if location is None:
             cached.partitions.pop(value, None)
@@ -160,16 +161,12 @@ class CoordinatorCache:
         """Forget everything, and learn the names of all tables again."""
         self._tables = dict.fromkeys(self._catalog.tables())
 
-    def _known(self, database: str, name: str) -> None:
-        if (database, name) not in self._tables:
-            raise AnalysisError(f"AnalysisException: Table does not exist: {database}.{name}")
-
     def _info(self, database: str, name: str) -> TableInfo:
         info = self._catalog.table(database, name)
         if info is None:
             raise AnalysisError(
                 f"TableLoadingException: Table {database}.{name} no longer exists in the Hive MetaStore. "
-                f"Run 'invalidate metadata {database}.{name}' to reload its metadata."
+                f"Run 'invalidate metadata {database}.{name}' to update the Impala catalog."
             )
         return info
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlparse
 PARQUET = "parquet"
 TEXT = "text"
 HDFS = "hdfs://"
+STRING = "string"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class TableInfo:
     A table as the metastore describes it.
 
     ``columns`` are (name, type) without the partition columns, in the table's order; ``format`` is ``parquet`` or
-    ``text``; ``location`` is a path of ``storage.py``; ``serde`` holds the serde's properties (``field.delim``, ...).
+    ``text``; ``location`` is a path of ``storage.py``; ``serde`` holds the serde's properties (``field.delim``, ...);
+    ``partition_types`` the types of partition columns that are no strings.
     """
 
     columns: tuple[tuple[str, str], ...]
@@ -28,6 +30,7 @@ class TableInfo:
     location: str
     partition_columns: tuple[str, ...] = ()
     serde: Mapping[str, str] = field(default_factory=dict)
+    partition_types: Mapping[str, str] = field(default_factory=dict)
 
 
 class Catalog(Protocol):
@@ -40,7 +43,7 @@ class Catalog(Protocol):
         """The table, or None where there is none."""
 
     def partitions(self, database: str, name: str) -> dict[str, str]:
-        """Value of the partition column -> path; empty for an unpartitioned table."""
+        """Values of the partition columns, joined by slashes -> path; empty for an unpartitioned table."""
 
 
 class InMemoryCatalog:

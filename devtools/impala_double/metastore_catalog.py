@@ -14,7 +14,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport
 
-from devtools.impala_double.catalog import TableInfo, data_format, path_of
+from devtools.impala_double.catalog import STRING, TableInfo, data_format, path_of
 
 TIMEOUT_MS = 60_000
 
@@ -44,6 +44,7 @@ class ThriftMetastoreCatalog:
             location=path_of(found.sd.location, quoted=False),
             partition_columns=tuple(column.name for column in found.partitionKeys),
             serde=dict(found.sd.serdeInfo.parameters or {}),
+            partition_types={column.name: column.type for column in found.partitionKeys if column.type != STRING},
         )
 
     def partitions(self, database: str, name: str) -> dict[str, str]:

@@ -59,6 +59,11 @@ def error_status(message: str) -> Any:
     return hs2.TStatus(statusCode=hs2.TStatusCode.ERROR_STATUS, sqlState="HY000", errorMessage=message)
 
 
+def _invalid_handle(request: Any) -> Any:
+    handle = _key(request.operationHandle.operationId)
+    return error_status(f"Invalid or unknown query handle: {handle[:16]}:{handle[16:]}.")
+
+
 def _identifier() -> Any:
     return hs2.THandleIdentifier(guid=uuid.uuid4().bytes, secret=uuid.uuid4().bytes)
 
@@ -128,7 +133,7 @@ class Service:
             if session not in self._journal.open_sessions:
                 return hs2.TExecuteStatementResp(status=error_status(f"Invalid session id: {session}"))
             try:
-                operation.result = execute(self._cache, request.statement, self._version)
+                operation.result = execute(self._cache, request.statement, self._version, options)
             except AnalysisError as exc:
                 return hs2.TExecuteStatementResp(status=error_status(str(exc)))
             except QueryError as exc:
@@ -146,7 +151,7 @@ class Service:
     def GetOperationStatus(self, request: Any) -> Any:  # noqa: N802
         operation = self._operation(request)
         if operation is None:
-            return hs2.TGetOperationStatusResp(status=error_status("Invalid query handle"))
+            return hs2.TGetOperationStatusResp(status=_invalid_handle(request))
         return hs2.TGetOperationStatusResp(
             status=_OK,
             operationState=hs2.TOperationState._NAMES_TO_VALUES[operation.state],
@@ -157,13 +162,13 @@ class Service:
     def GetResultSetMetadata(self, request: Any) -> Any:  # noqa: N802
         operation = self._operation(request)
         if operation is None or operation.result is None:
-            return hs2.TGetResultSetMetadataResp(status=error_status("Invalid query handle"))
+            return hs2.TGetResultSetMetadataResp(status=_invalid_handle(request))
         return hs2.TGetResultSetMetadataResp(status=_OK, schema=schema(operation.result))
 
     def FetchResults(self, request: Any) -> Any:  # noqa: N802
         operation = self._operation(request)
         if operation is None or operation.result is None:
-            return hs2.TFetchResultsResp(status=error_status("Invalid query handle"))
+            return hs2.TFetchResultsResp(status=_invalid_handle(request))
         rows = () if operation.fetched else operation.result.rows
         operation.fetched = True
         return hs2.TFetchResultsResp(status=_OK, hasMoreRows=bool(rows), results=row_set(operation.result, rows))

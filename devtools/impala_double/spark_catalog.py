@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from devtools.impala_double.catalog import TableInfo, data_format, path_of
+from devtools.impala_double.catalog import STRING, TableInfo, data_format, path_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,13 +38,14 @@ class SparkCatalog:
         storage = found.storage()
         location, input_format = storage.locationUri(), storage.inputFormat()
         partition_columns = tuple(self._list(found.partitionColumnNames()))
-        fields = ((field.name(), field.dataType().simpleString()) for field in found.schema().fields())
+        fields = [(field.name(), field.dataType().simpleString()) for field in found.schema().fields()]
         return TableInfo(
             columns=tuple((column, kind) for column, kind in fields if column not in partition_columns),
             format=data_format(input_format.get() if input_format.isDefined() else ""),
             location=path_of(location.get().toString(), quoted=True) if location.isDefined() else "",
             partition_columns=partition_columns,
             serde=self._dict(storage.properties()),
+            partition_types={column: kind for column, kind in fields if column in partition_columns and kind != STRING},
         )
 
     def partitions(self, database: str, name: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """
 The statements that the coordinator understands; anything else is a syntax error.
 
-    REFRESH db.t [PARTITION (column='value') ...]      INVALIDATE METADATA [db.t]      SHOW TABLES [IN db]
-    SELECT 1      SELECT version()
+    REFRESH ...      INVALIDATE METADATA ...      SHOW PARTITIONS ...      (metadata.py)
+    SHOW TABLES [IN db]      SELECT 1      SELECT version()
     SELECT partition_date | COUNT(*) | SUM(column), ... FROM db.t
         [WHERE partition_date = 'v' | IN ('v', ...)] [GROUP BY partition_date] [ORDER BY partition_date]
 """
@@ -10,12 +10,13 @@ The statements that the coordinator understands; anything else is a syntax error
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
 
 import duckdb
 
+from devtools.impala_double import metadata
 from devtools.impala_double.cache import AnalysisError, CachedPartition, CachedTable, CoordinatorCache, QueryError
 from devtools.impala_double.catalog import TableInfo
 from devtools.impala_double.datafiles import Total, count_and_sum
@@ -36,9 +37,6 @@ _TABLE = rf"(?:{_NAME}\.)?{_NAME}"
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _FLAGS = re.IGNORECASE | re.DOTALL
 
-_PARTITION = rf"PARTITION\s*\(\s*{_NAME}\s*=\s*({_STRING})\s*\)"
-_REFRESH = re.compile(rf"REFRESH\s+{_TABLE}(?P<partitions>(?:\s+{_PARTITION})*)", _FLAGS)
-_INVALIDATE = re.compile(rf"INVALIDATE\s+METADATA(?:\s+{_TABLE})?", _FLAGS)
 _SHOW_TABLES = re.compile(rf"SHOW\s+TABLES(?:\s+IN\s+{_NAME})?", _FLAGS)
 _SELECT_VERSION = re.compile(r"SELECT\s+VERSION\s*\(\s*\)", _FLAGS)
 _SELECT_ONE = re.compile(r"SELECT\s+1", _FLAGS)
@@ -53,30 +51,22 @@ _PROJECTION = re.compile(
 )
 
 
-_SEVERAL_PARTITIONS_SINCE = (5, 0)
-
-
 def build_version(version: str) -> str:
     """How a coordinator of that ``version`` says so."""
     return f"impalad version {version}-RELEASE RELEASE (build 0000000)"
 
 
-def execute(cache: CoordinatorCache, statement: str, version: str) -> Optional[Result]:
+def execute(cache: CoordinatorCache, statement: str, version: str, options: Mapping[str, str]) -> Optional[Result]:
     """
-    Carry out ``statement`` as ``version`` would; a query answers with its result.
+    Carry out ``statement`` with its query ``options`` as ``version`` would; a query answers with its result.
 
     Raises AnalysisError for one that is refused, QueryError for one that fails while it runs.
     """
     text = statement.strip().rstrip(";").strip()
-    if match := _REFRESH.fullmatch(text):
-        _refresh(cache, match, version)
-        return None
-    if match := _INVALIDATE.fullmatch(text):
-        if match[2] is None:
-            cache.invalidate_all()
-        else:
-            cache.invalidate(*_table(*match.groups()))
-        return None
+    if metadata.is_one(text):
+        numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+        result = metadata.execute(cache, text, numbers, options)
+        return Result(*result) if result else None
     if match := _SHOW_TABLES.fullmatch(text):
         names = cache.names((match[1] or "default").lower())
         return Result((("name", "STRING"),), tuple((name,) for name in names))
@@ -87,18 +77,6 @@ def execute(cache: CoordinatorCache, statement: str, version: str) -> Optional[R
     if match := _SELECT.fullmatch(text):
         return _select(cache, match)
     raise AnalysisError(f"ParseException: Syntax error in line 1:\n{text}\n^\nEncountered: IDENTIFIER")
-
-
-def _refresh(cache: CoordinatorCache, match: re.Match[str], version: str) -> None:
-    table = _table(match[1], match[2])
-    partitions = re.findall(_PARTITION, match["partitions"], _FLAGS)
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
-    if len(partitions) > 1 and numbers < _SEVERAL_PARTITIONS_SINCE:
-        raise AnalysisError(f"ParseException: Syntax error in line 1:\n{match[0]}\n^\nEncountered: PARTITION")
-    if not partitions:
-        cache.refresh(*table)
-    for column, value in partitions:
-        cache.refresh_partition(*table, column.lower(), _unquoted(value))
 
 
 def _table(database: Optional[str], name: str) -> tuple[str, str]:

@@ -90,7 +90,7 @@ def test_a_query_fails_when_a_file_that_it_knows_has_changed(
     day(catalog, tmp_path / "a", "2021-04-01", 3)
     run(double, COUNT)
     write(tmp_path / "a", 4)
-    with pytest.raises(OperationalError, match="metadata may be stale"):
+    with pytest.raises(OperationalError, match="could only read"):
         run(double, COUNT)
 
 
@@ -197,7 +197,7 @@ def test_a_partition_refresh_forgets_a_partition_that_was_dropped(
 
 
 def test_a_partition_refresh_names_the_partition_column(start_impala: Any) -> None:
-    with pytest.raises(HiveServer2Error, match="does not fit"):
+    with pytest.raises(HiveServer2Error, match="Partition column 'calldate' not found"):
         run(start_impala(), f"{REFRESH} PARTITION (calldate='2021-04-01')")
 
 
