@@ -22,6 +22,7 @@ from traffic_aggr.controls import (
     RawTotals,
     reconcile_final,
     reconcile_impala,
+    reconcile_impala_raw,
     reconcile_staging,
 )
 from traffic_aggr.files import os_error, write_atomic
@@ -139,6 +140,8 @@ def _is_unreconciled(partition: Partition, record: RunRecord) -> bool:
     totals = record.totals.get(partition, DayTotals())
     staging = totals.staging
     differences = reconcile_staging(partition, totals.raw or RawTotals(), staging) if staging else []
+    if totals.raw is not None and totals.impala_raw is not None:
+        differences += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)
     if totals.final_after is not None:
         # A day that is to be cleared has nothing staged.
         differences += reconcile_final(partition, staging or AggregatedTotals(), totals.final_after)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from traffic_aggr import sql
-from traffic_aggr.config import TablesConfig
+from traffic_aggr.config import ImpalaConfig, TablesConfig
 from traffic_aggr.controls import totals_to_json
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.layout import run_directory
@@ -19,25 +19,29 @@ from traffic_aggr.sql import TableName
 from traffic_aggr.units import data_volume, percent_change
 
 
-def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[str]:
-    """The statements that change the final table and refresh Impala, in order."""
-    final, staging = TableName(tables.database, tables.final), TableName(tables.database, tables.staging)
+def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[str]:
+    """The statements that change the final table, refresh Impala and ask it for its totals, in order."""
+    raw, staging, final = (TableName(tables.database, name) for name in (tables.raw, tables.staging, tables.final))
     drops, adds = _partition_statements(plan, final)
 
     def refresh(table: TableName) -> str:
         return sql.invalidate(table) if str(table) in plan.creates else sql.refresh(table)
 
     statements = []
+    if impala.enabled and impala.verify_raw and not plan.verify_only:
+        statements += [sql.raw_totals(raw, batch) for batch in sql.batches(list(plan.days))]
     for step in plan.steps:
         if step is Step.DROP:
-            statements += [*drops, *([refresh(final)] if impala else [])]
+            statements += [*drops, *([refresh(final)] if impala.enabled else [])]
         elif step is Step.STAGE:
-            statements += [refresh(staging)] if impala else []
+            statements += [refresh(staging)] if impala.enabled else []
         else:
             if not plan.verify_only:
                 statements += [*([] if Step.DROP in plan.steps else drops), *adds]
-                statements += [refresh(staging)] if impala else []
-            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala else []
+                statements += [refresh(staging)] if impala.enabled else []
+            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala.enabled else []
+    if impala.enabled and impala.verify:
+        statements += [sql.final_totals(final, batch) for batch in sql.batches(plan.changed)]
     return statements
 
 
@@ -55,11 +59,13 @@ def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list
 
 
 def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
-    """The plan's notes, and where Impala may be sent fewer statements than stand here."""
+    """The plan's notes, and where Impala may be sent more or fewer statements than stand here."""
     since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
     runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
     fewer = f"Impala {since} and later is sent the {sum(runs)} REFRESHes of single partitions as {len(runs)} statement"
-    return [*plan.notes, *([f"{fewer}{'s' if len(runs) > 1 else ''}"] if runs else [])]
+    asked = not plan.verify_only and bool(statements) and statements[0].startswith("SELECT")
+    again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those days and asked once more"
+    return [*plan.notes, *([again] if asked else []), *([f"{fewer}{'s' if len(runs) > 1 else ''}"] if runs else [])]
 
 
 def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
@@ -149,6 +155,15 @@ def _action(plan: Plan, partition: Partition) -> str:
     return "clear" if partition in plan.cleared else "keep" if partition in plan.kept else "refuse"
 
 
+def _witness(record: RunRecord) -> str:
+    """How far Impala's own totals bear out the others."""
+    totals = [record.totals_of(partition) for partition in record.days]
+    raw, final = all(each.impala_raw for each in totals), all(each.impala for each in totals)
+    if final:
+        return " = Impala" if raw else " = Impala (not asked for raw)"
+    return " (Impala asked for raw alone)" if raw else " (Impala not asked)"
+
+
 def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
     """What a finished run did: a line a day, what agrees with what, and where to read on."""
     for partition in record.days:
@@ -159,8 +174,6 @@ def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str
             yield f"{partition}  none -> {new}"
         elif after is not None:
             yield f"{partition}  {data_volume(before.bytes)} -> {new}  {percent_change(before.bytes, after.bytes)}"
-    seen = all(record.totals_of(partition).impala for partition in record.days)
-    stages = "raw = staging = final = Impala" if seen else "raw = staging = final (Impala not asked)"
-    yield f"{stages} on all {len(record.days)} days"
+    yield f"raw = staging = final{_witness(record)} on all {len(record.days)} days"
     yield f"report: {report}"
     yield f"log: {log_file}"

@@ -1,9 +1,9 @@
 """
 SELECTs: translated into DuckDB's SQL, with Impala's functions and types, over the files that the coordinator knows.
 
-Understood are aggregates over expressions of CASE, CAST, COALESCE, LOWER, TRIM and comparisons; anything else is a
-syntax error. LOWER knows ASCII only and TRIM takes away U+0020 only, as Impala's do; a sum of integers is a BIGINT and
-wraps.
+Understood are aggregates over expressions of CASE, CAST, COALESCE, LOWER, TRIM, products and comparisons; anything else
+is a syntax error. LOWER knows ASCII only and TRIM takes away U+0020 only, as Impala's do; a sum of integers is a BIGINT
+and wraps.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _translated(token: re.Match[str], before: Sequence[str], known: set[str], us
     word = (token["word"] or "").upper()
     if token["text"]:
         return "'" + unquoted(token["text"]).replace("'", "''") + "'"
-    if token["sign"] == "*" and list(before[-2:]) != ["count", "("]:
+    if token["sign"] == "*" and list(before[-2:]) != ["count", "("] and (not before or before[-1] in "(,"):
         raise _syntax_error(token.string)
     if token["sign"] or token["number"]:
         return token["sign"] or token["number"]
