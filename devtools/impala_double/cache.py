@@ -75,8 +75,8 @@ class CachedPartition:
 
 
 def _is_hidden(below: str) -> bool:
-    """Whether a part of the path ``below`` a partition's directory, a directory or the file, is a hidden name."""
-    return any(name.startswith((".", "_")) for name in below.split("/"))
+    """Whether a part of the path ``below`` a partition's directory is a hidden name, or the file one still copied."""
+    return any(name.startswith((".", "_")) for name in below.split("/")) or below.lower().endswith((".tmp", ".copying"))
 
 
 @dataclass

@@ -273,7 +273,7 @@ def test_a_dropped_table_cannot_be_refreshed_but_invalidated(start_impala: Any, 
 
 def test_hidden_and_empty_files_are_not_data(start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path) -> None:
     day(catalog, tmp_path / "a", "2021-04-01", 3)
-    for name in ("_SUCCESS", ".part-0.crc"):
+    for name in ("_SUCCESS", ".part-0.crc", "part-2.tmp", "part-2.COPYING"):
         (tmp_path / "a" / name).write_text("not data\n")
     (tmp_path / "a" / "part-1").touch()
     for hidden in (".traffic_aggr", "_temporary/0"):
