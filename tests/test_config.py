@@ -76,7 +76,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
     assert dataclasses.astuple(config.impala.tls) == (False, None)
     assert dataclasses.astuple(config.impala.retry) == (15, 1, 60, 900)
     assert (config.impala.enabled, config.impala.timeout_s) == (True, 300)
-    assert (config.impala.sync_ddl, config.impala.verify) == (True, True)
+    assert (config.impala.sync_ddl, config.impala.verify, config.impala.verify_raw) == (True, True, True)
     assert dataclasses.astuple(config.logs)[1:] == ("INFO", "text", 30, False)
     assert dataclasses.astuple(config.notify.smtp) == ("localhost", 25, "none", None, None, 20, 3)
     assert config.notify.cc == ()

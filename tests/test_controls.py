@@ -17,6 +17,7 @@ from traffic_aggr.controls import (
     change_percent,
     reconcile_final,
     reconcile_impala,
+    reconcile_impala_raw,
     reconcile_staging,
     summary,
     totals_from_mapping,
@@ -80,10 +81,21 @@ def test_final_differs_from_staging_in_any_total(name: str) -> None:
     assert (found.total, found.left, found.right) == (name, "staging", "the new data")
 
 
-@pytest.mark.parametrize("name", ["rows", "bytes"])
-def test_impala_differs_from_final_in_rows_or_usage(name: str) -> None:
-    (found,) = reconcile_impala(DAY, FINAL, one_more(ImpalaTotals(rows=4, bytes=1 << 50), name))
+@pytest.mark.parametrize("name", ["rows", "cdrs", *SUMS])
+def test_impala_differs_from_final_in_any_total(name: str) -> None:
+    (found,) = reconcile_impala(DAY, FINAL, one_more(ImpalaTotals(**USAGE, rows=4, cdrs=8), name))
     assert (found.total, found.right) == (name, "impala")
+
+
+@pytest.mark.parametrize("name", ["rows", *SUMS])
+def test_impala_differs_from_raw_in_any_total(name: str) -> None:
+    assert reconcile_impala_raw(DAY, RAW, ImpalaTotals(**USAGE, rows=10)) == []
+    (found,) = reconcile_impala_raw(DAY, RAW, one_more(ImpalaTotals(**USAGE, rows=10), name))
+    assert (found.total, found.left, found.right) == (name, "raw", "raw in Impala")
+
+
+def test_what_impala_was_not_asked_is_not_compared() -> None:
+    assert reconcile_impala(DAY, FINAL, totals_from_mapping(ImpalaTotals, {"rows": 4, "bytes": 1 << 50})) == []
 
 
 def test_a_difference_reads_as_day_total_and_both_values() -> None:
@@ -97,7 +109,11 @@ def test_a_summary_shows_the_first_differences_and_counts_the_rest(count: int, e
     assert text.count("2021-04-01") == min(count, 5)
 
 
-@pytest.mark.parametrize("totals", [RAW, STAGING, FINAL, ImpalaTotals(4, 5)], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(
+    "totals",
+    [RAW, STAGING, FINAL, ImpalaTotals(4, 5), ImpalaTotals(4, Decimal("5.5"), 6)],
+    ids=lambda each: type(each).__name__,
+)
 def test_totals_come_back_from_json(totals: Any) -> None:
     assert totals_from_mapping(type(totals), totals_to_json(totals)) == totals
 

@@ -151,6 +151,7 @@ def test_a_day_that_the_table_did_not_have_differs_by_all_its_usage() -> None:
         pytest.param({"staging": AggregatedTotals(bytes=1, rows=40, cdrs=90, source_rows=100)}, id="staging"),
         pytest.param({"final_after": AggregatedTotals(bytes=1500, rows=39, cdrs=90)}, id="final"),
         pytest.param({"impala": ImpalaTotals(39, 1500)}, id="Impala"),
+        pytest.param({"impala_raw": ImpalaTotals(99, 1500)}, id="Impala's raw"),
     ],
 )
 def test_a_day_whose_stages_disagree_is_counted(disagreeing: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any, Optional
 
@@ -423,6 +424,25 @@ def test_a_day_cleared_for_want_of_raw_rows_differs_in_nothing() -> None:
     old, nothing = AggregatedTotals(rows=1, bytes=5), AggregatedTotals()
     record.totals[FIRST] = DayTotals(RawTotals(), None, old, nothing, ImpalaTotals())
     assert json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"] == []
+
+
+def test_impalas_totals_stand_among_the_control_totals() -> None:
+    record = succeeded()
+    costs = [Decimal(f"{number}.500000") for number in range(1, 6)]
+    record.totals[FIRST].impala_raw = ImpalaTotals(56789, 5, None, 6, 7, *costs)
+    record.totals[FIRST].impala = ImpalaTotals(1234, 8, 90, 9, 10, *costs)
+    page = Page(render_report(record))
+    cells = page.all("td")
+    texts = [str(cost) for cost in costs]
+    # A cell without text is none for the parser: raw's cdrids, which Impala is not asked for.
+    assert cells[cells.index("raw in Impala") :][:9] == ["raw in Impala", "56789", "5", "6", "7", *texts[:4]]
+    assert cells[cells.index("final in Impala") :][:10] == ["final in Impala", "1234", "90", "8", "9", "10", *texts[:4]]
+    assert f"differs: {FIRST} bytes: raw {2 * 1024**4}, raw in Impala 5" in cells
+    (first, _) = csv.DictReader(io.StringIO(report_files(record)["daily.csv"]))
+    assert (first["impala_raw_rows"], first["impala_raw_sms"], first["impala_cdrs"]) == ("56789", "7", "90")
+    assert "impala_raw_cdrs" not in first
+    day = json.loads(report_files(record)["report.json"])["days"][FIRST]
+    assert (day["impala_raw"]["bytes"], day["impala"]["whole_sale_cost_5"]) == (5, "5.500000")
 
 
 def test_the_days_are_a_table_for_other_programs() -> None:

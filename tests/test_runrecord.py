@@ -83,7 +83,8 @@ FULL = RunRecord(
             AggregatedTotals(1, whole_sale_cost_5=Decimal("5.500000"), rows=2, cdrs=3, source_rows=4),
             AggregatedTotals(2, rows=2),
             AggregatedTotals(3, rows=2),
-            ImpalaTotals(2, 3),
+            ImpalaTotals(2, 3, 4, 5, 6, *map(Decimal, ("0.1", "0.2", "0.3", "0.4", "0.5"))),
+            ImpalaTotals(4, 1, None, 2, 3, *map(Decimal, ("0.000001", "0", "0", "0", "0"))),
         ),
         SECOND: DayTotals(),
     },
@@ -125,9 +126,16 @@ def test_what_comes_back_has_the_types_that_went_in() -> None:
 
 def test_totals_are_in_json_by_partition_and_stage_with_decimals_as_text() -> None:
     totals = document()["totals"]["2021-04-01"]
-    assert list(totals) == ["raw", "staging", "final_before", "final_after", "impala"]
+    assert list(totals) == ["raw", "staging", "final_before", "final_after", "impala", "impala_raw"]
     assert totals["raw"]["whole_sale_cost_1"] == "0.000001"
     assert totals["staging"]["source_rows"] == 4
+
+
+def test_a_record_of_version_1_is_read_which_has_only_impalas_rows_and_bytes() -> None:
+    totals = {"2021-04-01": {"impala": {"rows": 2, "bytes": 3}}}
+    found = RunRecord.from_json(json.dumps({**document(), "version": 1, "totals": totals}), "run.json")
+    assert found.totals == {FIRST: DayTotals(impala=ImpalaTotals(2, 3))}
+    assert json.loads(found.to_json())["totals"] == totals
 
 
 def test_a_field_of_a_later_program_of_the_same_version_is_passed_over() -> None:
@@ -135,8 +143,8 @@ def test_a_field_of_a_later_program_of_the_same_version_is_passed_over() -> None
 
 
 def test_a_newer_version_is_refused_by_name() -> None:
-    with pytest.raises(StateError, match=r"/state/run\.json has version 2, this program knows 1"):
-        RunRecord.from_json(json.dumps({**document(), "version": 2}), "/state/run.json")
+    with pytest.raises(StateError, match=r"/state/run\.json has version 3, this program knows 2"):
+        RunRecord.from_json(json.dumps({**document(), "version": 3}), "/state/run.json")
 
 
 def damaged(**changes: Any) -> str:

@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 from fakes import run_record
 
-from traffic_aggr.config import TablesConfig
+from traffic_aggr import sql
+from traffic_aggr.config import ImpalaConfig, TablesConfig
 from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.partitions import Partition, partitions_of_month
 from traffic_aggr.plan import Basis, FoundDay, Plan, Refusal, Start, Step
 from traffic_aggr.runrecord import Day, DayTotals, Input, Publication, RunRecord
 from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
+from traffic_aggr.sql import TableName
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
-TABLES = TablesConfig(database="db", final="final", staging="staging")
+TABLES = TablesConfig(database="db", raw="raw", final="final", staging="staging")
+NO_IMPALA, WITNESS = ImpalaConfig(enabled=False), ImpalaConfig()
+IMPALA = ImpalaConfig(verify=False, verify_raw=False)
 TERABYTE = 1024**4
 ROOT = "file:/warehouse/final"
 RESTATED, CLEARED = Day("home", "kept", new="staged"), Day("home", "kept")
@@ -52,20 +56,20 @@ MOVED = "REFRESH PARTITION"  # FIRST was elsewhere
 @pytest.mark.parametrize(
     ("first", "impala", "expected"),
     [
-        (Step.DROP, False, [DROPS, ADDS]),
-        (Step.DROP, True, [DROPS, REFRESH, REFRESH, ADDS, REFRESH, REFRESH, MOVED]),
-        (Step.STAGE, True, [REFRESH, DROPS, ADDS, REFRESH, REFRESH, MOVED]),
-        (Step.LOAD, False, [DROPS, ADDS]),
+        (Step.DROP, NO_IMPALA, [DROPS, ADDS]),
+        (Step.DROP, IMPALA, [DROPS, REFRESH, REFRESH, ADDS, REFRESH, REFRESH, MOVED]),
+        (Step.STAGE, IMPALA, [REFRESH, DROPS, ADDS, REFRESH, REFRESH, MOVED]),
+        (Step.LOAD, NO_IMPALA, [DROPS, ADDS]),
     ],
     ids=["all steps", "all steps and Impala", "from stage", "from load"],
 )
-def test_statements_stand_in_the_order_of_the_steps(first: Step, impala: bool, expected: list[str]) -> None:
-    found = kinds(plan_statements(plan(first, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala=impala))
+def test_statements_stand_in_the_order_of_the_steps(first: Step, impala: ImpalaConfig, expected: list[str]) -> None:
+    found = kinds(plan_statements(plan(first, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala))
     assert [kind.replace(" LOCATION", "") for kind in found] == expected
 
 
 def test_impala_refreshes_staging_after_stage_and_final_after_the_others() -> None:
-    statements = plan_statements(plan(), TABLES, impala=True)
+    statements = plan_statements(plan(), TABLES, IMPALA)
     assert [each for each in statements if each.startswith("REFRESH")] == [
         "REFRESH db.final",
         "REFRESH db.staging",
@@ -79,35 +83,66 @@ def test_a_note_says_where_fewer_refreshes_are_sent_than_the_plan_has() -> None:
     days = partitions_of_month("2021-04").partitions
     found = plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST]), notes=("a note",))
     note = "Impala 5.0 and later is sent the 30 REFRESHes of single partitions as 1 statement"
-    statements = plan_statements(found, TABLES, impala=True)
+    statements = plan_statements(found, TABLES, IMPALA)
     assert plan_json(found, statements)["notes"] == ["a note", note]
     assert f"Note: {note}." in plan_lines(found, statements)
     assert plan_json(found, statements)["statements"] == statements
 
 
 def test_a_table_that_the_run_creates_is_made_known_rather_than_refreshed() -> None:
-    statements = plan_statements(plan(creates=("db.final",)), TABLES, impala=True)
+    statements = plan_statements(plan(creates=("db.final",)), TABLES, IMPALA)
     assert "INVALIDATE METADATA db.final" in statements
     assert "REFRESH db.final" not in statements
 
 
 def test_a_run_that_only_verifies_changes_no_partition() -> None:
     only = {SECOND: DAYS[SECOND]}
-    found = plan_statements(plan(start=VERIFIES, restated=(SECOND,), days=only), TABLES, impala=True)
+    found = plan_statements(plan(start=VERIFIES, restated=(SECOND,), days=only), TABLES, IMPALA)
     assert found == ["REFRESH db.final"]
+
+
+def test_impala_is_asked_for_raw_before_anything_and_for_final_after_everything() -> None:
+    kept = {**DAYS, THIRD: FoundDay(RawTotals())}
+    first, *_, last = plan_statements(plan(kept=(THIRD,), days=kept), TABLES, WITNESS)
+    assert first == sql.raw_totals(TableName("db", "raw"), [FIRST, SECOND, THIRD])
+    assert last == sql.final_totals(TableName("db", "final"), [FIRST, SECOND])
+
+
+@pytest.mark.parametrize(
+    ("impala", "asked"),
+    [
+        (ImpalaConfig(verify=False), ["db.raw"]),
+        (ImpalaConfig(verify_raw=False), ["db.final"]),
+        (ImpalaConfig(enabled=False), []),
+    ],
+)
+def test_impala_is_asked_for_what_the_configuration_says(impala: ImpalaConfig, asked: list[str]) -> None:
+    statements = plan_statements(plan(), TABLES, impala)
+    assert [each.split(" FROM ")[1].split()[0] for each in statements if each.startswith("SELECT")] == asked
+
+
+def test_a_run_that_only_verifies_asks_for_final_alone() -> None:
+    statements = plan_statements(plan(start=VERIFIES), TABLES, WITNESS)
+    assert [each.split()[0] for each in statements] == ["REFRESH", "REFRESH", "SELECT"]
+
+
+def test_a_note_says_that_raw_may_be_refreshed() -> None:
+    note = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those days and asked once more"
+    assert f"Note: {note}." in plan_lines(plan(), plan_statements(plan(), TABLES, WITNESS))
+    assert note not in plan_json(plan(), plan_statements(plan(), TABLES, IMPALA))["notes"]
 
 
 def test_many_days_go_into_several_statements() -> None:
     days = partitions_of_month("2021-01").partitions + tuple(
         day for month in range(2, 6) for day in partitions_of_month(f"2021-{month:02}").partitions
     )
-    found = plan_statements(plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST])), TABLES, impala=False)
+    found = plan_statements(plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST])), TABLES, NO_IMPALA)
     assert [each.count("partition_date='") for each in found if "DROP" in each] == [100, len(days) - 100]
     assert [each.count("LOCATION") for each in found if "ADD" in each] == [100, len(days) - 100]
 
 
 def test_a_cleared_day_is_dropped_and_not_added() -> None:
-    drop, add = plan_statements(plan(cleared=(THIRD,)), TABLES, impala=False)
+    drop, add = plan_statements(plan(cleared=(THIRD,)), TABLES, NO_IMPALA)
     assert THIRD in drop
     assert THIRD not in add
 
@@ -241,26 +276,36 @@ def test_a_plan_that_would_be_refused_says_by_which_guard_and_what_to_do() -> No
     assert lines[-1] == "Would be refused (empty_source): raw has no rows. Load it."
 
 
-def done(seen: bool = False, **values: Any) -> RunRecord:
-    """A run that restated two days; whether it has Impala's totals of them."""
-    after, impala = AggregatedTotals(bytes=2 * TERABYTE), ImpalaTotals() if seen else None
+def done(raw: bool = False, final: bool = False, **values: Any) -> RunRecord:
+    """A run that restated two days; ``raw`` and ``final`` say what Impala was asked for."""
+    after = AggregatedTotals(bytes=2 * TERABYTE)
+    seen = {"impala": ImpalaTotals() if final else None, "impala_raw": ImpalaTotals() if raw else None}
     least: dict[str, Any] = {
         "partitions": [FIRST, SECOND],
         "days": {FIRST: RESTATED, SECOND: RESTATED},
         "publication": Publication.PUBLISHED,
         "totals": {
-            FIRST: DayTotals(final_before=AggregatedTotals(bytes=TERABYTE), final_after=after, impala=impala),
-            SECOND: DayTotals(final_after=after, impala=impala),
+            FIRST: DayTotals(final_before=AggregatedTotals(bytes=TERABYTE), final_after=after, **seen),
+            SECOND: DayTotals(final_after=after, **seen),
         },
     }
     return run_record(**{**least, **values})
 
 
-def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
-    assert list(result_lines(done(), "/state/report.html", Path("/log/job.log"))) == [
+@pytest.mark.parametrize(
+    ("raw", "final", "agreement"),
+    [
+        (True, True, "raw = staging = final = Impala on all 2 days"),
+        (False, True, "raw = staging = final = Impala (Impala not asked for raw) on all 2 days"),
+        (True, False, "raw = staging = final (Impala asked for raw alone) on all 2 days"),
+        (False, False, "raw = staging = final (Impala not asked) on all 2 days"),
+    ],
+)
+def test_a_finished_run_says_what_changed_and_where_to_read_on(raw: bool, final: bool, agreement: str) -> None:
+    assert list(result_lines(done(raw, final), "/state/report.html", Path("/log/job.log"))) == [
         "2021-04-01  1.0 TiB -> 2.0 TiB  +100.0 %",
         "2021-04-02  none -> 2.0 TiB",
-        "raw = staging = final (Impala not asked) on all 2 days",
+        agreement,
         "report: /state/report.html",
         "log: /log/job.log",
     ]
@@ -269,7 +314,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
 @pytest.mark.parametrize(
     ("record", "lines"),
     [
-        pytest.param(done(True), ["raw = staging = final = Impala on all 2 days"], id="compared with Impala"),
+        pytest.param(done(True, True), ["raw = staging = final = Impala on all 2 days"], id="compared with Impala"),
         pytest.param(
             done(impala=REFRESHED),
             ["raw = staging = final (Impala refreshed, not compared) on all 2 days"],
@@ -286,7 +331,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
             id="one kept",
         ),
         pytest.param(
-            done(True, days={FIRST: RESTATED, SECOND: CLEARED}),
+            done(True, True, days={FIRST: RESTATED, SECOND: CLEARED}),
             ["2 days listed: 1 restated, 1 cleared", "raw = staging = final = Impala on all 2 days"],
             id="one cleared",
         ),
@@ -296,7 +341,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
             id="all cleared",
         ),
         pytest.param(
-            done(True, days={FIRST: CLEARED, SECOND: CLEARED}),
+            done(True, True, days={FIRST: CLEARED, SECOND: CLEARED}),
             ["2 days listed: 2 cleared", "no rows in raw, final and Impala on all 2 days"],
             id="all cleared, compared with Impala",
         ),
@@ -311,7 +356,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on() -> None:
             id="empty_list: ok",
         ),
         pytest.param(
-            done(True, resumes="R", only_verifies=True),
+            done(True, True, resumes="R", only_verifies=True),
             ["raw = staging = final = Impala on all 2 days (raw as run R read it)"],
             id="only verified",
         ),

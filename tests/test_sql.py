@@ -131,8 +131,21 @@ def test_a_refresh_names_a_hundred_partitions_at_most(days: int, sizes: list[int
     assert [len(parts) for _, parts in sql.refreshes_together(statements)] == sizes
 
 
-def test_impala_is_asked_for_rows_and_usage_of_the_days() -> None:
-    assert sql.usage_by_day(FINAL, [FIRST, SECOND]) == (
-        "SELECT partition_date, COUNT(*), SUM(data_usage_in_kb) FROM mnaas.final "
+def test_impala_is_asked_for_the_totals_of_raw_by_day() -> None:
+    costs = ", ".join(f"SUM(CAST(whole_sale_cost_{number} AS DECIMAL(38,6)))" for number in range(1, 6))
+    assert sql.raw_totals(FINAL, [FIRST, SECOND]) == (
+        "SELECT partition_date, COUNT(*), "
+        "SUM(CASE WHEN LOWER(TRIM(calltype)) = 'data' THEN CAST(bytes AS DECIMAL(38,0)) END), "
+        "SUM(CASE WHEN LOWER(TRIM(calltype)) = 'voice' THEN CAST(retailduration AS DECIMAL(38,0)) END), "
+        f"COUNT(CASE WHEN LOWER(TRIM(calltype)) = 'sms' THEN 1 END), {costs} FROM {FINAL} "
         "WHERE partition_date IN ('2021-04-01', '2021-04-02') GROUP BY partition_date"
+    )
+
+
+def test_impala_is_asked_for_the_totals_of_final_by_day() -> None:
+    costs = ", ".join(f"SUM(whole_sale_cost_{number})" for number in range(1, 6))
+    assert sql.final_totals(FINAL, [FIRST]) == (
+        "SELECT partition_date, COUNT(*), SUM(CAST(noofcdrids AS DECIMAL(38,0))), SUM(data_usage_in_kb * 1024), "
+        f"SUM(CAST(voice_usage_in_secs AS DECIMAL(38,0))), SUM(CAST(sms_usage AS DECIMAL(38,0))), {costs} FROM {FINAL} "
+        "WHERE partition_date IN ('2021-04-01') GROUP BY partition_date"
     )

@@ -144,7 +144,7 @@ def _plan(session: Invocation) -> int:
         else:
             print(refused_line(refusal))
         return 0
-    statements = plan_statements(plan, session.config.tables, impala=session.config.impala.enabled)
+    statements = plan_statements(plan, session.config.tables, session.config.impala)
     likely = estimate(session.store().newest_first(), plan.raw_bytes)
     if session.arguments.json:
         _print_json(plan_json(plan, statements, likely))

@@ -179,7 +179,12 @@ class ImpalaConfig:
     sync_ddl: bool = field(
         default=True, metadata=option("A refresh returns only when every coordinator knows of it (SYNC_DDL)")
     )
-    verify: bool = field(default=True, metadata=option("Compare Impala's own rows and usage per day at the end"))
+    verify: bool = field(
+        default=True, metadata=option("Compare Impala's own totals of the final table per day at the end, all sums")
+    )
+    verify_raw: bool = field(
+        default=True, metadata=option("Compare Impala's own totals of raw per day before anything is touched")
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional, TypeVar, Union
 
 from traffic_aggr.partitions import Partition
 from traffic_aggr.tables import COSTS, USAGE
@@ -63,10 +63,23 @@ class AggregatedTotals(Sums):
 
 @dataclass(frozen=True)
 class ImpalaTotals:
-    """What Impala itself answers for one day; a day missing from its answer counts as 0 rows."""
+    """
+    What Impala itself answers for one day of raw or of final; a day missing from its answer counts as 0 rows.
+
+    None is what it was not asked: ``cdrs`` of raw, and all but rows and bytes in records of earlier versions. ``bytes``
+    is a Decimal where Impala's kilobytes are no whole number of bytes.
+    """
 
     rows: int = 0
-    bytes: int = 0
+    bytes: Union[int, Decimal] = 0
+    cdrs: Optional[int] = None
+    voice_secs: Optional[int] = None
+    sms: Optional[int] = None
+    whole_sale_cost_1: Optional[Decimal] = None
+    whole_sale_cost_2: Optional[Decimal] = None
+    whole_sale_cost_3: Optional[Decimal] = None
+    whole_sale_cost_4: Optional[Decimal] = None
+    whole_sale_cost_5: Optional[Decimal] = None
 
 
 Totals = TypeVar("Totals", RawTotals, AggregatedTotals, ImpalaTotals)
@@ -87,7 +100,9 @@ def totals_from_mapping(kind: type[Totals], values: Mapping[str, Any]) -> Totals
         value = values.get(field.name)
         if value is None:
             continue
-        converted[field.name] = Decimal(value) if field.name in COSTS else int(value)
+        number = Decimal(value)
+        whole = field.name not in COSTS and number == number.to_integral_value()
+        converted[field.name] = int(number) if whole else number
     return kind(**converted)
 
 
@@ -136,7 +151,16 @@ def reconcile_final(
 
 def reconcile_impala(partition: Partition, final: AggregatedTotals, impala: ImpalaTotals) -> list[Difference]:
     """Spark's view of the final table against Impala's own."""
-    return _compare(partition, ("rows", "bytes"), "final", final, "impala", impala)
+    return _compare(partition, _asked(impala), "final", final, "impala", impala)
+
+
+def reconcile_impala_raw(partition: Partition, raw: RawTotals, impala: ImpalaTotals) -> list[Difference]:
+    """Spark's view of raw against Impala's own."""
+    return _compare(partition, _asked(impala), "raw", raw, "raw in Impala", impala)
+
+
+def _asked(impala: ImpalaTotals) -> list[str]:
+    return [field.name for field in fields(impala) if getattr(impala, field.name) is not None]
 
 
 def summary(differences: Sequence[Difference], limit: int = 5) -> str:

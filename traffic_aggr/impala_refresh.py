@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Callable, Optional
 
 from traffic_aggr.config import HostPort, ImpalaConfig
@@ -36,6 +37,7 @@ PROBE_LIMIT_S = 20.0
 """Longest wait for a host when each is tried once for itself."""
 
 STATEMENT_CHARACTERS = 160
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 _REFRESH = re.compile(r"\s*REFRESH\s+(\S+)", re.IGNORECASE)
 _VERSION = re.compile(r"\bversion (\d+)\.(\d+)")
@@ -115,16 +117,18 @@ class ImpalaRefresher:
         self._coordinator = route.host
         return sent
 
-    def query(self, sql: str) -> list[Row]:
+    def query(
+        self, sql: str, options: Mapping[str, str] = NO_OPTIONS, sent: Optional[list[SentStatement]] = None
+    ) -> list[Row]:
         """
-        The rows of a query, decimals as Decimal.
+        The rows of a query with its own query ``options``, decimals as Decimal; ``sent`` gets what was sent.
 
         Asked of the coordinator that executed the last batch, since another may not know of it yet; of any in turn when
         ``sync_ddl`` makes sure that all do. Raises as ``execute`` does.
         """
         pinned = self._coordinator is not None and not self._config.sync_ddl
         with self._route(self._hosts()[: 1 if pinned else None]) as route:
-            return self._send(route, sql, {}, [])
+            return self._send(route, sql, options, [] if sent is None else sent)
 
     def probe(self) -> None:
         """Open and close a session on any host. Raises as ``execute`` does."""

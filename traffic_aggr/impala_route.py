@@ -15,6 +15,7 @@ from traffic_aggr.config import HostPort, RetryConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
 from traffic_aggr.impala_outcomes import NoAnswerError, RejectedError, UntrustedError
 from traffic_aggr.impala_session import ImpalaSession
+from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from traffic_aggr.breakdown import (
     Part,
 )
 from traffic_aggr.charts import Bar, bar_chart, lying_bars
-from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
+from traffic_aggr.controls import SUMS, AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.partitions import Partition
 from traffic_aggr.result import advice, daily_csv, days_in_words, differences, reasons, result_json, state_of, verdict
 from traffic_aggr.runrecord import Outcome, RunRecord, seconds_between
@@ -236,14 +236,17 @@ def _state(record: RunRecord, partition: Partition) -> str:
 
 def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
     for partition, totals in record.totals.items():
-        stages: tuple[tuple[str, Union[RawTotals, AggregatedTotals, None]], ...] = (
+        stages: tuple[tuple[str, Union[RawTotals, AggregatedTotals, ImpalaTotals, None]], ...] = (
             ("raw", totals.raw),
+            ("raw in Impala", totals.impala_raw),
             ("staging", totals.staging),
             ("final", totals.final_after),
+            ("final in Impala", totals.impala),
         )
         for name, found in stages:
             if found is not None:
-                yield (partition, name, found.rows, found.cdrs, *(getattr(found, total) for total in SUMS))
+                values = (getattr(found, total) for total in ("rows", "cdrs", *SUMS))
+                yield (partition, name, *("" if value is None else value for value in values))
         for difference in differences(partition, totals):
             yield (partition, f"differs: {difference}")
 

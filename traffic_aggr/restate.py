@@ -12,7 +12,7 @@ from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
-from traffic_aggr import preflight, progress, runner, steps
+from traffic_aggr import preflight, progress, runner, steps, witness
 from traffic_aggr.breakdown import UsageBy
 from traffic_aggr.controls import RawTotals
 from traffic_aggr.edge import RunLock
@@ -94,10 +94,12 @@ def _restate(
     _log_plan(plan)
     stop.check()
     _refuse(plan)
+    impala = place.impala(stop)
+    if impala is not None and place.config.impala.verify_raw and not plan.verify_only:
+        witness.prove_raw(impala, record, warehouse.tables.raw, place.books.save)
     if not record.days:
         log.info("nothing to restate")
         return
-    impala = place.impala(stop)
     if impala is not None:
         impala.probe()
     still_locked()

@@ -21,6 +21,7 @@ from traffic_aggr.controls import (
     RawTotals,
     reconcile_final,
     reconcile_impala,
+    reconcile_impala_raw,
     reconcile_staging,
     totals_to_json,
 )
@@ -34,6 +35,7 @@ STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTota
     "final_before": AggregatedTotals,
     "final_after": AggregatedTotals,
     "impala": ImpalaTotals,
+    "impala_raw": ImpalaTotals,
 }
 RESULT_VERSION = 1
 NAMED_DAYS = 8
@@ -178,6 +180,8 @@ def state_of(record: RunRecord, partition: Partition) -> str:
 def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
     """All that differs between the stages of a day, exactly, as far as it has been through them."""
     found: list[Difference] = []
+    if totals.raw and totals.impala_raw:
+        found += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)
     if totals.raw and (totals.staging or totals.final_after):
         found += reconcile_staging(partition, totals.raw, totals.loaded)
     if totals.final_after:
@@ -251,4 +255,4 @@ def daily_csv(record: RunRecord) -> str:
 
 
 def _has(stage: str, total: str) -> bool:
-    return total != "source_rows" or stage == "staging"
+    return (stage, total) != ("impala_raw", "cdrs") and (total != "source_rows" or stage == "staging")

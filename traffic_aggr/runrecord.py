@@ -31,7 +31,7 @@ from traffic_aggr.layout import Placement, RowFormat
 from traffic_aggr.partitions import Partition, PartitionList
 from traffic_aggr.units import counted
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
@@ -152,13 +152,17 @@ class Staged:
 
 @dataclass
 class DayTotals:
-    """The control totals of one day at each stage; None where a stage was not reached."""
+    """
+    The control totals of one day at each stage; None where a stage was not reached. ``impala`` is Impala's view of
+    final, ``impala_raw`` its view of raw.
+    """
 
     raw: Optional[RawTotals] = None
     staging: Optional[AggregatedTotals] = None
     final_before: Optional[AggregatedTotals] = None
     final_after: Optional[AggregatedTotals] = None
     impala: Optional[ImpalaTotals] = None
+    impala_raw: Optional[ImpalaTotals] = None
 
     @property
     def loaded(self) -> AggregatedTotals:
@@ -172,6 +176,7 @@ _TOTALS_KINDS: dict[str, Any] = {
     "final_before": AggregatedTotals,
     "final_after": AggregatedTotals,
     "impala": ImpalaTotals,
+    "impala_raw": ImpalaTotals,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from traffic_aggr import sql
-from traffic_aggr.config import TablesConfig
+from traffic_aggr.config import ImpalaConfig, TablesConfig
 from traffic_aggr.controls import totals_to_json
 from traffic_aggr.estimate import Estimate
 from traffic_aggr.layout import run_directory
@@ -19,25 +19,29 @@ from traffic_aggr.sql import TableName
 from traffic_aggr.units import counted, data_volume, percent_change
 
 
-def plan_statements(plan: Plan, tables: TablesConfig, *, impala: bool) -> list[str]:
-    """The statements that change the final table and refresh Impala, in order."""
-    final, staging = TableName(tables.database, tables.final), TableName(tables.database, tables.staging)
+def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[str]:
+    """The statements that change the final table, refresh Impala and ask it for its totals, in order."""
+    raw, staging, final = (TableName(tables.database, name) for name in (tables.raw, tables.staging, tables.final))
     drops, adds = _partition_statements(plan, final)
 
     def refresh(table: TableName) -> str:
         return sql.invalidate(table) if str(table) in plan.creates else sql.refresh(table)
 
     statements = []
+    if impala.enabled and impala.verify_raw and not plan.verify_only:
+        statements += [sql.raw_totals(raw, batch) for batch in sql.batches(list(plan.days))]
     for step in plan.steps:
         if step is Step.DROP:
-            statements += [*drops, *([refresh(final)] if impala else [])]
+            statements += [*drops, *([refresh(final)] if impala.enabled else [])]
         elif step is Step.STAGE:
-            statements += [refresh(staging)] if impala else []
+            statements += [refresh(staging)] if impala.enabled else []
         else:
             if not plan.verify_only:
                 statements += [*([] if Step.DROP in plan.steps else drops), *adds]
-                statements += [refresh(staging)] if impala else []
-            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala else []
+                statements += [refresh(staging)] if impala.enabled else []
+            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala.enabled else []
+    if impala.enabled and impala.verify:
+        statements += [sql.final_totals(final, batch) for batch in sql.batches(plan.changed)]
     return statements
 
 
@@ -56,12 +60,14 @@ def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list
 
 
 def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
-    """The plan's notes, and where Impala may be sent fewer statements than stand here."""
+    """The plan's notes, and where Impala may be sent more or fewer statements than stand here."""
     since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
     runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
     single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
     fewer = f"Impala {since} and later is sent the {single} of single partitions as {sent}"
-    return [*plan.notes, *([fewer] if runs else [])]
+    asked = not plan.verify_only and bool(statements) and statements[0].startswith("SELECT")
+    again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those days and asked once more"
+    return [*plan.notes, *([again] if asked else []), *([fewer] if runs else [])]
 
 
 def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
@@ -171,7 +177,16 @@ def _proven(record: RunRecord) -> Iterable[str]:
     stages = agreeing(record)
     # Cleared days have nothing staged: what agrees on them is that there are no rows.
     proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
-    without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
     days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
     read = f" (raw as run {record.resumes} read it)" if record.only_verifies else ""
-    yield f"{proven}{'' if 'Impala' in stages else f' ({without})'} on {days}{read}"
+    yield f"{proven}{_witness(record)} on {days}{read}"
+
+
+def _witness(record: RunRecord) -> str:
+    """How far Impala's own totals bear out the others."""
+    totals = [record.totals_of(partition) for partition in record.days]
+    raw, final = all(each.impala_raw for each in totals), all(each.impala for each in totals)
+    if final:
+        return "" if raw or record.only_verifies else " (Impala not asked for raw)"
+    without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
+    return f" ({'Impala asked for raw alone' if raw else without})"

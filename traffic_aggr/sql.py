@@ -12,7 +12,7 @@ from typing import Optional, TypeVar
 
 from traffic_aggr.layout import RowFormat
 from traffic_aggr.partitions import Partition
-from traffic_aggr.tables import PARTITION_COLUMN, Column
+from traffic_aggr.tables import COSTS, PARTITION_COLUMN, Column
 
 STATEMENT_PARTITIONS = 100
 """Partitions named in one statement: many are fast in one, a huge one is not."""
@@ -162,10 +162,47 @@ def invalidate(table: TableName) -> str:
     return f"INVALIDATE METADATA {table}"
 
 
-def usage_by_day(table: TableName, partitions: Iterable[Partition]) -> str:
-    """Impala: rows and data usage in KiB of each day, as (partition_date, rows, data_usage_in_kb)."""
+def raw_totals(table: TableName, partitions: Iterable[Partition]) -> str:
+    """
+    Impala: ``partition_date, rows, bytes, voice_secs, sms, whole_sale_cost_1..5`` of each day of raw.
+
+    Sums are taken as DECIMAL, since those of BIGINT wrap. LOWER is of ASCII and TRIM of U+0020 alone, as in
+    ``transforms.is_data``.
+    """
+
+    def of(calltype: str, value: str) -> str:
+        return f"CASE WHEN LOWER(TRIM(calltype)) = {literal(calltype)} THEN {value} END"
+
+    usage = [
+        f"SUM({of('data', _decimal('bytes', 0))})",
+        f"SUM({of('voice', _decimal('retailduration', 0))})",
+        f"COUNT({of('sms', '1')})",
+    ]
+    return _totals_by_day(table, partitions, [*usage, *(f"SUM({_decimal(name, 6)})" for name in COSTS)])
+
+
+def final_totals(table: TableName, partitions: Iterable[Partition]) -> str:
+    """
+    Impala: ``partition_date, rows, cdrs, bytes, voice_secs, sms, whole_sale_cost_1..5`` of each day of final.
+
+    A row's DECIMAL(28,10) times 1024 is exact; the product of their sum, a DECIMAL(38,10), would be rounded.
+    """
+    sums = [
+        f"SUM({_decimal('noofcdrids', 0)})",
+        "SUM(data_usage_in_kb * 1024)",
+        f"SUM({_decimal('voice_usage_in_secs', 0)})",
+        f"SUM({_decimal('sms_usage', 0)})",
+    ]
+    return _totals_by_day(table, partitions, [*sums, *(f"SUM({name})" for name in COSTS)])
+
+
+def _decimal(column: str, scale: int) -> str:
+    return f"CAST({column} AS DECIMAL(38,{scale}))"
+
+
+def _totals_by_day(table: TableName, partitions: Iterable[Partition], totals: Sequence[str]) -> str:
     days = ", ".join(map(literal, partitions))
     return (
-        f"SELECT {PARTITION_COLUMN}, COUNT(*), SUM(data_usage_in_kb) FROM {table} "
+        f"SELECT {PARTITION_COLUMN}, COUNT(*), {', '.join(totals)} FROM {table} "
         f"WHERE {PARTITION_COLUMN} IN ({days}) GROUP BY {PARTITION_COLUMN}"
     )

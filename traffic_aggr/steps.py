@@ -14,20 +14,18 @@ from typing import Callable, Optional
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
-from traffic_aggr import preflight, sql, transforms
+from traffic_aggr import preflight, sql, transforms, witness
 from traffic_aggr.breakdown import UsageBy, compare
 from traffic_aggr.controls import (
     Difference,
-    ImpalaTotals,
     reconcile_final,
-    reconcile_impala,
     reconcile_staging,
     summary,
 )
-from traffic_aggr.errors import ImpalaError, ImpalaMismatchError, ReconciliationError, StepError, UnprovenError
+from traffic_aggr.errors import ReconciliationError, StepError, UnprovenError
 from traffic_aggr.files import Files
 from traffic_aggr.hive import HiveCatalog, TableFacts
-from traffic_aggr.impala_refresh import ImpalaRefresher, SentStatement
+from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.layout import Placement, normal, run_directory, text_hazards
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Plan, Step, steps_of
@@ -89,24 +87,12 @@ class Work:
             return
         self.stop.check()
         try:
-            send(self.impala, self.record, statements)
+            witness.send(self.impala, self.record, statements)
         finally:
             self.save(self.record)
 
     def refresh_table(self, table: TableName) -> list[str]:
         return [sql.invalidate(table) if table in self.created else sql.refresh(table)]
-
-
-def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) -> None:
-    """Sends a batch to Impala; ``record`` keeps what was sent, be it answered or not."""
-    sent: Sequence[SentStatement] = ()
-    try:
-        sent = impala.execute(statements)
-    except ImpalaError as exc:
-        sent = exc.sent
-        raise
-    finally:
-        record.impala += map(dataclasses.asdict, sent)
 
 
 def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) -> list[str]:
@@ -201,7 +187,8 @@ def load(work: Work) -> None:
         _publish(work)
     _prove_final(work)
     _refresh_final(work)
-    _verify_impala(work)
+    if work.impala is not None and work.verify_impala:
+        witness.prove_final(work.impala, work.record, work.final.name, work.save)
 
 
 def _publish(work: Work) -> None:
@@ -409,35 +396,6 @@ def _refresh_final(work: Work) -> None:
     if name not in work.created:
         statements += sql.refresh_moved(name, moved)
     work.refresh(statements)
-
-
-def _verify_impala(work: Work) -> None:
-    if work.impala is None or not work.verify_impala or not work.record.days:
-        return
-    found = impala_totals(work.impala, work.final.name, list(work.record.days))
-    differences: list[Difference] = []
-    for partition in work.record.days:
-        of_day = work.record.totals_of(partition)
-        of_day.impala = found[partition]
-        assert of_day.final_after is not None
-        differences += reconcile_impala(partition, of_day.final_after, found[partition])
-    work.save(work.record)
-    if differences:
-        raise ImpalaMismatchError(
-            f"Impala does not see what was loaded: {summary(differences)}",
-            hint="The new data is in place",
-        )
-
-
-def impala_totals(
-    impala: ImpalaRefresher, table: TableName, partitions: Sequence[Partition]
-) -> Mapping[Partition, ImpalaTotals]:
-    """Impala's own rows and bytes of each day; zero for a day that its answer lacks."""
-    found: dict[str, ImpalaTotals] = {}
-    for batch in sql.batches(partitions, 1000):
-        for day, rows, kibibytes in impala.query(sql.usage_by_day(table, batch)):
-            found[day] = ImpalaTotals(rows=int(rows), bytes=int((kibibytes or 0) * 1024))
-    return {partition: found.get(partition, ImpalaTotals()) for partition in partitions}
 
 
 def staged_matches(

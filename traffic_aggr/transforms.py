@@ -37,22 +37,28 @@ _SECONDS_PER_DAY = 86400
 
 def is_data(calltype: Column) -> Column:
     """Whether ``calltype`` is Data, without regard to case or blanks around it; NULL for NULL."""
-    return F.lower(F.trim(calltype)) == "data"
+    return _is(calltype, "data")
 
 
 def is_voice(calltype: Column) -> Column:
     """Whether ``calltype`` is Voice, without regard to case or blanks around it; NULL for NULL."""
-    return F.lower(F.trim(calltype)) == "voice"
+    return _is(calltype, "voice")
 
 
 def is_sms(calltype: Column) -> Column:
     """Whether ``calltype`` is SMS, without regard to case or blanks around it; NULL for NULL."""
-    return F.lower(F.trim(calltype)) == "sms"
+    return _is(calltype, "sms")
 
 
 def is_classified(calltype: Column) -> Column:
     """Whether ``calltype`` is one that the final table counts usage of; false for NULL."""
-    return F.coalesce(F.lower(F.trim(calltype)).isin("data", "voice", "sms"), F.lit(False))
+    return F.coalesce(is_data(calltype) | is_voice(calltype) | is_sms(calltype), F.lit(False))
+
+
+def _is(calltype: Column, kind: str) -> Column:
+    text = F.trim(calltype)
+    # A JVM in Turkish makes an ASCII i of the two bytes of U+0130.
+    return (F.lower(text) == kind) & (F.octet_length(text) == len(kind))
 
 
 def select_days(raw: DataFrame, partitions: Sequence[str]) -> DataFrame:

@@ -13,7 +13,7 @@ from typing import Callable, Optional
 import pyspark
 from pyspark.sql import SparkSession
 
-from traffic_aggr import __version__, preflight, runner, steps
+from traffic_aggr import __version__, preflight, runner, steps, witness
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.config import Config, is_uri
 from traffic_aggr.edge import RunLock
@@ -223,7 +223,7 @@ class Workplace:
         if impala is None:
             return
         name = table_names(self.config.tables)["final"]
-        steps.send(impala, record, steps.refresh_final_statements(name, partitions))
+        witness.send(impala, record, steps.refresh_final_statements(name, partitions))
 
 
 def files_of(spark: SparkSession, root: str) -> Files:

@@ -7,7 +7,8 @@ and can be told to fail in the ways in which networks and servers fail.
     catalog.py    what the metastore knows, and who can be asked for it
     storage.py    where data files are: local ones, and those on HDFS
     cache.py      what the coordinator knows: the effect of REFRESH and INVALIDATE METADATA
-    datafiles.py  rows and sums of Parquet files and of delimited text
+    datafiles.py  rows of Parquet files and of delimited text
+    queries.py    SELECTs over those rows, answered by DuckDB
     metadata.py   REFRESH, INVALIDATE METADATA and SHOW PARTITIONS
     statements.py the few statements it understands
     service.py    sessions and operations: the HiveServer2 calls

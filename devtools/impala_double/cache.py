@@ -33,7 +33,7 @@ class CachedPartition:
     @classmethod
     def of(cls, location: str, storage: Storage) -> CachedPartition:
         """
-        List ``location`` now: its visible files that are not empty; a missing directory has none.
+        List ``location`` now: its visible files at any depth that are not empty; a missing directory has none.
 
         Raises AnalysisError when it cannot be listed.
         """
@@ -43,10 +43,9 @@ class CachedPartition:
             raise AnalysisError(
                 f"TableLoadingException: Loading file and block metadata of {location} failed: {exc}"
             ) from exc
-        visible = {
-            path: each.size for path, each in found.items() if not path.rpartition("/")[2].startswith((".", "_"))
-        }
-        return cls(location, {path: size for path, size in sorted(visible.items()) if size}, storage)
+        sizes = {path: each.size for path, each in sorted(found.items()) if each.size}
+        visible = {path: size for path, size in sizes.items() if not _is_hidden(path[len(location) :])}
+        return cls(location, visible, storage)
 
     def checked_files(self) -> list[str]:
         """
@@ -73,6 +72,11 @@ class CachedPartition:
             f"Tried to read {size} bytes but could only read {now.size} bytes. This may indicate data file corruption. "
             f"(file {uri}, byte offset: 0)"
         )
+
+
+def _is_hidden(below: str) -> bool:
+    """Whether a part of the path ``below`` a partition's directory is a hidden name, or the file one still copied."""
+    return any(name.startswith((".", "_")) for name in below.split("/")) or below.lower().endswith((".tmp", ".copying"))
 
 
 @dataclass

@@ -1,68 +1,138 @@
 """
-Rows and sums of data files, read the way Impala reads them: Parquet columns by position, text without unescaping.
+Rows of data files, read the way Impala reads them: Parquet columns by position or by name, text by the serde's rules.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Optional
 
 import duckdb
 
 from devtools.impala_double.catalog import PARQUET, TableInfo
 
-Total = Optional[Decimal]
-"""A SQL sum: None where there was nothing to add."""
-
 LAZY_SIMPLE_DELIMITER = "\x01"
 LAZY_SIMPLE_NULL = "\\N"
+ROWS = "data"
+"""The DuckDB table that ``create`` makes: the partition columns, as text, and the columns asked for."""
+
+_TEXT = re.compile(r"string|varchar.*|char.*|blob", re.IGNORECASE)
+_INTEGER = re.compile(r"tinyint|smallint|int|integer|bigint", re.IGNORECASE)
 
 
-def count_and_sum(info: TableInfo, files: Sequence[str], columns: Sequence[str]) -> tuple[int, list[Total]]:
+class IncompatibleSchema(Exception):
+    """A Parquet column whose type Impala does not read as the table's; the message is worded like Impala's."""
+
+
+def create(connection: duckdb.DuckDBPyConnection, info: TableInfo, columns: Sequence[str]) -> None:
+    """Make the empty table ``ROWS`` for the ``columns``, whose names are in lower case."""
+    types = _types(info)
+    fields = [
+        *(f'"{name}" VARCHAR' for name in info.partition_columns),
+        *(f'"{name}" {_duckdb_type(types[name])}' for name in columns),
+        "_row BOOLEAN",  # so that there is a column where none is asked for
+    ]
+    connection.execute(f"CREATE TEMP TABLE {ROWS} ({', '.join(fields)})")
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection,
+    info: TableInfo,
+    partition: Sequence[str],
+    path: str,
+    columns: Sequence[str],
+    *,
+    by_name: bool,
+) -> None:
     """
-    Rows in ``files`` and the exact sum of each of ``columns``, whose names are in lower case.
+    Add the rows of one file of the ``partition``, the values of its partition columns.
 
-    Raises ``duckdb.Error`` or OSError for a file that cannot be read.
+    Raises ``duckdb.Error``, OSError, UnicodeError or IncompatibleSchema for a file that cannot be read.
     """
-    positions = [[name.lower() for name, _ in info.columns].index(column) for column in columns]
-    rows = 0
-    totals: list[Total] = [None] * len(columns)
-    for path in files:
-        counted, sums = _parquet(path, positions) if info.format == PARQUET else _text(path, positions, info)
-        rows += counted
-        totals = [_add(total, value) for total, value in zip(totals, sums)]
-    return rows, totals
+    if info.format == PARQUET:
+        _insert_parquet(connection, info, partition, path, columns, by_name=by_name)
+    else:
+        _insert_text(connection, info, partition, path, columns)
 
 
-def _add(total: Total, value: Total) -> Total:
-    if value is None:
-        return total
-    return value if total is None else total + value
+def _types(info: TableInfo) -> dict[str, str]:
+    return {name.lower(): kind for name, kind in info.columns}
 
 
-def _parquet(path: str, positions: Sequence[int]) -> tuple[int, list[Total]]:
-    with duckdb.connect() as connection:
-        header = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [path]).description or []
-        sums = "".join(f', sum("{header[position][0]}")' for position in positions)
-        row = connection.execute(f"SELECT count(*){sums} FROM read_parquet(?)", [path]).fetchone()
-    assert row is not None, "an aggregate without groups has one row"
-    return int(row[0]), [None if value is None else Decimal(str(value)) for value in row[1:]]
+def _duckdb_type(kind: str) -> str:
+    return "VARCHAR" if _TEXT.fullmatch(kind) else kind
 
 
-def _text(path: str, positions: Sequence[int], info: TableInfo) -> tuple[int, list[Total]]:
+def _insert_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    info: TableInfo,
+    partition: Sequence[str],
+    path: str,
+    columns: Sequence[str],
+    *,
+    by_name: bool,
+) -> None:
+    source = "read_parquet(?, hive_partitioning = false, binary_as_string = true)"
+    found = connection.execute(f"SELECT * FROM {source} LIMIT 0", [path]).description or []
+    header = [(str(field[0]), str(field[1])) for field in found]
+    types, order = _types(info), [name.lower() for name, _ in info.columns]
+    values = []
+    for name in columns:
+        if by_name:
+            field = next((each for each in header if each[0].lower() == name), None)
+        else:
+            position = order.index(name)
+            field = header[position] if position < len(header) else None
+        if field is not None and not _is_read_as(field[1], types[name]):
+            raise IncompatibleSchema(
+                f"File '{path}' has an incompatible Parquet schema for column '{name}'. "
+                f"Column type: {types[name].upper()}, Parquet schema: optional {field[1].lower()} {field[0]}"
+            )
+        values.append("NULL" if field is None else f'"{field[0]}"')
+    selected = ", ".join([*("?" for _ in partition), *values, "true"])
+    connection.execute(f"INSERT INTO {ROWS} SELECT {selected} FROM {source}", [*partition, path])
+
+
+def _is_read_as(found: str, wanted: str) -> bool:
+    """Whether Impala reads Parquet's type ``found`` as the table's type ``wanted``."""
+    if _TEXT.fullmatch(wanted):
+        return bool(_TEXT.fullmatch(found))
+    if _INTEGER.fullmatch(wanted):
+        return bool(_INTEGER.fullmatch(found)) and (found != "BIGINT" or wanted.lower() == "bigint")
+    decimal = re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", wanted.lower())
+    if decimal is None:
+        return True
+    stored = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", found)
+    return stored is not None and stored[2] == decimal[2] and int(stored[1]) <= int(decimal[1])
+
+
+def _insert_text(
+    connection: duckdb.DuckDBPyConnection,
+    info: TableInfo,
+    partition: Sequence[str],
+    path: str,
+    columns: Sequence[str],
+) -> None:
     delimiter = info.serde.get("field.delim", info.serde.get("serialization.format", LAZY_SIMPLE_DELIMITER))
     null = info.serde.get("serialization.null.format", LAZY_SIMPLE_NULL)
     escape = info.serde.get("escape.delim", "")
-    rows = 0
-    totals: list[Total] = [None] * len(positions)
+    types, order = _types(info), [name.lower() for name, _ in info.columns]
+    positions = [order.index(name) for name in columns]
     with open(path, encoding="utf-8", newline="\n") as lines:
-        for line in lines:
-            rows += 1
-            fields = _split(line.rstrip("\n"), delimiter, escape)
-            values = (fields[position] if position < len(fields) else null for position in positions)
-            totals = [_add(total, _number(value, null)) for total, value in zip(totals, values)]
-    return rows, totals
+        rows = [
+            [_field(fields, position, null) for position in positions]
+            for fields in (_split(line.rstrip("\n"), delimiter, escape) for line in lines)
+        ]
+    casts = [f"TRY_CAST(fields[{number}] AS {_duckdb_type(types[name])})" for number, name in enumerate(columns, 1)]
+    selected = ", ".join([*("?" for _ in partition), *casts, "true"])
+    connection.execute(
+        f"INSERT INTO {ROWS} SELECT {selected} FROM (SELECT unnest(?::VARCHAR[][]) AS fields)", [*partition, rows]
+    )
+
+
+def _field(fields: Sequence[str], position: int, null: str) -> Optional[str]:
+    return None if position >= len(fields) or fields[position] == null else fields[position]
 
 
 def _split(line: str, delimiter: str, escape: str) -> list[str]:
@@ -81,12 +151,3 @@ def _escaped_fields(line: str, delimiter: str, escape: str) -> Iterator[str]:
         else:
             field += character
     yield field
-
-
-def _number(text: str, null: str) -> Total:
-    if text == null:
-        return None
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return None

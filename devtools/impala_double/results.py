@@ -10,7 +10,7 @@ from typing import Any
 
 from impala._thrift_gen.TCLIService import ttypes as hs2
 
-from devtools.impala_double.statements import Result, Value
+from devtools.impala_double.queries import Result, Value
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 

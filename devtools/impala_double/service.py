@@ -14,8 +14,9 @@ from impala._thrift_gen.ImpalaService.ttypes import TCloseImpalaOperationResp
 from impala._thrift_gen.TCLIService import ttypes as hs2
 
 from devtools.impala_double.cache import AnalysisError, CoordinatorCache, QueryError
+from devtools.impala_double.queries import Result
 from devtools.impala_double.results import row_set, schema
-from devtools.impala_double.statements import Result, build_version, execute
+from devtools.impala_double.statements import build_version, execute
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Storage(Protocol):
     """Files as of now; each call looks anew. Raises FileNotFoundError and other OSErrors. Callers take turns."""
 
     def list(self, location: str) -> dict[str, Stamp]:
-        """The files right in the directory, hidden ones too, by their paths; none where there is no such directory."""
+        """The files in the directory at any depth, hidden ones too, by their paths; none where there is none."""
 
     def stamp(self, path: str) -> Stamp:
         """What the file is like now."""
@@ -49,7 +49,9 @@ class LocalStorage:
         found = {}
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # gone since
-                if entry.is_file():
+                if entry.is_dir():
+                    found.update(self.list(entry.path))
+                else:
                     found[entry.path] = _stamp(entry.stat())
         return found
 
@@ -80,8 +82,11 @@ class HdfsStorage(LocalStorage):
             found = self._hdfs.list(_on_hdfs(directory))
         except FileNotFoundError:
             return {}
-        files = {name: status for name, status in found.items() if status["type"] == "FILE"}
-        return {f"{directory}/{name}": _hdfs_stamp(status) for name, status in files.items()}
+        files = {}
+        for name, status in found.items():
+            path = f"{directory}/{name}"
+            files.update({path: _hdfs_stamp(status)} if status["type"] == "FILE" else self.list(path))
+        return files
 
     def stamp(self, path: str) -> Stamp:
         return _hdfs_stamp(self._hdfs.status(_on_hdfs(path))) if path.startswith(HDFS) else super().stamp(path)

@@ -158,7 +158,8 @@ def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], Silence]]:
     with ImpalaDouble(catalog) as impala:
         impala.plan("OpenSession", DROP, times=None, when=lambda statement: silence.hold())
         try:
-            yield {"enabled": True, "hosts": [str(impala)], "timeout_s": 3 * PATIENCE_S, "verify": False}, silence
+            unasked = {"verify": False, "verify_raw": False}
+            yield {"enabled": True, "hosts": [str(impala)], "timeout_s": 3 * PATIENCE_S, **unasked}, silence
         finally:
             silence.answer.set()
 

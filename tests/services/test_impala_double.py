@@ -273,11 +273,22 @@ def test_a_dropped_table_cannot_be_refreshed_but_invalidated(start_impala: Any, 
 
 def test_hidden_and_empty_files_are_not_data(start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path) -> None:
     day(catalog, tmp_path / "a", "2021-04-01", 3)
-    for name in ("_SUCCESS", ".part-0.crc"):
+    for name in ("_SUCCESS", ".part-0.crc", "part-2.tmp", "part-2.COPYING"):
         (tmp_path / "a" / name).write_text("not data\n")
     (tmp_path / "a" / "part-1").touch()
-    (tmp_path / "a" / ".traffic_aggr").mkdir()
+    for hidden in (".traffic_aggr", "_temporary/0"):
+        write(tmp_path / "a" / hidden, 5)
     assert run(start_impala(), COUNT) == [(3,)]
+
+
+def test_files_in_sub_directories_are_data(start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path) -> None:
+    day(catalog, tmp_path / "_run" / "a", "2021-04-01", 3)
+    write(tmp_path / "_run" / "a" / "HIVE_UNION_SUBDIR_1" / "deeper", 2)
+    double = start_impala()
+    assert run(double, COUNT) == [(5,)]
+    write(tmp_path / "_run" / "a" / "HIVE_UNION_SUBDIR_2", 4)
+    assert run(double, COUNT) == [(5,)]
+    assert run(double, REFRESH, COUNT) == [(9,)]
 
 
 def test_a_partition_without_a_directory_is_empty(start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path) -> None:
@@ -324,6 +335,43 @@ def test_parquet_columns_are_found_by_position(start_impala: Any, catalog: InMem
         parts[f"2021-04-{first:02}"] = str(tmp_path / name)
     answer = run(start_impala(), "SELECT SUM(usage_kb), SUM(calls), COUNT(*) FROM mnaas.p")
     assert answer == [(Decimal("36.0000000006"), 36, 6)]
+
+
+@pytest.mark.parametrize(
+    ("options", "total"), [({}, 20), ({"PARQUET_FALLBACK_SCHEMA_RESOLUTION": "name"}, 10)], ids=["position", "name"]
+)
+def test_parquet_columns_are_found_by_name_where_a_query_option_says_so(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path, options: dict[str, str], total: int
+) -> None:
+    columns = (("calls", "bigint"), ("late", "bigint"))
+    parts = catalog.create("mnaas", "p", TableInfo(columns, "parquet", str(tmp_path), ("partition_date",)))
+    duckdb.sql(f"COPY (SELECT 20::BIGINT AS more, 10::BIGINT AS CALLS) TO '{tmp_path / 'f.parquet'}' (FORMAT parquet)")
+    parts["2021-04-01"] = str(tmp_path)
+    assert run(start_impala(), "SELECT SUM(calls) FROM mnaas.p", options=options) == [(total,)]
+
+
+def test_a_parquet_column_that_a_file_lacks_is_null(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path
+) -> None:
+    columns = (("calls", "bigint"), ("added", "bigint"))
+    parts = catalog.create("mnaas", "p", TableInfo(columns, "parquet", str(tmp_path), ("partition_date",)))
+    duckdb.sql(f"COPY (SELECT 1::BIGINT AS calls) TO '{tmp_path / 'f.parquet'}' (FORMAT parquet)")
+    parts["2021-04-01"] = str(tmp_path)
+    assert run(start_impala(), "SELECT COUNT(*), SUM(added) FROM mnaas.p") == [(1, None)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored"),
+    [("int", "1::BIGINT"), ("bigint", "'1'"), ("string", "1"), ("decimal(18,6)", "1::DECIMAL(18,4)")],
+)
+def test_a_parquet_column_of_another_type_fails_the_query(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path, kind: str, stored: str
+) -> None:
+    parts = catalog.create("mnaas", "p", TableInfo((("n", kind),), "parquet", str(tmp_path), ("partition_date",)))
+    duckdb.sql(f"COPY (SELECT {stored} AS n) TO '{tmp_path / 'f.parquet'}' (FORMAT parquet)")
+    parts["2021-04-01"] = str(tmp_path)
+    with pytest.raises(OperationalError, match="has an incompatible Parquet schema for column 'n'"):
+        run(start_impala(), "SELECT COUNT(COALESCE(n, n)) FROM mnaas.p")
 
 
 def test_a_damaged_parquet_file_fails_the_query(start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path) -> None:
@@ -400,10 +448,31 @@ def test_a_query_is_answered(
     assert run(start_impala(), statement) == rows
 
 
+def test_lower_knows_ascii_alone_and_trim_takes_the_space_alone(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path
+) -> None:
+    texts = ["Voice ", " VOICE", "VO\u0130CE", "VO\u0131CE", "voice\t", "\u00a0voice", "\u017fms", "\\N"]
+    day(catalog, tmp_path / "a", "2021-04-01", 0).write_text("".join(f"{text};1\n" for text in texts))
+    counted = "COUNT(CASE WHEN LOWER(TRIM(msisdn)) = 'voice' THEN 1 END)"
+    assert run(start_impala(), f"SELECT {counted}, COUNT(msisdn) FROM mnaas.final") == [(2, 7)]
+
+
+def test_a_sum_of_bigints_wraps_and_one_of_decimals_does_not(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path
+) -> None:
+    info = TableInfo((("n", "bigint"),), "text", str(tmp_path), ("partition_date",))
+    catalog.create("mnaas", "final", info)
+    day(catalog, tmp_path / "a", "2021-04-01", 0).write_text(f"{2**62}\n{2**62}\n")
+    sums = "SELECT SUM(n), SUM(CAST(n AS DECIMAL(38,0))) FROM mnaas.final"
+    assert run(start_impala(), sums) == [(-(2**63), Decimal(2**63))]
+
+
 @pytest.mark.parametrize(
     ("statement", "answer"),
     [
         ("REFRSH mnaas.final", "ParseException: Syntax error"),
+        ("SELECT UPPER(msisdn) FROM mnaas.final", "Could not resolve column/field reference: 'upper'"),
+        ("SELECT COUNT(* FROM mnaas.final", "ParseException: Syntax error"),
         ("SELECT * FROM mnaas.final", "ParseException: Syntax error"),
         ("DROP TABLE mnaas.final", "ParseException: Syntax error"),
         ("SELECT SUM(nope) FROM mnaas.final", "Could not resolve column/field reference: 'nope'"),

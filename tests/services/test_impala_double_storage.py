@@ -28,10 +28,12 @@ class FakeHdfs:
         self.reads: list[str] = []
 
     def list(self, path: str) -> dict[str, Any]:
+        directory = {"type": "DIRECTORY", "length": 0, "modificationTime": 0}
+        if path == "/final/below":
+            return {"part-1": self.status("/final/part-0")}
         if path != "/final":
             raise FileNotFoundError(path)
-        below = {"type": "DIRECTORY", "length": 0, "modificationTime": 0}
-        return {"below": below, **{name: self.status(f"{path}/{name}") for name in self.files}}
+        return {"below": directory, **{name: self.status(f"{path}/{name}") for name in self.files}}
 
     def status(self, path: str) -> dict[str, Any]:
         content = self.files[path.rpartition("/")[2]]
@@ -56,12 +58,13 @@ def read(storage: LocalStorage, path: str) -> bytes:
     return Path(storage.readable(path, storage.stamp(path))).read_bytes()
 
 
-def test_local_files_are_listed_without_directories_and_read_where_they_are(tmp_path: Path) -> None:
+def test_local_files_are_listed_at_any_depth_and_read_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "part-0").write_text("0123")
-    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "deeper").mkdir(parents=True)
+    (tmp_path / "below" / "deeper" / "part-1").write_text("45")
     storage = LocalStorage()
-    path = str(tmp_path / "part-0")
-    assert storage.list(str(tmp_path)) == {path: storage.stamp(path)}
+    path, deep = str(tmp_path / "part-0"), str(tmp_path / "below" / "deeper" / "part-1")
+    assert storage.list(str(tmp_path)) == {path: storage.stamp(path), deep: storage.stamp(deep)}
     assert storage.stamp(path).size == 4
     assert storage.readable(path, storage.stamp(path)) == path
 
@@ -72,7 +75,7 @@ def test_a_directory_that_is_missing_has_no_files(tmp_path: Path, on_hdfs: HdfsS
 
 
 def test_files_on_hdfs_are_listed_by_their_whole_names(on_hdfs: HdfsStorage) -> None:
-    assert list(on_hdfs.list(ROOT)) == list(on_hdfs.list(f"{ROOT}/")) == [f"{ROOT}/part-0"]
+    assert list(on_hdfs.list(ROOT)) == list(on_hdfs.list(f"{ROOT}/")) == [f"{ROOT}/below/part-1", f"{ROOT}/part-0"]
 
 
 def test_a_file_on_hdfs_is_fetched_again_only_once_it_has_changed(on_hdfs: HdfsStorage, fake: FakeHdfs) -> None:

@@ -59,7 +59,7 @@ def test_a_run_refreshes_its_days_in_one_statement_and_compares_them(swap: Job, 
     assert set(secured.journal.authenticated) == {ETL}
     sent = [each["sql"] for each in swap.record()["impala"]]
     assert [statement.count("PARTITION (") for statement in sent if "PARTITION (" in statement] == [2]
-    assert sent[-1].startswith(f"REFRESH {swap.final} PARTITION (partition_date='{LISTED[0]}') PARTITION (")
+    assert sent[-2].startswith(f"REFRESH {swap.final} PARTITION (partition_date='{LISTED[0]}') PARTITION (")
     assert not secured.journal.open_sessions
 
 
