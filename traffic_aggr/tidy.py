@@ -4,6 +4,7 @@ Tidying up: the deletion of what nothing needs any more, and what lies beside th
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -107,6 +108,9 @@ def _delete(place: Workplace, warehouse: Warehouse, leftovers: Leftovers, still_
     record, files = leftovers.record, warehouse.files
     # First the word that nothing can be taken back any more, then the deed.
     record.cleaned = place.books.now().isoformat(timespec="seconds")
+    for day in record.days.values():
+        if day.before is not None:  # its parameters may hold kilobytes of Impala's statistics
+            day.before = dataclasses.replace(day.before, parameters=None)
     place.books.save(record)
     in_use = _in_use(warehouse)
     for directory in leftovers.directories:
