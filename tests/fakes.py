@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional
 
 from traffic_aggr.files import LocalFiles
 from traffic_aggr.layout import Placement, normal
+from traffic_aggr.parameters import ACCURATE
 from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher, fingerprint
 from traffic_aggr.runrecord import Day, RunRecord
@@ -29,9 +30,14 @@ class Broken(Exception):
     """A call to the metastore, to the file system or to the state directory failed; the process lives on."""
 
 
+NOW = 1_620_000_000_000
+"""When each partition of a ``MemoryTable`` was added."""
+
+
 class MemoryTable:
     """
-    A partitioned table of a metastore in memory. Its changes are of metadata only, as those of ``HiveTable``.
+    A partitioned table of a metastore in memory. Its changes are of metadata only, as those of ``HiveTable``, and what
+    they take from a partition is what Spark and Hive's metastore take.
 
     ``effect`` makes each elementary change. A partition is one, since a statement about many is no transaction.
     """
@@ -51,15 +57,19 @@ class MemoryTable:
 
     def add(self, partitions: Mapping[Partition, Placement]) -> None:
         for each, where in partitions.items():
-            found = dataclasses.replace(where, location=normal(where.location))
+            found = Placement(normal(where.location), parameters=where.parameters, created=NOW)
             self._effect(lambda day=each, found=found: self.placements.setdefault(day, found))  # type: ignore[misc]
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
         # One change: the metastore alters all partitions of a request or none.
-        found = {
-            each: dataclasses.replace(where, location=normal(where.location)) for each, where in placements.items()
-        }
+        found = {each: self._altered(self.placements[each], where) for each, where in placements.items()}
         self._effect(lambda: self.placements.update(found))
+
+    def _altered(self, old: Placement, new: Placement) -> Placement:
+        location, kept = normal(new.location), dict(new.parameters or {})
+        if location != old.location:
+            kept.pop(ACCURATE, None)
+        return dataclasses.replace(new, location=location, parameters=kept)
 
 
 FIRST, SECOND, UNLISTED = Partition("2021-04-01"), Partition("2021-04-02"), Partition("2021-03-31")

@@ -20,6 +20,17 @@ from traffic_aggr.tables import FINAL_COLUMNS
 DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
 Rows = Counter[tuple[Any, ...]]
 
+OWNERS = {"reviewed_by": 'it\'s Ana; "done" é'}
+STATISTICS = {
+    "COLUMN_STATS_ACCURATE": '{"BASIC_STATS":"true"}',
+    "numRows": "999999",
+    "rawDataSize": "888888",
+    "spark.sql.statistics.numRows": "999999",
+    "impala_intermediate_stats_num_chunks": "1",
+    "impala_intermediate_stats_chunk0": "A" * 4000,
+}
+"""Parameters of each old partition: one that its owner has set, and statistics that are not true of the new data."""
+
 _PARQUET = "SELECT * FROM read_parquet($1, hive_partitioning = false)"
 _COLUMNS = {column.name: column.type for column in FINAL_COLUMNS}
 _TEXT = f"""
@@ -34,7 +45,8 @@ class ServedWarehouse:
     Sample data whose tables a metastore ``server`` knows; the job reaches it through ``proxy``. The final table is of
     Parquet, or of ``;``-delimited text and purged.
 
-    ``old`` has the rows of each day that the final table has at the start, ``new`` those that a run makes. The last
+    ``old`` has the rows of each day that the final table has at the start, ``old_parameters`` those of its partitions
+    after ``reset``, ``new`` the rows that a run makes. The last
     listed day, which sample data leaves out of the final table, starts with the rows of the first.
     """
 
@@ -48,6 +60,8 @@ class ServedWarehouse:
         with server.catalog.client() as client:
             self._add_last_day(client)
             self._partitions = client.get_partitions(DATABASE, FINAL, -1)
+            for partition in self._partitions:
+                partition.parameters.update({**OWNERS, **STATISTICS})
         self._kept = home / "final as it was"
         shutil.copytree(self._final, self._kept)
         self.old = {day: rows_in(Path(location)) for day, location in self.locations().items()}
@@ -75,6 +89,25 @@ class ServedWarehouse:
         """The rows of each day that the final table has, read through its partitions."""
         return {day: rows_in(Path(location)) for day, location in self.locations().items()}
 
+    def parameters(self) -> dict[str, dict[str, str]]:
+        """The parameters of each day of the final table, but for the time of its last change."""
+        with self.server.catalog.client() as client:
+            found = client.get_partitions(DATABASE, FINAL, -1)
+        return {
+            partition.values[0]: {
+                name: value for name, value in partition.parameters.items() if name != "transient_lastDdlTime"
+            }
+            for partition in found
+        }
+
+    def new_parameters(self, day: str) -> dict[str, str]:
+        """What a run makes of a day's parameters, and what the metastore has counted of the files that are there."""
+        files = list(Path(self.locations()[day]).glob("[!._]*"))
+        counted = {"numFiles": str(len(files)), "totalSize": str(sum(file.stat().st_size for file in files))}
+        rows = {"numRows": str(sum(self.new[day].values())), "STATS_GENERATED_VIA_STATS_TASK": "true"}
+        rest = {"numFilesErasureCoded": "0"} if "numFilesErasureCoded" in self.old_parameters[day] else {}
+        return {**OWNERS, **rows, **counted, **rest}
+
     def reset(self, mode: str) -> None:
         """Puts everything back to the start, past the job, which will publish in ``mode``."""
         with self.server.catalog.client() as client:
@@ -83,6 +116,8 @@ class ServedWarehouse:
             shutil.rmtree(self._final)
             shutil.copytree(self._kept, self._final)
             client.add_partitions(self._partitions)
+        self.old_parameters = self.parameters()
+        assert all({**OWNERS, **STATISTICS}.items() <= found.items() for found in self.old_parameters.values())
         shutil.rmtree(self.installation.home / "state", ignore_errors=True)
         self.installation.configure({"publish": {"mode": mode}})
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes import FIRST, SECOND, TableOfDays, write
+from fakes import FIRST, SECOND, Broken, MemoryTable, TableOfDays, write
 
+from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import StepError
+from traffic_aggr.files import LocalFiles
 from traffic_aggr.layout import Placement, RowFormat
-from traffic_aggr.runrecord import Publication
+from traffic_aggr.parameters import ACCURATE
+from traffic_aggr.partitions import Partition
+from traffic_aggr.publish import Publisher
+from traffic_aggr.runrecord import DayTotals, Publication
+from traffic_aggr.swap import SwapPublisher
 
 
 @pytest.fixture
@@ -133,12 +142,70 @@ def test_restore_puts_everything_back_where_it_was(site: TableOfDays, before: st
 
 def test_restore_gives_a_partition_back_its_own_row_format(site: TableOfDays) -> None:
     own = Placement(f"file:{site.home(FIRST)}", RowFormat("serde", "in", "out", {"field.delim": ";"}))
-    write(site.home(FIRST), "old")
-    site.table.add({FIRST: own})
+    site.have(FIRST, "old")
+    site.table.point({FIRST: own})
     record = site.record([FIRST])
     site.publisher.withdraw(record)
     site.publisher.restore(record)
     assert site.table.placements[FIRST].row_format == own.row_format
+
+
+STATISTICS = {"numRows": "1", ACCURATE: '{"BASIC_STATS":"true"}'}
+
+
+@pytest.mark.parametrize("kind", [Publisher, SwapPublisher])
+def test_old_data_that_is_gone_comes_back_without_its_statistics(site: TableOfDays, kind: type[Publisher]) -> None:
+    site.have(FIRST, "old")
+    site.table.point({FIRST: Placement(f"file:{site.home(FIRST)}", parameters={"owner": "ana", **STATISTICS})})
+    record = site.record([FIRST])
+    record.totals[FIRST] = DayTotals(final_before=AggregatedTotals(rows=1))
+    site.stage(record, FIRST)
+    publisher = kind(site.table, LocalFiles(), lambda record: None, lambda: None)
+    publisher.publish(record)
+    shutil.rmtree(site.aside(FIRST, "old") if kind is Publisher else site.home(FIRST))
+    publisher.restore(record)
+    assert record.lost == [FIRST]
+    assert site.table.placements[FIRST].parameters == {"owner": "ana"}
+
+
+@pytest.mark.parametrize("kind", [Publisher, SwapPublisher])
+def test_what_an_owner_changes_in_a_day_that_was_not_touched_stays(site: TableOfDays, kind: type[Publisher]) -> None:
+    site.have(FIRST, "old")
+    record = site.record([FIRST])
+    now = Placement(f"file:{site.home(FIRST)}", parameters={"owner": "bob"})
+    site.table.point({FIRST: now})
+    kind(site.table, LocalFiles(), lambda record: None, lambda: None).restore(record)
+    assert site.table.placements[FIRST] == now
+
+
+@pytest.mark.parametrize("died", [False, True])
+@pytest.mark.parametrize("kind", [Publisher, SwapPublisher])
+def test_where_a_record_does_not_say_the_owners_parameters_stay_and_statistics_go(
+    site: TableOfDays, kind: type[Publisher], died: bool
+) -> None:
+    site.have(FIRST, "old")
+    record = site.record([FIRST])
+    site.stage(record, FIRST)
+    publisher = kind(site.table, LocalFiles(), lambda record: None, lambda: None)
+    publisher.publish(record)
+    now = site.table.placements[FIRST]
+    site.table.point({FIRST: dataclasses.replace(now, parameters={"owner": "ana", **STATISTICS})})
+    before = record.days[FIRST].before
+    assert before is not None
+    record.days[FIRST].before = dataclasses.replace(before, parameters=None, created=0)
+    if died:  # after the drop, which takes the parameters with it
+        with suppress(Broken):
+            kind(DiesAfterDrop(site.table.placements), LocalFiles(), lambda record: None, lambda: None).restore(record)
+    publisher.restore(record)
+    assert site.table.placements[FIRST] == dataclasses.replace(
+        now, location=before.location, parameters={"owner": "ana"}
+    )
+
+
+class DiesAfterDrop(MemoryTable):
+    def drop(self, partitions: Sequence[Partition]) -> None:
+        super().drop(partitions)
+        raise Broken
 
 
 def test_a_directory_in_another_spelling_is_no_change(site: TableOfDays) -> None:

@@ -12,7 +12,19 @@ from itertools import count
 
 import pytest
 from fakes import Broken
-from worlds import LISTED, UNLISTED, UNLISTED_TOO, Died, Process, World, data_of, new_directories, old_world
+from worlds import (
+    LISTED,
+    NEW_ROWS,
+    UNLISTED,
+    UNLISTED_TOO,
+    Died,
+    Process,
+    World,
+    data_of,
+    new_directories,
+    old_world,
+    owners,
+)
 
 from traffic_aggr.errors import LockHeldError
 from traffic_aggr.partitions import Partition
@@ -85,6 +97,12 @@ def expected(partition: Partition, *, new: bool) -> list[bytes] | None:
     return [f"new {partition}".encode()] if partition in new_directories() else None
 
 
+def expected_parameters(partition: Partition) -> dict[str, str]:
+    """What the owner has set and the job has counted; nothing else holds for new data."""
+    counted = {"numRows": str(NEW_ROWS), "STATS_GENERATED_VIA_STATS_TASK": "true"}
+    return {**(owners(partition) if partition in beginning().placements else {}), **counted}
+
+
 def assert_whole(world: World, record: RunRecord) -> None:
     """
     The record says whether the days are new or old, each of them is, other days are untouched, and no file is lost.
@@ -95,6 +113,8 @@ def assert_whole(world: World, record: RunRecord) -> None:
         assert data_of(world, partition) == expected(partition, new=new), partition
         if not new:
             assert world.placements.get(partition) == beginning().placements.get(partition), partition
+        elif partition in new_directories():
+            assert world.placements[partition].parameters == expected_parameters(partition)
     for partition in (UNLISTED, UNLISTED_TOO):
         assert data_of(world, partition) == data_of(beginning(), partition)
         assert world.placements[partition] == beginning().placements[partition]

@@ -174,24 +174,32 @@ def test_a_drop_whose_answer_was_lost_has_ended_before_old_data_is_back(site: Ta
 
 
 class SlowMetastore(MemoryTable):
-    """Loses the answer to its first request to point partitions elsewhere; carries it out when the next one comes."""
+    """
+    Loses the answer to its first request to point partitions elsewhere; carries it out when the next one comes, or else
+    ``at_last``.
+    """
 
     def __init__(self, placements: dict[Partition, Placement]) -> None:
         super().__init__(placements)
-        self._late: list[Mapping[Partition, Placement]] = []
+        self._broken = True
+        self._late: Mapping[Partition, Placement] = {}
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
-        if not self._late:
-            self._late.append(placements)
+        if self._broken:
+            self._broken, self._late = False, placements
             raise Broken
-        super().point(self._late[0])
+        self.at_last()
         super().point(placements)
+
+    def at_last(self) -> None:
+        super().point(self._late)
+        self._late = {}
 
 
 def test_a_swap_whose_answer_was_lost_cannot_take_effect_after_old_data_is_back(tmp_path: Path) -> None:
     days = TableOfDays(tmp_path)
     days.have(FIRST, "old")
-    days.table = SlowMetastore(days.table.placements)
+    days.table = metastore = SlowMetastore(days.table.placements)
     publisher = SwapPublisher(days.table, LocalFiles(), lambda record: None, lambda: None)
     record = days.record([FIRST])
     days.stage(record, FIRST)
@@ -199,6 +207,7 @@ def test_a_swap_whose_answer_was_lost_cannot_take_effect_after_old_data_is_back(
         publisher.publish(record)
 
     publisher.restore(record)
+    metastore.at_last()
 
     assert record.publication is Publication.RESTORED
     assert days.read(FIRST) == "old"

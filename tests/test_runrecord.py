@@ -69,7 +69,7 @@ FULL = RunRecord(
     publication=Publication.RESTORING,
     final_root="file:/warehouse/final",
     days={
-        FIRST: Day("home", "kept", Placement("there", OWN_FORMAT), "new", "f1"),
+        FIRST: Day("home", "kept", Placement("there", OWN_FORMAT, {"owner": "ana"}, 1000, 2000), "new", "f1"),
         SECOND: Day("home", "kept", Placement("there")),
     },
     kept=[SECOND],
@@ -140,6 +140,14 @@ def test_a_record_of_version_1_is_read_which_has_only_impalas_rows_and_bytes() -
 
 def test_a_field_of_a_later_program_of_the_same_version_is_passed_over() -> None:
     assert RunRecord.from_json(json.dumps({**document(), "novelty": 1}), "run.json") == FULL
+
+
+def test_a_record_of_before_parameters_were_kept_says_nothing_of_them() -> None:
+    old = document()
+    for day in old["days"].values():
+        day["before"] = {name: day["before"][name] for name in ("location", "row_format")}
+    found = RunRecord.from_json(json.dumps(old), "run.json").days[FIRST].before
+    assert found == Placement("there", OWN_FORMAT, None)
 
 
 def test_a_newer_version_is_refused_by_name() -> None:
@@ -262,3 +270,10 @@ def test_a_run_is_resumed_by_the_same_work_only(tables: dict[str, str], mode: st
 def test_a_rollback_that_touched_nothing_leaves_the_data_of_the_run_it_was_to_take_back() -> None:
     record = run_record(command="rollback", rolls_back="20210503T020200Z-0a1b2c")
     assert record.data_state == "nothing was touched, the data of run 20210503T020200Z-0a1b2c is in place"
+
+
+def test_a_change_that_leaves_partitions_where_they_are_mixes_no_days() -> None:
+    pointed = Change("point to other directories", "2021-05-04T02:02:00+00:00", "2021-05-04T02:02:01+00:00")
+    described = Change("describe as before", "2021-05-04T02:02:02+00:00", "2021-05-04T02:02:09+00:00")
+    assert run_record(changes=[pointed, described]).mixed_seconds == 0
+    assert run_record(changes=[pointed, pointed, described]).mixed_seconds == 1

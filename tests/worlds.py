@@ -10,12 +10,14 @@ from typing import Callable, Optional, cast
 
 from fakes import RUN_ID, Broken, MemoryTable, run_record
 
+from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import LockHeldError
 from traffic_aggr.files import FileInfo, Files
-from traffic_aggr.layout import Placement, normal
+from traffic_aggr.layout import Placement, RowFormat, normal
+from traffic_aggr.parameters import ACCURATE
 from traffic_aggr.partitions import Partition
 from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import Day, RunRecord
+from traffic_aggr.runrecord import Day, DayTotals, RunRecord
 from traffic_aggr.swap import SwapPublisher
 
 
@@ -94,7 +96,7 @@ class World:
     @property
     def key(self) -> str:
         """Equal for worlds from which everything goes on in the same way."""
-        table = sorted((day, placement.location) for day, placement in self.placements.items())
+        table = sorted((day, repr(placement)) for day, placement in self.placements.items())
         return f"{sorted(self.content.items())} {table} {self.saved_state}"
 
 
@@ -170,6 +172,13 @@ PLAIN, ELSEWHERE, ELSEWHERE_AND_HOME, ABSENT, ORPHANED, EMPTIED, CLEARED, CLEARE
     Partition(f"2021-04-{number:02}") for number in range(1, 11)
 )
 LISTED = (PLAIN, ELSEWHERE, ELSEWHERE_AND_HOME, ABSENT, ORPHANED, EMPTIED, CLEARED, CLEARED_ELSEWHERE)
+OLD_STATISTICS = {
+    "numRows": "1",
+    ACCURATE: '{"BASIC_STATS":"true"}',
+    "spark.sql.statistics.numRows": "1",
+    "impala_intermediate_stats_num_chunks": "1",
+}
+NEW_ROWS = 5
 
 
 def home(partition: Partition) -> str:
@@ -189,10 +198,21 @@ def old_world() -> World:
     content = {f"{where}/part-0": f"old {day}".encode() for day, where in locations.items() if day != EMPTIED}
     content.update({f"{home(day)}/stray": f"stray {day}".encode() for day in (ELSEWHERE_AND_HOME, ORPHANED)})
     content.update({f"{NEW}/{day.directory}/part-0": f"new {day}".encode() for day in new_directories()})
-    world = World(content, {day: Placement(where) for day, where in locations.items()})
+    own_format = {ELSEWHERE: RowFormat("serde", "in", "out", {"field.delim": ";"})}
+    placements = {
+        day: Placement(where, own_format.get(day), {**owners(day), **OLD_STATISTICS}, created=1, accessed=2)
+        for day, where in locations.items()
+    }
+    world = World(content, placements)
     days = {day: Day(home(day), f"{KEPT}/{day.directory}", world.placements.get(day)) for day in LISTED}
-    world.save(run_record(days=days))
+    totals = {day: DayTotals(staging=AggregatedTotals(rows=NEW_ROWS)) for day in new_directories()}
+    world.save(run_record(days=days, totals=totals))
     return world
+
+
+def owners(partition: Partition) -> dict[str, str]:
+    """The parameters that an owner has given a day's partition."""
+    return {"reviewed_by": f"the team of {partition}"}
 
 
 def new_directories() -> dict[Partition, str]:

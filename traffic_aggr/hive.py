@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Optional
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pyspark.sql.types import StructType
 
-from traffic_aggr import sql
+from traffic_aggr import parameters, sql
 from traffic_aggr.errors import PartitionListError
 from traffic_aggr.layout import PARQUET_SERDE, Placement, RowFormat, normal
 from traffic_aggr.partitions import Partition
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
     from pyspark.sql import DataFrame, SparkSession
 
-_PROPERTIES_NOT_COPIED = ("external", "external.table.purge", "transient_lastddltime", "numfiles", "numrows")
-_PREFIXES_NOT_COPIED = ("spark.sql.", "totalsize", "rawdatasize", "column_stats", "impala.", "stats_", "discover.")
+_PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
+_PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class TableFacts:
         return {
             key: value
             for key, value in self.properties.items()
-            if key.lower() not in _PROPERTIES_NOT_COPIED and not key.lower().startswith(_PREFIXES_NOT_COPIED)
+            if not parameters.describes_files(key)
+            and key.lower() not in _PROPERTIES_NOT_COPIED
+            and not key.lower().startswith(_PREFIXES_NOT_COPIED)
         }
 
 
@@ -79,10 +81,7 @@ class _Classes:
     """What changes of partitions are made with, looked up once: each name on the way to a class is one more call."""
 
     def __init__(self, jvm: Any) -> None:
-        catalyst = jvm.org.apache.spark.sql.catalyst
-        self.table_identifier = catalyst.TableIdentifier
-        self.partition = catalyst.catalog.CatalogTablePartition
-        self.paths = catalyst.catalog.CatalogUtils
+        self.table_identifier = jvm.org.apache.spark.sql.catalyst.TableIdentifier
         self.option = jvm.scala.Option
         self._map, self._list = jvm.java.util.HashMap, jvm.java.util.ArrayList
         self._scala = jvm.org.apache.spark.api.python.PythonUtils
@@ -143,6 +142,16 @@ class HiveCatalog:
         """All that a collection or case class holds, in one call to the JVM: one for each value takes much longer."""
         return json.loads(self._json.writeValueAsString(scala_object))
 
+    def partitions(self, written: Sequence[Mapping[str, Any]]) -> JavaObject:
+        """Spark's own partitions out of what ``read`` made of such, in one call to the JVM as well."""
+        return self._json.readValue(json.dumps(written), self._several_partitions)
+
+    @cached_property
+    def _several_partitions(self) -> JavaObject:
+        jvm: Any = self.spark.sparkContext._jvm
+        names = ("scala.collection.immutable.Seq", "org.apache.spark.sql.catalyst.catalog.CatalogTablePartition")
+        return self._json.getTypeFactory().constructCollectionLikeType(*map(jvm.java.lang.Class.forName, names))
+
     @cached_property
     def classes(self) -> _Classes:
         return _Classes(self.spark.sparkContext._jvm)
@@ -193,7 +202,7 @@ class HiveTable:
 
     def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
         """Those of ``wanted`` that are there, and where their data are."""
-        return {partition: self._placement(found) for partition, found in self._listed().items() if partition in wanted}
+        return {each: self._placement(found) for each, found in self._listed().items() if each in wanted}
 
     def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Partitions beside ``partitions`` that lie in, or around, a standard directory of those: their locations."""
@@ -208,27 +217,35 @@ class HiveTable:
 
     def all_locations(self) -> dict[Partition, str]:
         """Every partition of the table that is a day, and its directory."""
-        return {partition: location_of(storage) for partition, storage in self._listed().items()}
+        return {partition: location_of(found["storage"]) for partition, found in self._listed().items()}
 
     def all_partitions(self) -> list[Partition]:
         """Every partition of the table that is a day."""
         return list(self._listed())
 
     def _listed(self) -> dict[Partition, dict[str, Any]]:
-        """Every partition of the table that is a day, and the fields of Spark's ``CatalogStorageFormat``."""
-        listed = self._catalog.listPartitions(self.name.database, self.name.name, self._owner.classes.option.empty())
+        """Every partition of the table that is a day, and the fields of Spark's ``CatalogTablePartition``."""
+        # Asked of Spark's client of the metastore: the catalog hides the parameters that Spark itself has set.
+        client, everything = self._catalog.unwrapped().client(), self._owner.classes.option.empty()
+        listed = client.getPartitions(self.name.database, self.name.name, everything)
         found = {}
         for each in self._owner.read(listed):
             try:
-                found[Partition(each["spec"][PARTITION_COLUMN])] = each["storage"]
+                found[Partition(each["spec"][PARTITION_COLUMN])] = each
             except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched
                 continue
         return found
 
-    def _placement(self, storage: Mapping[str, Any]) -> Placement:
-        row_format = _row_format(storage)
+    def _placement(self, found: Mapping[str, Any]) -> Placement:
+        row_format = _row_format(found["storage"])
         differs = self.facts.provider == "hive" and row_format != self.facts.row_format
-        return Placement(location_of(storage), row_format if differs else None)
+        return Placement(
+            location_of(found["storage"]),
+            row_format if differs else None,
+            {name: value for name, value in found["parameters"].items() if name != parameters.DDL_TIME},
+            found["createTime"],
+            found["lastAccessTime"],
+        )
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Removes the metadata of those that are there; their files stay."""
@@ -247,54 +264,34 @@ class HiveTable:
         )
 
     def add(self, placements: Mapping[Partition, Placement]) -> None:
-        """Adds those that are not there, each in its own row format where it had one."""
-        plain = [partition for partition, where in placements.items() if where.row_format is None]
-        for batch in sql.batches(plain):
-            locations = {partition: placements[partition].location for partition in batch}
-            self._spark.sql(sql.add_partitions(self.name, locations))
-        special = [partition for partition in placements if partition not in plain]
-        if special:
-            table = self._catalog.getTable(self.name.database, self.name.name)
-            made = [self._catalog_partition(each, placements[each], table.storage()) for each in special]
-            self._catalog.createPartitions(self.name.database, self.name.name, self._owner.classes.seq(made), True)
+        """Adds those that are not there. Hive gives them the table's row format and the present time."""
+        for batch in sql.batches(list(placements)):
+            made = self._made({partition: placements[partition] for partition in batch})
+            self._catalog.createPartitions(self.name.database, self.name.name, made, True)
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
         """
-        Points partitions that are there to other places in one metastore request, which does all or none.
+        Makes partitions that are there be as ``placements`` say in one metastore request, which does all or none.
 
-        They lose their statistics, since Hive would answer count(*) from them.
+        Where the location changes, the metastore counts files and bytes itself and removes COLUMN_STATS_ACCURATE.
         """
-        table = self._catalog.getTable(self.name.database, self.name.name)
-        moved = [self._catalog_partition(each, where, table.storage()) for each, where in placements.items()]
-        self._catalog.alterPartitions(self.name.database, self.name.name, self._owner.classes.seq(moved))
+        self._catalog.alterPartitions(self.name.database, self.name.name, self._made(placements))
 
-    def _catalog_partition(self, partition: Partition, placement: Placement, table_storage: JavaObject) -> JavaObject:
-        classes, option = self._owner.classes, self._owner.classes.option
-        row_format = placement.row_format
-        own = (
-            (
-                table_storage.inputFormat(),
-                table_storage.outputFormat(),
-                table_storage.serde(),
-                False,
-                table_storage.properties(),
-            )
-            if row_format is None
-            else (
-                option.apply(row_format.input_format),
-                option.apply(row_format.output_format),
-                option.apply(row_format.serde),
-                False,
-                classes.map(row_format.serde_properties),
-            )
+    def _made(self, placements: Mapping[Partition, Placement]) -> JavaObject:
+        table = self._owner.read(self._catalog.getTable(self.name.database, self.name.name).storage())
+        return self._owner.partitions(
+            [
+                {
+                    "spec": {PARTITION_COLUMN: str(partition)},
+                    "storage": {**table, **_storage(where)},
+                    "parameters": dict(where.parameters or {}),
+                    "createTime": where.created,
+                    "lastAccessTime": where.accessed,
+                    "stats": None,  # Spark would write them over those in the parameters
+                }
+                for partition, where in placements.items()
+            ]
         )
-        # Spark 4 has added to what a storage format consists of; that is as the table has it.
-        rest = (
-            getattr(table_storage, f"copy$default${number}")() for number in range(7, table_storage.productArity() + 1)
-        )
-        storage = table_storage.copy(option.apply(classes.paths.stringToURI(placement.location)), *own, *rest)
-        never = -1
-        return classes.partition(classes.spec(partition), storage, classes.map({}), never, never, option.empty())
 
 
 def _parents(location: str) -> list[str]:
@@ -319,3 +316,17 @@ def _row_format(storage: Mapping[str, Any]) -> RowFormat:
         output_format=storage["outputFormat"] or "",
         serde_properties=storage["properties"],
     )
+
+
+def _storage(where: Placement) -> dict[str, Any]:
+    """The fields of a ``CatalogStorageFormat`` in which a partition differs from its table."""
+    location = {"locationUri": quote(where.location, safe="/:@")}
+    if where.row_format is None:
+        return location
+    return {
+        **location,
+        "serde": where.row_format.serde,
+        "inputFormat": where.row_format.input_format,
+        "outputFormat": where.row_format.output_format,
+        "properties": dict(where.row_format.serde_properties),
+    }

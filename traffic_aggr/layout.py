@@ -38,10 +38,19 @@ class RowFormat:
 
 @dataclass(frozen=True)
 class Placement:
-    """A partition's directory; ``row_format`` only where it is another one than the table's."""
+    """
+    A partition's directory, and what else the metastore has of it; ``row_format`` only where it is another one than the
+    table's.
+
+    ``parameters`` are None where a record of an earlier version does not say. ``created`` and ``accessed`` are in
+    milliseconds since 1970 UTC.
+    """
 
     location: str
     row_format: Optional[RowFormat] = None
+    parameters: Optional[Mapping[str, str]] = field(default_factory=dict)
+    created: int = 0
+    accessed: int = 0
 
 
 def normal(location: str) -> str:

@@ -14,18 +14,21 @@ files are in place before a partition points at them.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Optional, Protocol
 
+from traffic_aggr import parameters
 from traffic_aggr.errors import GuardError, StepError
 from traffic_aggr.files import Files
 from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Change, Day, DayTotals, Publication, RunRecord, timestamp
+from traffic_aggr.runrecord import DESCRIBE, Change, Day, DayTotals, Publication, RunRecord, timestamp
 from traffic_aggr.units import counted
 
 _DROP = "drop"
+POINT = "point"
 
 
 class PartitionedTable(Protocol):
@@ -40,11 +43,11 @@ class PartitionedTable(Protocol):
         ...
 
     def add(self, partitions: Mapping[Partition, Placement]) -> None:
-        """Adds those that are not there."""
+        """Adds those that are not there, in the table's row format and as of now."""
         ...
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
-        """Points partitions that are there to other places, all or none; statistics that are no longer true go."""
+        """Makes partitions that are there be as ``placements`` say, all or none."""
         ...
 
 
@@ -114,17 +117,35 @@ class Publisher:
         for day in self._noted(record, "move new data in", [day for day in waiting.values() if day.new]):
             assert day.new is not None
             self._files.rename(day.new, day.home)
-        self._add(record, {partition: Placement(day.home) for partition, day in record.days.items() if day.new})
+        self._add(record, self._new_placements(record))
         self._verify(record, {each: self.published_location(day) for each, day in record.days.items()})
         for day in record.days.values():
             day.arrived = day.new is not None
         self._enter(record, Publication.PUBLISHED)
 
+    def _new_placements(self, record: RunRecord) -> dict[Partition, Placement]:
+        """Where the days with new rows shall point, with their owner's parameters and the rows counted in staging."""
+        placements = {}
+        for partition, day in record.days.items():
+            location = self.published_location(day)
+            if location is not None:
+                old = day.before or Placement(location)
+                totals = record.totals.get(partition)
+                rows = totals.staging.rows if totals is not None and totals.staging is not None else None
+                placements[partition] = Placement(
+                    location,
+                    parameters=parameters.for_new_files(old.parameters or {}, rows),
+                    created=old.created,
+                    accessed=old.accessed,
+                )
+        return placements
+
     def restore(self, record: RunRecord) -> None:
         """Puts the record's days back as they were before the run."""
+        self._complete(record)
         self._enter(record, Publication.RESTORING)
         present = self._table.partitions(record.days)
-        drop_unanswered = any(change.what.startswith(_DROP) and change.done is None for change in record.changes)
+        drop_unanswered = self._unanswered(record, _DROP)
         changed = {
             partition: day
             for partition, day in record.days.items()
@@ -143,9 +164,53 @@ class Publisher:
             record, "move old data back", [day for day in changed.values() if self._files.exists(day.kept)]
         ):
             self._files.rename(day.kept, day.home)
-        self._add(record, {partition: day.before for partition, day in changed.items() if day.before is not None})
+        before = self._old_placements(record)
+        self._add(record, {partition: before[partition] for partition in changed if partition in before})
+        self._give_back(record, before)
         self._verify(record, {partition: _location(day.before) for partition, day in record.days.items()})
         self._leave_restored(record)
+
+    def _complete(self, record: RunRecord) -> None:
+        """Enters what a record of an earlier version does not say of the old partitions: what the table has of them."""
+        unknown = [each for each, day in record.days.items() if day.before and day.before.parameters is None]
+        for partition, found in self._table.partitions(unknown).items() if unknown else ():
+            day = record.days[partition]
+            assert day.before is not None
+            day.before = dataclasses.replace(
+                day.before,
+                parameters=parameters.of_the_owner(found.parameters or {}),
+                created=found.created,
+                accessed=found.accessed,
+            )
+
+    def _old_placements(self, record: RunRecord) -> dict[Partition, Placement]:
+        """The partitions that there were before the run; without statistics those whose files are gone."""
+        placements = {}
+        for partition, day in record.days.items():
+            if day.before is not None:
+                lost = self._is_lost(day, record.totals.get(partition))
+                kept = parameters.of_the_owner if lost else parameters.for_old_files
+                placements[partition] = dataclasses.replace(
+                    day.before, location=normal(day.before.location), parameters=kept(day.before.parameters or {})
+                )
+        return placements
+
+    def _give_back(self, record: RunRecord, before: Mapping[Partition, Placement]) -> None:
+        """Whatever adding the old partitions, or pointing them back, has not brought back of what they were."""
+        # Sent again even where nothing seems to have moved: a request whose answer was lost may still be at work.
+        all_of_them = self._unanswered(record, POINT, DESCRIBE)
+        differing = {
+            partition: before[partition]
+            for partition, found in self._table.partitions(before).items()
+            if all_of_them or found not in (before[partition], record.days[partition].before)
+        }
+        if differing and record.changes:
+            what = f"{DESCRIBE} as before ({len(differing)} partitions)"
+            self._noted_once(record, what, lambda: self._table.point(differing))
+
+    def _unanswered(self, record: RunRecord, *kinds: str) -> bool:
+        """Whether the answer to a request has not come, so that it may still be carried out."""
+        return any(change.what.startswith(kinds) and change.done is None for change in record.changes)
 
     def _leave_restored(self, record: RunRecord) -> None:
         record.lost = [each for each, day in record.days.items() if self._is_lost(day, record.totals.get(each))]
@@ -166,6 +231,7 @@ class Publisher:
 
         Returns PUBLISHED (every day new) or RESTORED (every day old).
         """
+        self._complete(record)
         if record.publication is Publication.PUBLISHING and self._all_new_data_is_there(record):
             self._go_forward(record)
         else:

@@ -132,6 +132,10 @@ class Next:
         return f"{self.command} ({self.does})" if self.does else self.command
 
 
+DESCRIBE = "describe"
+"""How a change is called that leaves every partition where it is: readers find the same rows before and after it."""
+
+
 @dataclass
 class Change:
     """One change to a table, noted before (``intent``) and after (``done``) it was made."""
@@ -284,9 +288,10 @@ class RunRecord:
 
         One request changes all partitions that it names at once, so a run that needed only one has none.
         """
-        if len(self.changes) < 2 or self.changes[-1].done is None:
+        changes = [change for change in self.changes if not change.what.startswith(DESCRIBE)]
+        if len(changes) < 2 or changes[-1].done is None:
             return 0.0
-        return seconds_between(self.changes[0].intent, self.changes[-1].done)
+        return seconds_between(changes[0].intent, changes[-1].done)
 
     def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
         """Whether a request for these tables, mode and list may resume this run."""
@@ -353,7 +358,8 @@ def _day(value: dict[str, Any]) -> Day:
     before = value["before"]
     if before is not None:
         own_format = before["row_format"]
-        before = Placement(before["location"], RowFormat(**own_format) if own_format else None)
+        row_format = RowFormat(**own_format) if own_format else None
+        before = Placement(**{"parameters": None, **before, "row_format": row_format})
     return Day(**{**value, "before": before})
 
 

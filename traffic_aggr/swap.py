@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
-from traffic_aggr.layout import Placement
+from traffic_aggr.layout import Placement, normal
 from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher
+from traffic_aggr.publish import POINT, Publisher
 from traffic_aggr.runrecord import Day, Publication, RunRecord
 from traffic_aggr.units import counted
-
-_POINT = "point"
 
 
 class SwapPublisher(Publisher):
@@ -26,18 +24,18 @@ class SwapPublisher(Publisher):
         return day.new
 
     def _go_forward(self, record: RunRecord) -> None:
-        self._point(record, {each: Placement(day.new) for each, day in record.days.items() if day.new is not None})
+        self._point(record, self._new_placements(record))
         self._drop_unwanted(record, [each for each, day in record.days.items() if day.new is None])
         self._verify(record, {each: day.new for each, day in record.days.items()})
         self._enter(record, Publication.PUBLISHED)
 
     def restore(self, record: RunRecord) -> None:
         """Points the record's days back to where they were before the run."""
+        self._complete(record)
         self._enter(record, Publication.RESTORING)
-        # Sent again even where nothing seems to have moved: a request whose answer was lost may still be at work.
-        unanswered = any(change.what.startswith(_POINT) and change.done is None for change in record.changes)
-        before = {each: day.before for each, day in record.days.items() if day.before is not None}
-        self._point(record, before, all_of_them=unanswered)
+        before = self._old_placements(record)
+        self._point(record, before)
+        self._give_back(record, before)
         self._drop_unwanted(record, [each for each, day in record.days.items() if day.before is None])
         self._verify(record, {each: day.before.location if day.before else None for each, day in record.days.items()})
         self._leave_restored(record)
@@ -45,17 +43,15 @@ class SwapPublisher(Publisher):
     def _all_new_data_is_there(self, record: RunRecord) -> bool:
         return all(day.new is None or self._files.is_directory(day.new) for day in record.days.values())
 
-    def _point(
-        self, record: RunRecord, placements: Mapping[Partition, Placement], *, all_of_them: bool = False
-    ) -> None:
+    def _point(self, record: RunRecord, placements: Mapping[Partition, Placement]) -> None:
         present = self._table.partitions(placements)
         moving = {
             each: where
             for each, where in placements.items()
-            if each in present and (all_of_them or present[each] != where)
+            if each in present and present[each].location != normal(where.location)
         }
         if moving:
-            what = f"{_POINT} to other directories ({counted(len(moving), 'partition')})"
+            what = f"{POINT} to other directories ({counted(len(moving), 'partition')})"
             self._noted_once(record, what, lambda: self._table.point(moving))
         self._add(record, placements)
 

@@ -4,6 +4,7 @@ Tidying up: the deletion of what nothing needs any more, and what lies beside th
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -132,6 +133,9 @@ def _delete(
     record, deleted = leftovers.record, []
     if record.cleaned is None:
         record.cleaned = _now(place)
+        for day in record.days.values():
+            if day.before is not None:  # its parameters may hold kilobytes of Impala's statistics
+                day.before = dataclasses.replace(day.before, parameters=None)
         place.books.save(record)
     in_use = _in_use(warehouse)
     for directory in leftovers.directories:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from devtools.metastore_server import MetastoreServer
 from devtools.newer_metastores import Hive3Metastore, Hive4Metastore, NewerMetastore
 from tests.cluster.conftest import require
 from tests.conftest import QUICK_JVM
-from tests.installation import PATIENCE_S, ROOT
+from tests.installation import DAYS, PATIENCE_S, ROOT
 from tests.metastore_proxy import AFTER
 from tests.served_warehouse import ServedWarehouse, served_warehouse
 
@@ -87,19 +88,37 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWareho
         yield made
 
 
+@pytest.fixture(scope="module", params=[MetastoreServer, Hive3Metastore, Hive4Metastore], ids=["2.3", "3.1", "4.0"])
+def any_warehouse(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[ServedWarehouse]:
+    """One on the metastore of each Hive."""
+    if issubclass(request.param, NewerMetastore):
+        require(request.param.jars, "metastore")
+    with served_warehouse(tmp_path_factory.mktemp("warehouse"), request.param, "text") as made:
+        yield made
+
+
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
-def test_a_run_makes_every_day_right_and_its_rollback_brings_every_old_row_back(
-    warehouse: ServedWarehouse, mode: str
+def test_a_run_makes_every_day_right_and_its_rollback_brings_back_every_old_row_and_parameter(
+    any_warehouse: ServedWarehouse, mode: str
 ) -> None:
+    warehouse = any_warehouse
     warehouse.reset(mode)
     code, out, err = warehouse.installation.run("run")
     assert code == 0, err
     assert "raw = staging = final" in out
     assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
+    found = warehouse.parameters()
+    assert {day: found[day] for day in DAYS} == {day: warehouse.new_parameters(day) for day in DAYS}
+    assert {day: found[day] for day in warehouse.unlisted} == {
+        day: warehouse.old_parameters[day] for day in warehouse.unlisted
+    }
 
     code, _, err = warehouse.installation.run("rollback", warehouse.installation.newest_record()["run_id"])
     assert code == 0, err
     assert warehouse.content() == warehouse.old
+    assert warehouse.parameters() == warehouse.old_parameters
 
 
 def test_a_run_whose_drop_fails_puts_every_old_row_back_itself(warehouse: ServedWarehouse) -> None:
@@ -112,6 +131,7 @@ def test_a_run_whose_drop_fails_puts_every_old_row_back_itself(warehouse: Served
     assert code == 1, err
     assert "old data is back in place for 3 partitions" in err.strip().splitlines()[-1]
     assert warehouse.content() == warehouse.old
+    assert warehouse.parameters() == warehouse.old_parameters
 
 
 @pytest.mark.parametrize(("mode", "call", "nth"), [("drop_and_load", DROP, 2), ("swap", POINT, 1)])
@@ -135,3 +155,4 @@ def test_a_run_that_lost_its_metastore_is_taken_back_without_losing_a_row(
     assert code == 0, err
     assert "old data is back in place for 3 partitions" in out
     assert warehouse.content() == warehouse.old
+    assert warehouse.parameters() == warehouse.old_parameters

@@ -12,7 +12,10 @@ from typing import Optional
 from devtools.impala_double import ImpalaDouble
 from tests.crash.harness import Harness, every, is_published, is_unsettled, record_of
 from tests.crash.trail import World
-from tests.spark.warehouse import Job
+from tests.spark.warehouse import LISTED, UNLISTED, Job
+
+PARAMETERS = {"reviewed_by": "ana", "numRows": "9", "COLUMN_STATS_ACCURATE": '{"BASIC_STATS":"true"}'}
+"""Of each partition of the old final table: one that its owner has set, and statistics of the old files."""
 
 Covered = Callable[[str, str], None]
 """Tells what a test has covered, at the end of pytest's output: where, and what."""
@@ -23,6 +26,7 @@ def harness(
 ) -> Harness:
     """The job in one mode on a table of one kind."""
     job.create_final(kind, managed=managed)
+    job.alter([*LISTED, *UNLISTED], PARAMETERS)
     job.settings["publish"] = {"mode": mode}
     if impala is not None:
         impala._service._cache.invalidate_all()

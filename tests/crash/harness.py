@@ -143,6 +143,8 @@ class Harness:
         self.check_unlisted(world)
         found = self.days(world)
         if found == self.old:
+            parts, before = world.tables[FINAL].partitions, self.start.tables[FINAL].partitions
+            assert parts == before, f"{world.point}: old data is back in partitions that are not as they were"
             return "old"
         assert found == self.new, f"{world.point}: {[day for day in LISTED if found[day] != self.new[day]]} not whole"
         return "new"

@@ -75,8 +75,8 @@ class Metastore:
                 del each[time]
             each["parameters"].pop(_VOLATILE_PARAMETER, None)
             location = location_of(each["storage"])
-            java = partial(listed.apply, index)
-            found[each["spec"][PARTITION_COLUMN]] = PartitionState(location, json.dumps(each), whole, java)
+            java, text = partial(listed.apply, index), json.dumps(each, sort_keys=True)
+            found[each["spec"][PARTITION_COLUMN]] = PartitionState(location, text, whole, java)
         return found
 
     def put_back(self, wanted: Tables) -> None:

@@ -67,6 +67,9 @@ def test_what_follows_a_run_that_lost_its_metastore_makes_every_day_whole(
     listed = warehouse.new if command == "run" else warehouse.old_listed
     assert warehouse.content() == {**warehouse.unlisted, **listed}
     assert ("raw = staging = final" if command == "run" else "old data is back in place for 3 partitions") in out
+    found = warehouse.parameters()
+    for day in DAYS:
+        assert found[day] == (warehouse.new_parameters(day) if command == "run" else warehouse.old_parameters[day])
 
 
 @pytest.mark.parametrize(
@@ -96,10 +99,12 @@ def test_a_run_goes_on_or_puts_old_data_back_when_the_metastore_comes_back_at_on
         assert code == 0, err
         assert "raw = staging = final" in out
         assert warehouse.content() == {**warehouse.unlisted, **warehouse.new}
+        assert all(warehouse.parameters()[day] == warehouse.new_parameters(day) for day in DAYS)
     else:
         assert code == 1
         assert "old data is back in place for 3 partitions" in err.strip().splitlines()[-1]
         assert warehouse.content() == warehouse.old
+        assert warehouse.parameters() == warehouse.old_parameters
 
 
 def test_a_server_killed_amid_a_swap_of_many_partitions_has_moved_all_or_none(warehouse: ServedWarehouse) -> None:

@@ -33,6 +33,7 @@ def test_cleanup_deletes_old_data_and_nothing_that_the_table_needs(job: Job, mod
     assert not old.exists()
     assert job.content((*LISTED, *UNLISTED)) == content
     assert job("cleanup").out == "nothing to delete\n"
+    assert job.record(run_id)["days"][LISTED[0]]["before"]["parameters"] is None
     refused = job("rollback", run_id)
     assert refused.code == 3
     assert "was deleted by `cleanup`" in refused.err

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -25,6 +25,7 @@ from devtools.impala_double.spark_catalog import SparkCatalog
 from tests.oracle import expected_rows
 from traffic_aggr import sql, transforms
 from traffic_aggr.cli import main
+from traffic_aggr.hive import HiveCatalog
 from traffic_aggr.layout import TEXT_SERDE, RowFormat
 from traffic_aggr.sql import TableName
 from traffic_aggr.tables import FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
@@ -189,6 +190,41 @@ class Job:
         """The final table's partitions and their directories."""
         catalog = SparkCatalog(self.spark)
         return catalog.partitions(self.final.database, self.final.name)
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        """All that the metastore says of the final table's partitions but the time of their last change."""
+        found = {each["spec"]["partition_date"]: each for each in HiveCatalog(self.spark).read(self._listed())}
+        for each in found.values():
+            each["parameters"].pop("transient_lastDdlTime", None)
+        return found
+
+    def parameters(self) -> dict[str, dict[str, str]]:
+        return {day: each["parameters"] for day, each in self.described().items()}
+
+    def alter(self, days: Collection[str], parameters: Mapping[str, str], **serde: str) -> None:
+        """Adds ``parameters`` and properties of the serde to days of the final table that are there, past the job."""
+        catalog = HiveCatalog(self.spark)
+        described, listed, altered = self.described(), self._listed(), []
+        for index in range(listed.size()):
+            java = listed.apply(index)
+            found = described[java.spec().apply("partition_date")]
+            if found["spec"]["partition_date"] not in days:
+                continue
+            size = java.storage().productArity()
+            fields = [getattr(java.storage(), f"copy$default${number}")() for number in range(1, size + 1)]
+            fields[5] = catalog.classes.map({**found["storage"]["properties"], **serde})
+            mine = catalog.classes.map({**found["parameters"], **parameters})
+            times, no_statistics = (java.createTime(), java.lastAccessTime()), catalog.classes.option.empty()
+            altered.append(java.copy(java.spec(), java.storage().copy(*fields), mine, *times, no_statistics))
+        self._client().alterPartitions(self.final.database, self.final.name, catalog.classes.seq(altered))
+
+    def _listed(self) -> Any:
+        everything = HiveCatalog(self.spark).classes.option.empty()
+        return self._client().getPartitions(self.final.database, self.final.name, everything)
+
+    def _client(self) -> Any:
+        shared: Any = self.spark._jsparkSession
+        return shared.sharedState().externalCatalog().unwrapped().client()
 
     def content(self, partitions: Sequence[str]) -> list[str]:
         """The final table's rows of some days, in an order of their own, comparable between moments."""
