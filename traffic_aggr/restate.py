@@ -11,7 +11,7 @@ from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
-from traffic_aggr import preflight, progress, runner, steps
+from traffic_aggr import guards, preflight, progress, runner, steps
 from traffic_aggr.breakdown import UsageBy
 from traffic_aggr.controls import RawTotals
 from traffic_aggr.edge import RunLock
@@ -150,6 +150,8 @@ def _plan(
 ) -> tuple[Plan, Optional[RunRecord]]:
     config, files, tables = place.config, warehouse.files, warehouse.tables
     partitions = ask.partitions.partitions
+    guards.refuse_tables(tables)
+    guards.refuse_partitions(warehouse.catalog, tables, partitions)
     # Before any row is read: a file that comes later is noticed when the run ends.
     inputs = _inputs(warehouse, partitions)
     raw = preflight.raw_totals(sources, partitions)
@@ -177,8 +179,11 @@ def _plan(
         refusals=(
             *preflight.refuse_duplicate_keys(sources),
             *preflight.refuse_shared_directories(final, partitions),
-            *preflight.refuse_unsafe_text(
-                sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
+            *guards.refuse_unsafe_text(
+                sources,
+                tables,
+                replace_with_space=config.tables.delimiter_in_text == "space",
+                in_bytes=config.impala.enabled,
             ),
             *writing,
         ),
