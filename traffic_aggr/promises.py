@@ -111,9 +111,8 @@ def refusal(facts: TableFacts, problems: Sequence[Problem], *, written: bool) ->
     """The error that refuses the table for ``problems``, in one line."""
     what = ", and ".join(problem.what for problem in problems)
     remedies = dict.fromkeys(problem.remedy for problem in problems)
-    cannot = "cannot be restated" if written else "cannot be read exactly"
     return GuardError(
-        f"{facts.name} {cannot}: {what}",
+        f"{facts.name} {'cannot be restated' if written else 'cannot be read exactly'}: {what}",
         hint=". ".join([*remedies, "Nothing was touched"]),
     )
 
