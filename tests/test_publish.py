@@ -141,6 +141,16 @@ def test_restore_gives_a_partition_back_its_own_row_format(site: TableOfDays) ->
     assert site.table.placements[FIRST].row_format == own.row_format
 
 
+def test_restore_says_which_days_have_files_and_no_partition(site: TableOfDays) -> None:
+    site.have(FIRST, "old")
+    write(site.home(SECOND), "found by no metastore")
+    record = site.record([FIRST, SECOND])
+    site.publisher.withdraw(record)
+    site.publisher.restore(record)
+    assert record.outside == [SECOND]
+    assert f"as files without a partition for {SECOND}: `check`" in record.data_state
+
+
 def test_a_directory_in_another_spelling_is_no_change(site: TableOfDays) -> None:
     site.have(FIRST, "old")
     record = site.record([FIRST])
