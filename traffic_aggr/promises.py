@@ -16,7 +16,13 @@ from traffic_aggr.errors import GuardError
 from traffic_aggr.hive import TableFacts
 from traffic_aggr.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat, delimiter
 from traffic_aggr.partitions import Partition
-from traffic_aggr.tables import PARTITION_COLUMN, declared_length
+from traffic_aggr.tables import (
+    COUNTRY_LOOKUP_COLUMNS,
+    ORG_DETAILS_COLUMNS,
+    PARTITION_COLUMN,
+    RAW_COLUMNS,
+    declared_length,
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ _READING_OPTIONS = (
     "recursivefilelookup",
     "timezone",
 )
-_IN_NUMBERS = "0123456789+-.E"
+_IN_NUMBERS = "0123456789-."
+_NEEDED = {column.name for column in (*RAW_COLUMNS, *ORG_DETAILS_COLUMNS, *COUNTRY_LOOKUP_COLUMNS)}
 _DAY_LENGTH = len("2021-04-01")
 
 
@@ -110,10 +117,9 @@ def partition_problems(facts: TableFacts, partitions: Mapping[Partition, RowForm
 def refusal(facts: TableFacts, problems: Sequence[Problem], *, written: bool) -> GuardError:
     """The error that refuses the table for ``problems``, in one line."""
     what = ", and ".join(problem.what for problem in problems)
-    remedies = dict.fromkeys(problem.remedy for problem in problems)
     return GuardError(
         f"{facts.name} {'cannot be restated' if written else 'cannot be read exactly'}: {what}",
-        hint=". ".join([*remedies, "Nothing was touched"]),
+        hint=". ".join(dict.fromkeys(problem.remedy for problem in problems)),
     )
 
 
@@ -163,7 +169,7 @@ def _skipped_lines(facts: TableFacts) -> Optional[Problem]:
 
 
 def _skips_lines(properties: Mapping[str, str]) -> Optional[Problem]:
-    """Spark neither writes nor skips such lines, so Hive and Impala would lose rows, or it would read them as rows."""
+    """Spark neither writes nor skips such lines: Hive and Impala would lose rows, or Spark would read too many."""
     for key in ("skip.header.line.count", "skip.footer.line.count"):
         if properties.get(key, "0").strip() not in ("", "0"):
             return Problem(
@@ -201,12 +207,12 @@ def _contradicting_layout(facts: TableFacts) -> Optional[Problem]:
 
 
 def _reading_options(facts: TableFacts) -> Optional[Problem]:
-    """Spark takes the properties of a serde that it replaces by its own reader as options of that reader."""
+    """Spark reads Parquet and ORC by readers of its own, and passes the serde's properties to them as options."""
     options = [key for key in facts.row_format.serde_properties if key.lower() in _READING_OPTIONS]
     if not options or not _read_as_one(facts):
         return None
     return Problem(
-        f"its properties have Spark read it otherwise than Hive and Impala do ({', '.join(sorted(options))})",
+        f"Spark would obey options that Hive and Impala do not know ({', '.join(sorted(options))})",
         "Unset these properties",
     )
 
@@ -221,11 +227,11 @@ def _buckets(facts: TableFacts) -> Optional[Problem]:
 
 
 def _spark_buckets(facts: TableFacts) -> Optional[Problem]:
-    """Spark trusts the bucket in a file's name, be it Spark's or not; it does not for tables of Hive."""
+    """Spark takes the bucket of rows from their file's name, whoever wrote that file. It ignores Hive's buckets."""
     if not facts.bucket_columns or facts.provider == "hive":
         return None
     return Problem(
-        f"it is bucketed by {', '.join(facts.bucket_columns)}, and Spark would trust file names for where rows are",
+        f"it is bucketed by {', '.join(facts.bucket_columns)}, and Spark would trust the buckets in file names",
         "Recreate it without CLUSTERED BY",
     )
 
@@ -237,7 +243,7 @@ def _protected(facts: TableFacts) -> Optional[Problem]:
 
 def _encrypted(facts: TableFacts) -> Optional[Problem]:
     key = next((each for each in facts.effective_format.serde_properties if each.lower().startswith(_ENCRYPTION)), None)
-    return Problem(f"its columns shall be encrypted ({key})", "Name another table") if key else None
+    return Problem(f"its columns must be encrypted ({key})", "Name another table") if key else None
 
 
 def _unknown_codec(facts: TableFacts) -> Optional[Problem]:
@@ -256,10 +262,11 @@ def _short_days(facts: TableFacts) -> Optional[Problem]:
 
 
 def _defaults(facts: TableFacts) -> Optional[Problem]:
-    if not facts.defaulted_columns:
+    columns = ", ".join(name for name in facts.defaulted_columns if name.lower() in _NEEDED)
+    if not columns:
         return None
     return Problem(
-        f"where a file lacks {', '.join(facts.defaulted_columns)}, Spark reads a default value, Hive and Impala NULL",
+        f"where a file lacks {columns}, Spark reads a default value, Hive and Impala NULL",
         "Drop the defaults of these columns",
     )
 
