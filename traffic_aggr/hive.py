@@ -211,18 +211,14 @@ class HiveTable:
 
     def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
         """Those of ``wanted`` that are there, and where their data are."""
-        return {
-            partition: self._placement(found["storage"])
-            for partition, found in self._listed().items()
-            if partition in wanted
-        }
+        return {each: self._placement(found) for each, found in self._listed().items() if each in wanted}
 
     def promises(self, wanted: Collection[Partition]) -> dict[Partition, RowFormat]:
         """What each of ``wanted`` that is there says of its rows: its row format, with its parameters in it."""
         return {
-            partition: _row_format(found["storage"], found["parameters"])
-            for partition, found in self._listed().items()
-            if partition in wanted
+            each: _row_format(found["storage"], found["parameters"])
+            for each, found in self._listed().items()
+            if each in wanted
         }
 
     def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
@@ -255,10 +251,10 @@ class HiveTable:
                 continue
         return found
 
-    def _placement(self, storage: Mapping[str, Any]) -> Placement:
-        row_format = _row_format(storage)
+    def _placement(self, found: Mapping[str, Any]) -> Placement:
+        row_format = _row_format(found["storage"])
         differs = self.facts.provider == "hive" and row_format != self.facts.row_format
-        return Placement(location_of(storage), row_format if differs else None)
+        return Placement(location_of(found["storage"]), row_format if differs else None)
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Removes the metadata of those that are there; their files stay."""

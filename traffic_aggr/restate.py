@@ -142,6 +142,9 @@ def _mark(place: Workplace, record: RunRecord, step: Step, last: Optional[RunRec
 
 
 def _sources(warehouse: Warehouse, ask: Ask) -> AbstractContextManager[preflight.Sources]:
+    # Once an interrupted run is settled: what a table came to promise must not keep old data away.
+    guards.refuse_tables(warehouse.tables)
+    guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
     return preflight.open_sources(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
 
 
@@ -150,8 +153,6 @@ def _plan(
 ) -> tuple[Plan, Optional[RunRecord]]:
     config, files, tables = place.config, warehouse.files, warehouse.tables
     partitions = ask.partitions.partitions
-    guards.refuse_tables(tables)
-    guards.refuse_partitions(warehouse.catalog, tables, partitions)
     # Before any row is read: a file that comes later is noticed when the run ends.
     inputs = _inputs(warehouse, partitions)
     raw = preflight.raw_totals(sources, partitions)
