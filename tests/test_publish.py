@@ -208,6 +208,16 @@ class DiesAfterDrop(MemoryTable):
         raise Broken
 
 
+def test_restore_says_which_days_have_files_and_no_partition(site: TableOfDays) -> None:
+    site.have(FIRST, "old")
+    write(site.home(SECOND), "found by no metastore")
+    record = site.record([FIRST, SECOND])
+    site.publisher.withdraw(record)
+    site.publisher.restore(record)
+    assert record.outside == [SECOND]
+    assert f"as files without a partition for {SECOND}: `check`" in record.data_state
+
+
 def test_a_directory_in_another_spelling_is_no_change(site: TableOfDays) -> None:
     site.have(FIRST, "old")
     record = site.record([FIRST])

@@ -13,7 +13,7 @@ from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
-from traffic_aggr import restate, tidy, undo
+from traffic_aggr import guards, restate, tidy, undo
 from traffic_aggr.bookkeeping import Bookkeeping
 from traffic_aggr.check import (
     Finding,
@@ -100,13 +100,16 @@ class App:
                     found([probe_executors(spark, where, config.impala.auth.mechanism)])
                 catalog = HiveCatalog(spark)
                 found([probe("metastore", lambda: catalog.facts(table_names(config.tables)["raw"]))])
-                tables = probe(f"tables of {config.tables.database}", lambda: self._place.open(spark))
+                tables = probe(f"tables of {config.tables.database}", lambda: self._probe_tables(spark))
                 found([tables])
                 if tables.error is None:
                     found(Finding(str(orphan), None, warning=True) for orphan in tidy.orphans(self._place, spark))
         except TrafficAggrError as exc:
             found([Finding("Spark", exc)])
         return exit_code(findings)
+
+    def _probe_tables(self, spark: SparkSession) -> None:
+        guards.refuse_tables(self._place.open(spark).tables)
 
     @contextmanager
     def _probing_session(self) -> Iterator[SparkSession]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, unquote
 
+from pyspark.errors import AnalysisException
 from pyspark.sql.types import StructType
 
 from traffic_aggr import parameters, sql
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
     from pyspark.sql import DataFrame, SparkSession
 
+_MATERIALIZED_VIEW = "MATERIALIZED VIEW"
 _PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
 _PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
 
@@ -44,6 +46,13 @@ class TableFacts:
     partition_columns: tuple[str, ...]
     row_format: RowFormat
     properties: Mapping[str, str] = field(default_factory=dict)
+    bucket_columns: tuple[str, ...] = ()
+    tracks_partitions: bool = True
+    """Whether the metastore has the partitions of a partitioned table; Spark finds them in the file system else."""
+    unsupported: tuple[str, ...] = ()
+    """What Spark says that it cannot handle, such as skewed columns."""
+    defaulted_columns: tuple[str, ...] = ()
+    """Columns for which Spark reads a default value from files that lack them."""
 
     @property
     def is_managed(self) -> bool:
@@ -55,15 +64,10 @@ class TableFacts:
         return self.is_managed or self.properties.get("external.table.purge", "").lower() == "true"
 
     @property
-    def foreign(self) -> Optional[str]:
-        """Why the job must not write to the table, or None."""
-        if self.kind == "VIEW":
-            return "it is a view"
-        if self.properties.get("transactional", "").lower() == "true":
-            return "it is an ACID table"
-        if self.provider not in ("hive", "parquet") or "storage_handler" in self.properties:
-            return f"it is no plain Hive table but {self.properties.get('storage_handler', self.provider)}"
-        return None
+    def effective_format(self) -> RowFormat:
+        """The row format with the table's properties over its serde's, which is what Hive and Spark write by."""
+        serde_properties = {**self.row_format.serde_properties, **self.properties}
+        return replace(self.row_format, serde_properties=serde_properties)
 
     @property
     def own_properties(self) -> dict[str, str]:
@@ -117,11 +121,17 @@ class HiveCatalog:
         """What the table is, or None where there is none."""
         if not self._catalog.databaseExists(name.database) or not self._catalog.tableExists(name.database, name.name):
             return None
-        table = self._catalog.getTable(name.database, name.name)
+        try:
+            table = self._catalog.getTable(name.database, name.name)
+        except AnalysisException as exc:
+            if "HIVE_TABLE_TYPE" not in str(exc):
+                raise
+            return TableFacts(name, _MATERIALIZED_VIEW, "hive", "", (), (), RowFormat("", "", ""))
         schema = StructType.fromJson(json.loads(table.schema().json()))
         found_provider = table.provider()
         provider = found_provider.get() if found_provider.isDefined() else "hive"
         storage = self.read(table.storage())
+        buckets = self.read(table.bucketSpec()) or {"bucketColumnNames": ()}
         return TableFacts(
             name=name,
             kind=table.tableType().name(),
@@ -129,8 +139,16 @@ class HiveCatalog:
             location=location_of(storage),
             columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
             partition_columns=tuple(filter(None, table.partitionColumnNames().mkString(",").split(","))),
-            row_format=RowFormat(PARQUET_SERDE, "", "") if provider == "parquet" else _row_format(storage),
+            row_format=(
+                RowFormat(PARQUET_SERDE, "", "", storage["properties"])
+                if provider == "parquet"
+                else _row_format(storage)
+            ),
             properties=self.read(table.properties()),
+            bucket_columns=tuple(buckets["bucketColumnNames"]),
+            tracks_partitions=table.tracksPartitionsInCatalog(),
+            unsupported=tuple(self.read(table.unsupportedFeatures())),
+            defaulted_columns=tuple(item.name for item in schema.fields if "EXISTS_DEFAULT" in item.metadata),
         )
 
     def default_location(self, name: TableName) -> str:
@@ -203,6 +221,14 @@ class HiveTable:
     def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
         """Those of ``wanted`` that are there, and where their data are."""
         return {each: self._placement(found) for each, found in self._listed().items() if each in wanted}
+
+    def promises(self, wanted: Collection[Partition]) -> dict[Partition, RowFormat]:
+        """What each of ``wanted`` that is there says of its rows: its row format, with its parameters in it."""
+        return {
+            each: _row_format(found["storage"], found["parameters"])
+            for each, found in self._listed().items()
+            if each in wanted
+        }
 
     def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Partitions beside ``partitions`` that lie in, or around, a standard directory of those: their locations."""
@@ -309,12 +335,12 @@ def location_of(storage: Mapping[str, Any]) -> str:
     return _path(storage["locationUri"] or "")
 
 
-def _row_format(storage: Mapping[str, Any]) -> RowFormat:
+def _row_format(storage: Mapping[str, Any], parameters: Optional[Mapping[str, str]] = None) -> RowFormat:
     return RowFormat(
         serde=storage["serde"] or "",
         input_format=storage["inputFormat"] or "",
         output_format=storage["outputFormat"] or "",
-        serde_properties=storage["properties"],
+        serde_properties={**storage["properties"], **(parameters or {})},
     )
 
 

@@ -91,18 +91,18 @@ def text_hazards(row_formats: Iterable[RowFormat]) -> TextHazards:
         escape = properties.get("escape.delim", "")
         if not escape:
             default = properties.get("serialization.format", "\x01")
-            characters[_delimiter(properties.get("field.delim", default))] = None
+            characters[delimiter(properties.get("field.delim", default))] = None
         if not escape or properties.get("serialization.escape.crlf", "").lower() != "true":
             characters.update(dict.fromkeys("\n\r"))
         marker = properties.get("serialization.null.format", r"\N")
-        if not escape or escape[0] not in marker:
+        if not escape or delimiter(escape) not in marker:
             null_markers[marker] = None
     return TextHazards("".join(characters), tuple(null_markers))
 
 
-def _delimiter(text: str) -> str:
-    """LazySimpleSerDe takes a number as a byte value, and else the first character."""
+def delimiter(text: str) -> str:
+    """LazySimpleSerDe takes a number as a byte value, and else the first character; without any it is control-A."""
     try:
         return chr(int(text) % 256)
     except ValueError:
-        return text[0]
+        return text[:1] or "\x01"

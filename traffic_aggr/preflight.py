@@ -15,21 +15,19 @@ from py4j.protocol import Py4JError
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from traffic_aggr import breakdown, transforms
+from traffic_aggr import breakdown, promises, transforms
 from traffic_aggr import tables as contract
 from traffic_aggr.breakdown import Usage, UsageBy
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
-from traffic_aggr.errors import GuardError, TableError
+from traffic_aggr.errors import TableError
 from traffic_aggr.files import Files
 from traffic_aggr.hive import HiveCatalog, HiveTable, TableFacts
-from traffic_aggr.layout import Placement, RowFormat, text_hazards
+from traffic_aggr.layout import Placement, RowFormat
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import FoundDay, Refusal
 from traffic_aggr.runrecord import Input
 from traffic_aggr.sql import TableName
-from traffic_aggr.text import shown
-from traffic_aggr.units import counted
 
 EXAMPLES = 5
 MAX_VALUES = 100_000
@@ -49,7 +47,7 @@ class Tables:
     @property
     def text_formats(self) -> list[RowFormat]:
         """Row formats of those written tables that are delimited text."""
-        written = [facts.row_format for facts in (self.final, self.staging) if facts is not None]
+        written = [facts.effective_format for facts in (self.final, self.staging) if facts is not None]
         return [row_format for row_format in written if row_format.is_delimited_text]
 
     @property
@@ -70,10 +68,15 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
     """
     Finds the tables and checks their columns, all problems at once.
 
-    Raises TableError for what is missing or of a wrong type, GuardError for a table that must not be written.
+    Raises TableError for what is missing or of a wrong type, GuardError for one of a kind that the job does not know.
     """
     names = table_names(config)
     found = {role: catalog.facts(name) for role, name in names.items()}
+    for role, facts in found.items():
+        written = role in ("staging", "final")
+        problem = promises.kind_problem(facts, written=written) if facts is not None else None
+        if facts is not None and problem is not None:
+            raise promises.refusal(facts, [problem], written=written)
     problems = []
     for role, required in (
         ("raw", contract.RAW_COLUMNS),
@@ -91,8 +94,6 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
             if not config.create_missing:
                 problems.append(f"there is no table {names[role]} ({role}), and tables.create_missing is false")
             continue
-        if facts.foreign:
-            raise GuardError(f"{names[role]} cannot be restated: {facts.foreign}", hint="Nothing was touched")
         problems += contract.check_layout(str(names[role]), facts.columns)
         by_day = facts.partition_columns == (contract.PARTITION_COLUMN,)
         if not by_day and (role == "final" or facts.partition_columns):
@@ -123,7 +124,10 @@ class Sources:
 @contextmanager
 def open_sources(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> Iterator[Sources]:
     """The source tables as they are now, read anew."""
-    rows = {facts.name: catalog.table(facts).rows() for facts in (tables.raw, tables.organisations, tables.countries)}
+    rows = {
+        facts.name: transforms.as_declared(catalog.table(facts).rows(), facts.columns)
+        for facts in (tables.raw, tables.organisations, tables.countries)
+    }
     raw = transforms.select_days(rows[tables.raw.name], partitions)
     sources = Sources(
         raw=raw,
@@ -293,38 +297,5 @@ def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[P
             "shared_directory",
             f"partitions that are not listed lie in a listed day's standard directory: {shown}",
             "Point them elsewhere with ALTER TABLE ... SET LOCATION, or list them as well",
-        )
-    ]
-
-
-def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool) -> list[Refusal]:
-    """
-    Values that a delimited text table would misread (domain.md): they shift columns, or turn into NULL.
-
-    With ``replace_with_space`` delimiters are made harmless by the aggregation, and only NULL markers remain.
-    """
-    hazards = text_hazards(tables.text_formats)
-    if not hazards.characters and not hazards.null_markers:
-        return []
-    texts = transforms.stored_text(
-        sources.raw,
-        transforms.lookup_names(sources.organisations),
-        transforms.lookup_countries(sources.countries),
-        hazards.characters if replace_with_space else None,
-    )
-    row = transforms.values_with(texts, "" if replace_with_space else hazards.characters, hazards.null_markers).first()
-    assert row is not None
-    found = [
-        f"{name} in {counted(values['rows'], 'row')}, such as {shown(values['example'])!r}"
-        for name, values in row.asDict().items()
-        if values["rows"]
-    ]
-    if not found:
-        return []
-    return [
-        Refusal(
-            "delimiter_in_text",
-            f"values hold a delimiter or the NULL marker of a text table: {'; '.join(found)}",
-            "Correct them at their source, or set tables.delimiter_in_text: space for delimiters",
         )
     ]

@@ -214,6 +214,7 @@ class Publisher:
 
     def _leave_restored(self, record: RunRecord) -> None:
         record.lost = [each for each, day in record.days.items() if self._is_lost(day, record.totals.get(each))]
+        record.outside = [each for each, day in record.days.items() if day.before is None and self._has_files(day.home)]
         for day in record.days.values():
             day.new, day.fingerprint, day.arrived = None, None, False
         self._enter(record, Publication.RESTORED)
@@ -222,8 +223,10 @@ class Publisher:
         """Whether a day had rows before the run and its files are gone; Hive makes the directory of what it adds."""
         if day.before is None or totals is None or totals.final_before is None or totals.final_before.rows == 0:
             return False
-        location = day.before.location
-        return not (self._files.is_directory(location) and any(self._files.walk_files(location)))
+        return not self._has_files(day.before.location)
+
+    def _has_files(self, directory: str) -> bool:
+        return self._files.is_directory(directory) and any(self._files.walk_files(directory))
 
     def settle(self, record: RunRecord) -> Publication:
         """

@@ -12,7 +12,7 @@ from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
 
-from traffic_aggr import preflight, progress, runner, steps, witness
+from traffic_aggr import guards, preflight, progress, runner, steps, witness
 from traffic_aggr.breakdown import UsageBy
 from traffic_aggr.controls import RawTotals
 from traffic_aggr.edge import RunLock
@@ -146,6 +146,9 @@ def _mark(place: Workplace, record: RunRecord, step: Step, last: Optional[RunRec
 
 
 def _sources(warehouse: Warehouse, ask: Ask) -> AbstractContextManager[preflight.Sources]:
+    # Once an interrupted run is settled: what a table came to promise must not keep old data away.
+    guards.refuse_tables(warehouse.tables)
+    guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
     return preflight.open_sources(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
 
 
@@ -179,8 +182,11 @@ def _plan(
         refusals=(
             *preflight.refuse_duplicate_keys(sources),
             *preflight.refuse_shared_directories(final, partitions),
-            *preflight.refuse_unsafe_text(
-                sources, tables, replace_with_space=config.tables.delimiter_in_text == "space"
+            *guards.refuse_unsafe_text(
+                sources,
+                tables,
+                replace_with_space=config.tables.delimiter_in_text == "space",
+                in_bytes=config.impala.enabled,
             ),
             *writing,
         ),

@@ -234,6 +234,7 @@ class RunRecord:
     staged: Optional[Staged] = None
     shadow: Optional[str] = None
     lost: list[str] = field(default_factory=list)  # days whose old data was gone when it was to be put back
+    outside: list[str] = field(default_factory=list)  # days put back that had files and no partition before the run
     totals: dict[Partition, DayTotals] = field(default_factory=dict)
     breakdown: dict[str, Breakdown] = field(default_factory=dict)
     impala: list[dict[str, Any]] = field(default_factory=list)
@@ -266,6 +267,11 @@ class RunRecord:
             return f"nothing was touched, {what} is in place"
         if self.publication is Publication.RESTORED and self.lost:
             return f"the old data of {', '.join(self.lost)} is gone, neither at its place nor kept: restate these days"
+        if self.publication is Publication.RESTORED and self.outside:
+            outside = ", ".join(self.outside)
+            return (
+                f"old data is back in place for {days}, as files without a partition for {outside}: `check` says more"
+            )
         if self.publication is Publication.RESTORED:
             return f"old data is back in place for {days}"
         if self.rolled_back_by:

@@ -139,7 +139,8 @@ def stage(work: Work) -> None:
         counted = Observation()
         rows = _aggregated(work, days, counted)
         if by_day:
-            _write_parquet(rows, directory, work.staging)
+            # Of staging's files come final's where both are Parquet.
+            _write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
         else:
             rows.write.insertInto(work.staging.name.quoted)
         source_rows |= {day: count or 0 for day, count in counted.get.items()}
@@ -344,7 +345,9 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     work.record.shadow = str(shadow)
     work.save(work.record)
     work.still_locked()
-    facts = work.catalog.create_partitioned(shadow, FINAL_COLUMNS, directory, like=work.final)
+    types = {name.lower(): type_ for name, type_ in work.final.columns}  # VARCHAR where final has it
+    columns = [dataclasses.replace(column, type=types[column.name]) for column in FINAL_COLUMNS]
+    facts = work.catalog.create_partitioned(shadow, columns, directory, like=work.final)
     rows.write.insertInto(shadow.quoted)
     return work.catalog.table(facts).rows()
 

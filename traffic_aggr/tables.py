@@ -134,7 +134,7 @@ COUNTRY_LOOKUP_COLUMNS = (
 """Columns of country_lookup that the job reads; ``mcc`` is the key, compared without blanks around it."""
 
 _INTEGER_DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
-_STRING = re.compile(r"string|varchar\(\d+\)|char\(\d+\)")
+_STRING = re.compile(r"string|(?:var)?char\((\d+)\)")
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 _SPACES = re.compile(r"\s+")
 
@@ -181,6 +181,12 @@ def check_layout(table: str, found: FoundColumns, required: Sequence[Column] = S
         for column, (_, type_) in zip(required, columns)
         if not _is_written_as(type_, column.type)
     ]
+
+
+def declared_length(type_: str) -> Optional[int]:
+    """The number of characters that a CHAR or VARCHAR holds; None for other types."""
+    found = _STRING.fullmatch(_normalised(type_))
+    return int(found[1]) if found and found[1] else None
 
 
 def _is_written_as(found: str, wanted: str) -> bool:

@@ -6,7 +6,7 @@ The rules are those of domain.md ("Tables"). Usage is summed as BIGINT and costs
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -18,15 +18,23 @@ from pyspark.sql import types as T
 
 from traffic_aggr.tables import (
     COSTS,
+    COUNTRY_LOOKUP_COLUMNS,
     FINAL_COLUMNS,
     GRAIN,
     GRAIN_TEXT,
+    ORG_DETAILS_COLUMNS,
     PARTITION_COLUMN,
     RAW_COLUMNS,
     TRIMMED,
     USAGE,
+    declared_length,
 )
 
+_SOURCE_TEXT = {
+    column.name
+    for column in (*RAW_COLUMNS, *ORG_DETAILS_COLUMNS, *COUNTRY_LOOKUP_COLUMNS)
+    if column.type == "STRING" and column.name != PARTITION_COLUMN
+}
 _COST_PARTS = [(name, f"{name}_whole", f"{name}_rest") for name in COSTS]
 _PARTS = [part for _, *parts in _COST_PARTS for part in parts]
 _KB_PER_BYTE = Decimal("0.0009765625")
@@ -68,6 +76,20 @@ def select_days(raw: DataFrame, partitions: Sequence[str]) -> DataFrame:
     # Compared as strings, so that the metastore prunes the partitions.
     wanted = F.col(PARTITION_COLUMN).isin([str(partition) for partition in partitions])
     return raw.where(wanted).select(*(column.name for column in RAW_COLUMNS))
+
+
+def as_declared(rows: DataFrame, columns: Iterable[tuple[str, str]]) -> DataFrame:
+    """
+    ``rows`` of raw or a lookup as Hive reads them, ``columns`` being those of the table (name, type): text that the job
+    needs is cut to what a CHAR or VARCHAR holds, and loses the blanks that Spark adds to a CHAR.
+    """
+    cut = {}
+    for name, type_ in columns:
+        length = declared_length(type_)
+        if length is not None and name.lower() in _SOURCE_TEXT:
+            text = F.substring(name, 1, length)
+            cut[name] = text if type_.startswith("varchar") else F.rtrim(text)
+    return rows.withColumns(cut) if cut else rows
 
 
 def lookup_names(org_details: DataFrame) -> DataFrame:
@@ -323,20 +345,40 @@ def stored_text(
     return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
 
 
-def values_with(texts: DataFrame, characters: str, null_markers: Collection[str]) -> DataFrame:
+def values_with(
+    texts: DataFrame,
+    characters: str,
+    null_markers: Collection[str],
+    lengths: Optional[Mapping[str, int]] = None,
+    *,
+    in_bytes: bool = False,
+) -> DataFrame:
     """
     How many values of ``texts`` would be misread from a delimited text table: one row with a struct for each column of
     ``texts`` (all strings), of ``rows``, the number of values that hold one of ``characters`` or equal one of
     ``null_markers``, and ``example``, one of those values (NULL where there is none).
+
+    Such a struct follows for each column of ``lengths``, ``<column>_too_long``, for values of more characters than
+    that, or with ``in_bytes`` of more bytes.
     """
-    return texts.agg(*(_misread(name, characters, null_markers).alias(name) for name in texts.columns))
+    measure = F.octet_length if in_bytes else F.length
+    return texts.agg(
+        *(_found(F.col(name), _is_misread(F.col(name), characters, null_markers), name) for name in texts.columns),
+        *(
+            _found(F.col(name), measure(F.col(name)) > length, f"{name}_too_long")
+            for name, length in (lengths or {}).items()
+        ),
+    )
 
 
-def _misread(name: str, characters: str, null_markers: Collection[str]) -> Column:
-    value = F.col(name)
+def _is_misread(value: Column, characters: str, null_markers: Collection[str]) -> Column:
     dangers = [*(value.contains(character) for character in characters), *(value == marker for marker in null_markers)]
-    found = F.when(reduce(or_, dangers, F.lit(False)), value)
-    return F.struct(F.count(found).alias("rows"), F.max(found).alias("example"))
+    return reduce(or_, dangers, F.lit(False))
+
+
+def _found(value: Column, condition: Column, name: str) -> Column:
+    found = F.when(condition, value)
+    return F.struct(F.count(found).alias("rows"), F.max(found).alias("example")).alias(name)
 
 
 def _key(lookup: DataFrame, key: str) -> Column:

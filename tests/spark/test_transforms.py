@@ -394,6 +394,18 @@ class TestDelimiters:
             "sim": (1, "x\ny"),
         }
 
+    def test_values_longer_than_their_column_are_counted_by_characters_or_by_bytes(
+        self, make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
+    ) -> None:
+        raw = make_raw([{"apn": "äöü"}, {"apn": "abcd"}, {"apn": "\U0001f600" * 3}, {"apn": " abc "}])
+        texts = stored_text(raw, organisations, countries)
+        by_characters = values_with(texts, "", [], {"apn": 3}).first()
+        by_bytes = values_with(texts, "", [], {"apn": 3}, in_bytes=True).first()
+        assert by_characters is not None
+        assert by_bytes is not None
+        assert tuple(by_characters.apn_too_long) == (1, "abcd")
+        assert by_bytes.apn_too_long.rows == 3
+
     def test_a_company_whose_organisation_is_found_is_not_stored_and_does_no_harm(
         self, make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
     ) -> None:
