@@ -93,6 +93,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
         .config("spark.sql.codegen.wholeStage", "false")  # compiling costs more than it saves on few rows
         .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
+        .config("spark.hadoop.mapreduce.input.fileinputformat.input.dir.recursive", "true")
         .config("spark.hadoop.hive.exec.dynamic.partition", "true")
         .config("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict")
         .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))

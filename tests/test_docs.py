@@ -151,6 +151,10 @@ def test_every_error_of_impala_that_the_job_knows_is_explained() -> None:
 
 def test_every_guard_is_in_the_table_of_guards() -> None:
     guide = (ROOT / "docs" / "operations.md").read_text()
-    guards = {literals(call.args[0])[0] for _, name, call in calls() if name == "Refusal"}
+    guards = {text for _, name, call in calls() if name == "Refusal" for text in literals(call.args[0])}
+    raised = [
+        word for _, name, call in calls() if name == "GuardError" for word in call.keywords if word.arg == "guard"
+    ]
+    guards |= {text for word in raised for text in literals(word.value)} | {errors.GuardError("").guard}
 
     assert guards == set(re.findall(r"^\| [^|]*\(`(\w+)`\) \|", guide, re.MULTILINE))

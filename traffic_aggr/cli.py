@@ -138,7 +138,7 @@ def _plan(session: Invocation) -> int:
     try:
         plan = session.app().plan(session.ask())
     except GuardError as exc:  # of tables that are not this job's kind there is nothing more to say
-        refusal = Refusal("foreign_table", exc.message, exc.hint)
+        refusal = Refusal(exc.guard, exc.message, exc.hint)
         if session.arguments.json:
             _print_json({"refusals": [asdict(refusal)]})
         else:

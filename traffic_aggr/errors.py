@@ -110,9 +110,15 @@ class StatusFlagError(InputError):
 
 
 class GuardError(TrafficAggrError):
-    """A guard refused the run before anything was published."""
+    """A guard refused the run before anything was published; ``guard`` is its name where a plan can show it."""
 
     exit_code = 3
+
+    def __init__(
+        self, message: str, *, hint: str = "", command: tuple[str, ...] = (), guard: str = "foreign_table"
+    ) -> None:
+        super().__init__(message, hint=hint, command=command)
+        self.guard = guard
 
 
 class ReconciliationError(GuardError):

@@ -70,6 +70,17 @@ class Files(Protocol):
             else:
                 yield info
 
+    def visible_files(self, directories: Sequence[str]) -> dict[str, builtins.list[FileInfo]]:
+        """
+        What Hive and Impala read in each of ``directories`` that is there: files at any depth, by name, but for names
+        that begin with ``_`` or ``.`` and what lies below such a name.
+        """
+        found = {}
+        for directory in directories:
+            with contextlib.suppress(FileNotFoundError):
+                found[directory] = _visible(self, directory)
+        return found
+
     def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
         """What lies in a directory under a name that begins with one of ``prefixes``; a missing directory has none."""
         ...
@@ -153,6 +164,14 @@ def temporaries(files: Files, directory: str, name: str) -> list[FileInfo]:
     pattern = re.compile(rf"\.{re.escape(name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
     found = files.beginning_with(directory, (f".{name}.",))
     return [info for info in found if pattern.fullmatch(info.path.rsplit("/", 1)[-1])]
+
+
+def _visible(files: Files, directory: str) -> list[FileInfo]:
+    found: list[FileInfo] = []
+    for info in files.list(directory):
+        if not info.path.rpartition("/")[2].startswith(("_", ".")):
+            found += _visible(files, info.path) if info.is_directory else [info]
+    return found
 
 
 def child(parent: str, name: str) -> str:

@@ -25,6 +25,11 @@ from traffic_aggr.files import (
 )
 
 _GLOB = re.compile(r"[\\*?\[\]{}]")
+_STATUS = re.compile(
+    r"\{path=(.*?); isDirectory=(true|false)(?:; length=(\d+); replication=\d+; blocksize=\d+)?"
+    r"; modification_time=(\d+);",
+    re.DOTALL,
+)
 
 
 class HadoopFiles(Files):
@@ -39,6 +44,7 @@ class HadoopFiles(Files):
         self._file_context_class = hadoop.FileContext
         self._rename_options = hadoop.Options.Rename
         self._permission_class = hadoop.permission.FsPermission
+        self._arrays = jvm.org.apache.commons.lang3.ArrayUtils
         self._contexts: dict[str, Any] = {}
 
     def exists(self, p: str) -> bool:
@@ -57,8 +63,18 @@ class HadoopFiles(Files):
             raise os_error(errno.ENOTDIR, p)
         with _java_errors_translated(p):
             path, system = self._locate(p)
-            found = [_hadoop_info(child(p, status.getPath().getName()), status) for status in system.listStatus(path)]
+            found = self._infos(p, system.listStatus(path))
         return sorted(found, key=lambda info: info.path)
+
+    def _infos(self, p: str, statuses: Any) -> builtins.list[FileInfo]:
+        """What a listing says, by one call: five for each file take seconds where there are thousands."""
+        told = _STATUS.findall(self._arrays.toString(statuses))
+        if len(told) != len(statuses):  # a file system that describes its files in words of its own
+            return [_hadoop_info(child(p, status.getPath().getName()), status) for status in statuses]
+        return [
+            FileInfo(child(p, path.rpartition("/")[2]), int(size or 0), is_directory == "true", int(modified))
+            for path, is_directory, size, modified in told
+        ]
 
     def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
         # The JVM goes through the directory, which may hold thousands of files; only what matches comes over here.

@@ -81,6 +81,23 @@ class TableFacts:
         }
 
 
+@dataclass(frozen=True)
+class Directory:
+    """A directory that holds rows of a table: those of the partition with ``spec``, or all of them."""
+
+    location: str
+    spec: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        return "/".join(f"{column}={value}" for column, value in self.spec.items())
+
+    def __str__(self) -> str:
+        """How messages begin that name a file of it: the day, where it is one."""
+        day = self.spec.get(PARTITION_COLUMN)
+        return f"{day if day and len(self.spec) == 1 else self.name} " if self.spec else ""
+
+
 class _Classes:
     """What changes of partitions are made with, looked up once: each name on the way to a class is one more call."""
 
@@ -249,13 +266,25 @@ class HiveTable:
         """Every partition of the table that is a day."""
         return list(self._listed())
 
-    def _listed(self) -> dict[Partition, dict[str, Any]]:
-        """Every partition of the table that is a day, and the fields of Spark's ``CatalogTablePartition``."""
+    def directories(self) -> list[Directory]:
+        """Every directory of the table: its partitions', or its own where it has none."""
+        if not self.facts.partition_columns:
+            return [Directory(self.facts.location)]
+        return [Directory(location_of(each["storage"]), each["spec"]) for each in self._all()]
+
+    def _all(self) -> list[dict[str, Any]]:
+        """Every partition of the table, as the fields of Spark's ``CatalogTablePartition``."""
         # Asked of Spark's client of the metastore: the catalog hides the parameters that Spark itself has set.
         client, everything = self._catalog.unwrapped().client(), self._owner.classes.option.empty()
-        listed = client.getPartitions(self.name.database, self.name.name, everything)
+        listed: list[dict[str, Any]] = self._owner.read(
+            client.getPartitions(self.name.database, self.name.name, everything)
+        )
+        return listed
+
+    def _listed(self) -> dict[Partition, dict[str, Any]]:
+        """Every partition of the table that is a day, and the fields of Spark's ``CatalogTablePartition``."""
         found = {}
-        for each in self._owner.read(listed):
+        for each in self._all():
             try:
                 found[Partition(each["spec"][PARTITION_COLUMN])] = each
             except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched

@@ -5,7 +5,7 @@ a day, values that a text table could not hold. All that can be known to be wron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,12 +21,14 @@ from traffic_aggr.breakdown import Usage, UsageBy
 from traffic_aggr.config import TablesConfig
 from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
 from traffic_aggr.errors import TableError
-from traffic_aggr.files import Files
-from traffic_aggr.hive import HiveCatalog, HiveTable, TableFacts
+from traffic_aggr.files import FileInfo, Files
+from traffic_aggr.footers import refuse_unreadable
+from traffic_aggr.hive import Directory, HiveCatalog, HiveTable, TableFacts
 from traffic_aggr.layout import Placement, RowFormat
 from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import FoundDay, Refusal
 from traffic_aggr.runrecord import Input
+from traffic_aggr.scan import open_scan, refuse_unread
 from traffic_aggr.sql import TableName
 
 EXAMPLES = 5
@@ -112,28 +114,48 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
 class Sources:
     """
     What the aggregation reads: raw rows of the listed days, and the two lookups; ``repeated`` is what
-    ``transforms.repeated_cdrids`` finds in ``raw``, kept by Spark once it was read.
+    ``transforms.repeated_cdrids`` finds in ``raw``, kept by Spark once it was read. ``inputs`` are the files of each
+    listed day of raw, ``notes`` what is to be said of them.
     """
 
     raw: DataFrame
     repeated: DataFrame
     organisations: DataFrame
     countries: DataFrame
+    inputs: Mapping[Partition, Input]
+    notes: Sequence[str]
 
 
 @contextmanager
-def open_sources(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> Iterator[Sources]:
-    """The source tables as they are now, read anew."""
-    rows = {
-        facts.name: transforms.as_declared(catalog.table(facts).rows(), facts.columns)
-        for facts in (tables.raw, tables.organisations, tables.countries)
-    }
-    raw = transforms.select_days(rows[tables.raw.name], partitions)
+def open_sources(
+    catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition], files_of: Callable[[str], Files]
+) -> Iterator[Sources]:
+    """
+    The source tables as they are now, read anew; ``files_of`` gives the files of a location's file system.
+
+    Raises GuardError where Spark does not read what is there, or footers tell that it cannot.
+    """
+    needed = (
+        (tables.raw, contract.RAW_COLUMNS),
+        (tables.organisations, contract.ORG_DETAILS_COLUMNS),
+        (tables.countries, contract.COUNTRY_LOOKUP_COLUMNS),
+    )
+    scans, notes = [], []
+    for facts, columns in needed:
+        files = files_of(facts.location)
+        scan = open_scan(catalog, facts, files, partitions)
+        refuse_unread(scan, files)
+        notes += refuse_unreadable(scan, columns)
+        scans.append(scan)
+    raw, organisations, countries = (transforms.as_declared(scan.rows, scan.facts.columns) for scan in scans)
+    raw = transforms.select_days(raw, partitions)
     sources = Sources(
         raw=raw,
         repeated=transforms.repeated_cdrids(raw).persist(),
-        organisations=rows[tables.organisations.name],
-        countries=rows[tables.countries.name],
+        organisations=organisations,
+        countries=countries,
+        inputs=_inputs(scans[0].directories, scans[0].found) if _is_by_day(tables.raw) else {},
+        notes=notes,
     )
     try:
         yield sources
@@ -230,14 +252,16 @@ def _usage(usage: DataFrame) -> Optional[UsageBy]:
 
 
 def old_totals(
-    table: Optional[HiveTable], files: Files, partitions: Sequence[Partition]
+    catalog: HiveCatalog, facts: Optional[TableFacts], files: Files, partitions: Sequence[Partition]
 ) -> tuple[dict[Partition, Placement], dict[Partition, AggregatedTotals], list[str]]:
     """
     Where the final table's listed partitions are, their totals, and notes on directories that are missing.
+
+    Raises GuardError where footers tell that old data cannot be read.
     """
-    if table is None:
+    if facts is None:
         return {}, {}, []
-    placements = table.partitions(partitions)
+    placements = catalog.table(facts).partitions(partitions)
     readable = [partition for partition, where in placements.items() if files.is_directory(where.location)]
     notes = [
         f"the old partition {partition} has no directory {where.location}: it counts as empty"
@@ -246,20 +270,35 @@ def old_totals(
     ]
     totals = dict.fromkeys(placements, AggregatedTotals())
     if readable:
-        totals.update(aggregated_totals(table.rows(), readable))
+        scan = open_scan(catalog, facts, files, readable)
+        refuse_unreadable(scan, contract.FINAL_COLUMNS, lacking=True)
+        totals.update(aggregated_totals(scan.rows, readable))
     return placements, totals, notes
 
 
 def raw_inputs(table: HiveTable, files: Files, partitions: Sequence[Partition]) -> dict[Partition, Input]:
     """The files of each listed day of raw; a day without a directory has none."""
-    if table.facts.partition_columns != (contract.PARTITION_COLUMN,):
+    if not _is_by_day(table.facts):
         return {}
-    found = {}
-    for partition, where in table.partitions(partitions).items():
-        with suppress(FileNotFoundError):
-            usage = files.usage(where.location)
-            found[partition] = Input(where.location, usage.files, usage.bytes, usage.modified)
-    return found
+    directories = [each for each in table.directories() if each.spec[contract.PARTITION_COLUMN] in partitions]
+    return _inputs(directories, files.visible_files([each.location for each in directories]))
+
+
+def _is_by_day(facts: TableFacts) -> bool:
+    return facts.partition_columns == (contract.PARTITION_COLUMN,)
+
+
+def _inputs(directories: Sequence[Directory], found: Mapping[str, Sequence[FileInfo]]) -> dict[Partition, Input]:
+    return {
+        Partition(each.spec[contract.PARTITION_COLUMN]): Input(
+            each.location,
+            len(infos),
+            sum(info.size for info in infos),
+            max((info.modified for info in infos), default=0),
+        )
+        for each in directories
+        if (infos := found.get(each.location)) is not None
+    }
 
 
 def found_days(

@@ -24,6 +24,7 @@ from traffic_aggr.partitions import Partition
 from traffic_aggr.plan import Ask, Found, Plan, Request, Step, build_plan
 from traffic_aggr.preflight import table_names
 from traffic_aggr.runrecord import Day, Input, RunRecord
+from traffic_aggr.scan import open_scan
 from traffic_aggr.sql import TableName
 from traffic_aggr.steps import Work
 from traffic_aggr.stop import Stop
@@ -134,7 +135,7 @@ def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
     final = warehouse.tables.final
     if final is None or Step.STAGE not in plan.steps:
         return {}
-    return preflight.old_usage(warehouse.catalog.table(final).rows(), with_rows)
+    return preflight.old_usage(open_scan(warehouse.catalog, final, warehouse.files, with_rows).rows, with_rows)
 
 
 def _mark(place: Workplace, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
@@ -149,7 +150,8 @@ def _sources(warehouse: Warehouse, ask: Ask) -> AbstractContextManager[preflight
     # Once an interrupted run is settled: what a table came to promise must not keep old data away.
     guards.refuse_tables(warehouse.tables)
     guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
-    return preflight.open_sources(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
+    days = ask.partitions.partitions
+    return preflight.open_sources(warehouse.catalog, warehouse.tables, days, warehouse.files_of)
 
 
 def _plan(
@@ -157,11 +159,10 @@ def _plan(
 ) -> tuple[Plan, Optional[RunRecord]]:
     config, files, tables = place.config, warehouse.files, warehouse.tables
     partitions = ask.partitions.partitions
-    # Before any row is read: a file that comes later is noticed when the run ends.
-    inputs = _inputs(warehouse, partitions)
+    inputs = sources.inputs
     raw = preflight.raw_totals(sources, partitions)
     final = warehouse.catalog.table(tables.final) if tables.final else None
-    placements, old, notes = preflight.old_totals(final, files, partitions)
+    placements, old, notes = preflight.old_totals(warehouse.catalog, tables.final, files, partitions)
     unsettled, last = unfinished(place.books.store)
     request = Request(
         partitions=ask.partitions,
@@ -192,7 +193,13 @@ def _plan(
         ),
         staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
         creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
-        notes=(*settling_notes(unsettled), *notes, *left_by_writers, *_changed_since(last, request, raw)),
+        notes=(
+            *settling_notes(unsettled),
+            *notes,
+            *sources.notes,
+            *left_by_writers,
+            *_changed_since(last, request, raw),
+        ),
         final_root=warehouse.final_root,
         free_bytes=files.free_bytes(warehouse.final_root),
         rewritten=tables.rewritten,

@@ -108,8 +108,8 @@ class StepRecord:
 @dataclass(frozen=True)
 class Input:
     """
-    The files of one day of raw as they were when a run read them: how many and their ``bytes`` below ``location``, and
-    when that directory was ``modified`` (milliseconds since 1970 UTC).
+    The visible files of one day of raw as they were when a run read them: how many and their ``bytes`` below
+    ``location``, and when the newest was ``modified`` (milliseconds since 1970 UTC).
     """
 
     location: str

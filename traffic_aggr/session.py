@@ -34,6 +34,8 @@ CORRECTNESS: Mapping[str, str] = {
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
+    # Hive's reader takes sub-directories too, as Hive on Tez and Impala do.
+    "spark.hadoop.mapreduce.input.fileinputformat.input.dir.recursive": "true",
     "spark.hadoop.hive.exec.dynamic.partition": "true",
     "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
 }

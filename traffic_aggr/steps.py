@@ -33,6 +33,7 @@ from traffic_aggr.preflight import Sources, Tables
 from traffic_aggr.progress import Reading
 from traffic_aggr.publish import Publisher, fingerprint
 from traffic_aggr.runrecord import Input, RunRecord, Staged
+from traffic_aggr.scan import open_scan
 from traffic_aggr.spark_errors import spark_says
 from traffic_aggr.sql import TableName
 from traffic_aggr.stop import Stop
@@ -235,7 +236,8 @@ def _notice_changed_raw(work: Work) -> None:
 
 
 def _prove_final(work: Work) -> None:
-    differences = _read_back(work, work.catalog.table(work.final).rows(), "final", keep=True)
+    published = open_scan(work.catalog, work.final, work.files, work.record.days)
+    differences = _read_back(work, published.rows, "final", keep=True)
     work.save(work.record)
     if not differences:
         return

@@ -79,8 +79,7 @@ def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
     final = warehouse.tables.final
     if final is None:
         return
-    table = warehouse.catalog.table(final)
-    _, now, _ = preflight.old_totals(table, warehouse.files, list(target.days))
+    _, now, _ = preflight.old_totals(warehouse.catalog, final, warehouse.files, list(target.days))
     differences = [
         difference
         for partition, totals in now.items()
