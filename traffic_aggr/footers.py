@@ -19,6 +19,7 @@ from py4j.protocol import Py4JJavaError
 from traffic_aggr.errors import GuardError
 from traffic_aggr.scan import Scan, plain_path, summary
 from traffic_aggr.tables import Column
+from traffic_aggr.units import counted
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
@@ -94,7 +95,7 @@ def refuse_unreadable(scan: Scan, needed: Sequence[Column], *, lacking: bool = F
             elif without and not lacking:
                 notes.append(
                     f"{scan.facts.name}: {directory}{without[0]} has no column {name}, like {len(without)} of"
-                    f" {len(columns_by_path)} files beside it; it is NULL there, as in Hive and Impala"
+                    f" {counted(len(columns_by_path), 'file')} there; it is NULL there, as in Hive and Impala"
                 )
     if problems:
         raise GuardError(

@@ -205,7 +205,7 @@ class Publisher:
             if all_of_them or found not in (before[partition], record.days[partition].before)
         }
         if differing and record.changes:
-            what = f"{DESCRIBE} as before ({len(differing)} partitions)"
+            what = f"{DESCRIBE} as before ({counted(len(differing), 'partition')})"
             self._noted_once(record, what, lambda: self._table.point(differing))
 
     def _unanswered(self, record: RunRecord, *kinds: str) -> bool:

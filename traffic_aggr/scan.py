@@ -23,6 +23,7 @@ from traffic_aggr.hive import Directory, HiveCatalog, TableFacts
 from traffic_aggr.partitions import Partition
 from traffic_aggr.sql import identifier
 from traffic_aggr.tables import PARTITION_COLUMN
+from traffic_aggr.units import counted
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
@@ -160,9 +161,9 @@ def _unread(scan: Scan) -> Iterator[str]:
             listed[plain_path(path), size] = listed.get((plain_path(path), size), 0) + 1
     for (path, size), directories in there.items():
         for directory in directories[listed.pop((path, size), 0) :]:
-            yield f"{directory}{path} of {size:,} bytes is not in Spark's scan"
+            yield f"{directory}{path} of {counted(size, 'byte')} is not in Spark's scan"
     for path, size in listed:
-        yield f"{path} of {size:,} bytes is in Spark's scan alone"
+        yield f"{path} of {counted(size, 'byte')} is in Spark's scan alone"
 
 
 def _listed(scan: Scan) -> Iterable[tuple[str, int]]:

@@ -103,4 +103,4 @@ def _translated() -> Iterator[None]:
         message = str(java.getMessage() or java.toString()).splitlines()[0]
         raise StateError(f"YARN's resource manager: {message}", hint="Check that it runs, and HADOOP_CONF_DIR") from exc
     except Py4JError as exc:
-        raise StateError(f"YARN's resource manager cannot be asked: {exc}", hint="Run again") from exc
+        raise StateError(f"YARN's resource manager cannot be asked: {exc}") from exc

@@ -320,8 +320,7 @@ def test_what_never_passes_says_how_often_where_and_what_to_do(start_impala: Any
         refresher(config(nobody, address(double), retry=RetryConfig(attempts=4))).execute([REFRESH])
     assert str(caught.value) == (
         f"Impala could not carry out {REFRESH}: 4 attempts on {nobody}, {double}, the last answer, from {double}: "
-        f"{QUEUE_FULL}. Wait until the resource pool has fewer queries, or raise its limits, then rerun; "
-        "the run resumes where it stopped"
+        f"{QUEUE_FULL}. Wait until the resource pool has fewer queries, or raise its limits"
     )
     (sent,) = caught.value.sent
     assert (sent.attempts, sent.host, sent.outcome) == (4, str(double), f"failed: {QUEUE_FULL}")
@@ -333,8 +332,7 @@ def test_what_stays_says_what_to_do(start_impala: Any) -> None:
     with pytest.raises(ImpalaRejectedError) as caught:
         refresher(config(address(double))).execute([REFRESH])
     assert str(caught.value) == (
-        f"Impala ({double}) refused {REFRESH}: {NOT_ALLOWED}. Have the job's user granted what it names, then rerun; "
-        "the run resumes where it stopped"
+        f"Impala ({double}) refused {REFRESH}: {NOT_ALLOWED}. Have the job's user granted what it names"
     )
 
 
