@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Optional
 
 import duckdb
 
@@ -14,6 +13,7 @@ from devtools.impala_double.catalog import PARQUET, TableInfo
 
 LAZY_SIMPLE_DELIMITER = "\x01"
 LAZY_SIMPLE_NULL = "\\N"
+_SEPARATOR = "\x1f"
 ROWS = "data"
 """The DuckDB table that ``create`` makes: the partition columns, as text, and the columns asked for."""
 
@@ -121,18 +121,20 @@ def _insert_text(
     positions = [order.index(name) for name in columns]
     with open(path, encoding="utf-8", newline="\n") as lines:
         rows = [
-            [_field(fields, position, null) for position in positions]
+            _SEPARATOR.join(fields[position] if position < len(fields) else null for position in positions)
             for fields in (_split(line.rstrip("\n"), delimiter, escape) for line in lines)
         ]
-    casts = [f"TRY_CAST(fields[{number}] AS {_duckdb_type(types[name])})" for number, name in enumerate(columns, 1)]
-    selected = ", ".join([*("?" for _ in partition), *casts, "true"])
-    connection.execute(
-        f"INSERT INTO {ROWS} SELECT {selected} FROM (SELECT unnest(?::VARCHAR[][]) AS fields)", [*partition, rows]
-    )
-
-
-def _field(fields: Sequence[str], position: int, null: str) -> Optional[str]:
-    return None if position >= len(fields) or fields[position] == null else fields[position]
+    casts = [
+        f"TRY_CAST(nullif(fields[{number}], $null) AS {_duckdb_type(types[name])})"
+        for number, name in enumerate(columns, 1)
+    ]
+    values = {f"value_{number}": value for number, value in enumerate(partition)}
+    selected = ", ".join([*(f"${name}" for name in values), *casts, "true"])
+    # One text for all rows: DuckDB takes a list of lists value by value.
+    fields = "SELECT string_split(unnest(string_split($rows, chr(10))), $separator) AS fields"
+    parameters = {"rows": "\n".join(rows), "separator": _SEPARATOR, **({"null": null} if casts else {})}
+    if rows:
+        connection.execute(f"INSERT INTO {ROWS} SELECT {selected} FROM ({fields})", {**values, **parameters})
 
 
 def _split(line: str, delimiter: str, escape: str) -> list[str]:
