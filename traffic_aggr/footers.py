@@ -82,7 +82,7 @@ def refuse_unreadable(scan: Scan, needed: Sequence[Column], *, lacking: bool = F
             continue
         directory, info = found[plain_path(path)]
         if columns is None:
-            problems.append(f"{directory}{path} is {'no whole Parquet file' if info.size else 'empty'}")
+            problems.append(f"{directory}{path} {'cannot be read as Parquet' if info.size else 'is empty'}")
         else:
             problems += [f"{directory}{path}: {each}" for each in problems_of(columns, types, widens=_widens(scan))]
             read.setdefault(directory, {})[path] = {name.lower() for name, _ in columns}
