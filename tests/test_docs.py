@@ -157,5 +157,5 @@ def test_every_setting_that_the_job_decides_is_explained_to_operators() -> None:
     section = operations.partition("## Settings that the job decides\n")[2].partition("\n## ")[0]
     explained = {name for cell in re.findall(r"^\| (.*?) \|", section, re.MULTILINE) for name in cell.split(", ")}
 
-    pinned = {re.sub(r"^spark\.(hadoop\.)?(?=hive|mapreduce|dfs)", "", key) for key in (*CORRECTNESS, *UNSET)}
+    pinned = {re.sub(r"^spark\.(hadoop\.)?(?=hive|mapreduce|dfs|parquet)", "", key) for key in (*CORRECTNESS, *UNSET)}
     assert {name for name in explained if "." in name} == pinned

@@ -45,6 +45,8 @@ _HADOOP: Mapping[str, str] = {
     "hive.exec.max.dynamic.partitions.pernode": "1000000",
     # Longer lines of text are skipped.
     "mapreduce.input.linerecordreader.line.maxlength": "2147483647",
+    # Not every reader knows the encodings of version 2.
+    "parquet.writer.version": "PARQUET_1_0",
     "dfs.client.read.shortcircuit.skip.checksum": "false",
 }
 

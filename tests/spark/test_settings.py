@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+import duckdb
 import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -107,7 +108,6 @@ HADOOP: Mapping[str, Sequence[str]] = {
     "parquet.strict.typing": ["false", "true"],
     "parquet.task.side.metadata": ["false"],
     "parquet.validation": ["true"],
-    "parquet.writer.version": ["PARQUET_2_0"],
 }
 """Settings of Hive, Hadoop and Parquet that touch reading and writing."""
 
@@ -158,7 +158,7 @@ def what_goes_wrong(days: AwkwardDays, flips: Sequence[Flip]) -> Optional[str]:
     try:
         with settings(days.spark, dict(flips)):
             return next(iter(days.wrong()), None)
-    except (PySparkException, Py4JJavaError, TypeError) as exc:
+    except (PySparkException, Py4JJavaError, duckdb.Error, TypeError) as exc:
         return f"{type(exc).__name__}: {exc}"[:500]
 
 
@@ -220,6 +220,7 @@ OPPOSITES = {
     "UTC": "Asia/Kolkata",
     "hive": "in-memory",
     "nonstrict": "strict",
+    "PARQUET_1_0": "PARQUET_2_0",
     "1000000": "1",
     "2147483647": "5",
 }
