@@ -14,7 +14,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from traffic_aggr.partitions import Partition
-from traffic_aggr.session import CORRECTNESS, DEFAULTS, LOCAL_DEFAULTS
+from traffic_aggr.settings import CORRECTNESS, DEFAULTS, LOCAL_DEFAULTS
 from traffic_aggr.sql import TableName, add_partitions, batches, create_external_table
 from traffic_aggr.tables import FINAL_COLUMNS, PARTITION, Column
 

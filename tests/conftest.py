@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from traffic_aggr.settings import CORRECTNESS
 from traffic_aggr.tables import RAW_COLUMNS
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
     # Derby need not survive a power cut here, and is much faster when it does not sync each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
     java_options = f"-Duser.timezone={odd_time_zone} -Djava.io.tmpdir={home} {derby} {QUICK_JVM}"
-    session = (
+    builder = (
         SparkSession.builder.master("local[2]")
         .appName("traffic_aggr tests")
         .config("spark.driver.memory", "1500m")
@@ -88,18 +89,15 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
         .config("spark.local.dir", str(home))
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.codegen.wholeStage", "false")  # compiling costs more than it saves on few rows
         .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
-        .config("spark.hadoop.mapreduce.input.fileinputformat.input.dir.recursive", "true")
-        .config("spark.hadoop.hive.exec.dynamic.partition", "true")
-        .config("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict")
         .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))
-        .enableHiveSupport()
-        .getOrCreate()
     )
+    for key, value in CORRECTNESS.items():
+        builder.config(key, value)
+    session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

@@ -86,6 +86,7 @@ def expected_rows(raw: Path, organisations: Path, countries: Path, days: Sequenc
         "countries": f"{countries}/*.parquet",
     }
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         rows = connection.execute(_SQL, {**files, "days": list(days)}).fetchall()
     return [_with_decimal_places(row) for row in rows]
 

@@ -13,7 +13,7 @@ import pyspark
 import pytest
 
 from traffic_aggr.errors import InputError
-from traffic_aggr.jvm import _collector, java_version, suitable_java, told_by_spark
+from traffic_aggr.jvm import _collector, _utf8_locale, java_version, suitable_java, told_by_spark
 
 SAID = {
     8: 'openjdk version "1.8.0_392"',
@@ -187,3 +187,21 @@ def test_a_module_that_java_lacks_is_told_by_name(tmp_path: Path) -> None:
     log.write_text(f"NOTE: a note\nError occurred during initialization of boot layer\n{reason}\n")
 
     assert told_by_spark(log, 0) == reason
+
+
+@pytest.mark.parametrize(
+    ("variables", "changed"),
+    [
+        ({"LC_ALL": "C", "LANG": "en_US.UTF-8"}, {"LC_ALL": "C.UTF-8"}),
+        ({"LANG": "tr_TR.ISO-8859-9"}, {"LC_ALL": "C.UTF-8"}),
+        ({}, {"LC_ALL": "C.UTF-8"}),
+        ({"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": "C"}, {}),
+        ({"LANG": "de_DE.utf8"}, {}),
+    ],
+)
+def test_the_jvm_reads_names_of_files_as_utf_8(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], changed: dict[str, str]
+) -> None:
+    monkeypatch.setattr(os, "environ", variables)
+
+    assert _utf8_locale() == changed

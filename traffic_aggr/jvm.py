@@ -85,6 +85,7 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": shlex.join([*submit, "pyspark-shell"]),
         "SPARK_SUBMIT_OPTS": _java_options(log_dir, *_collector(conf, submit)),
+        **_utf8_locale(),
     }
     path, descriptor, before = open_log(log_dir)
     output = {
@@ -194,6 +195,15 @@ def _java_options(log_dir: Path, *more: str) -> str:
     }
     quoted = ['"-D{}={}"'.format(name, re.sub(r'(["\\])', r"\\\1", str(value))) for name, value in options.items()]
     return " ".join([*quoted, *_START_FAST, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+
+
+def _utf8_locale() -> dict[str, Optional[str]]:
+    """
+    A locale for a JVM that would get one without UTF-8: Hadoop skips local files whose names it cannot read.
+    """
+    # As the C library looks for it; an empty variable counts as unset.
+    found = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+    return {} if re.search("utf-?8", found, re.IGNORECASE) else {"LC_ALL": "C.UTF-8"}
 
 
 def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:

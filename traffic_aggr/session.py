@@ -21,43 +21,13 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import InputError, StepError, TrafficAggrError
 from traffic_aggr.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
+from traffic_aggr.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, UNSET
 from traffic_aggr.spark_errors import spark_says
 
 log = logging.getLogger(__name__)
 
-# What the results depend on. These win over spark.conf, spark.submit and the site's spark-defaults.conf.
-CORRECTNESS: Mapping[str, str] = {
-    "spark.sql.catalogImplementation": "hive",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "false",
-    "spark.sql.storeAssignmentPolicy": "ANSI",
-    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    "spark.sql.files.ignoreCorruptFiles": "false",
-    "spark.sql.files.ignoreMissingFiles": "false",
-    # Hive's reader takes sub-directories too, as Hive on Tez and Impala do.
-    "spark.hadoop.mapreduce.input.fileinputformat.input.dir.recursive": "true",
-    "spark.hadoop.hive.exec.dynamic.partition": "true",
-    "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
-}
-
-DEFAULTS: Mapping[str, str] = {
-    # A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is
-    # asked for all between the first and the last.
-    "spark.sql.hive.metastorePartitionPruningInSetThreshold": "50",
-    # The small map that Spark puts before its map of groups only costs where there are as many groups as here.
-    "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
-    # Hive makes a directory for jars that it is given, which it is not here, and leaves it: one, not one a session.
-    "spark.hadoop.hive.downloaded.resources.dir": "${java.io.tmpdir}/hive_resources_${user.name}",
-}
-
-# Local mode needs no network: neither a resolvable host name nor ports that other hosts could reach.
-LOCAL_DEFAULTS: Mapping[str, str] = {
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.ui.enabled": "false",
-}
-
 _MASTER = "spark.master"
+_EXECUTOR_OPTIONS = "spark.executor.extraJavaOptions"
 
 
 class SparkSettings(Protocol):
@@ -244,6 +214,8 @@ def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf
         if config.conf.get(key, value) != value:
             log.warning("spark.conf: %s is %s here, since results depend on it", key, value)
         conf.set(key, value)
+    options = conf.get(_EXECUTOR_OPTIONS, "")
+    conf.set(_EXECUTOR_OPTIONS, f"{options} {JAVA_OPTIONS}".strip())  # the last of several counts
     return conf
 
 
@@ -252,10 +224,23 @@ def _session(conf: SparkConf) -> SparkSession:
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
-        return SparkSession.builder.config(conf=conf).getOrCreate()
+        spark = SparkSession.builder.config(conf=conf).getOrCreate()
     finally:
         if in_main_thread:
             signal.signal(signal.SIGINT, handler)
+    _settle_java(spark)
+    return spark
+
+
+def _settle_java(spark: SparkSession) -> None:
+    """What of Java and Hadoop results depend on, and Spark's configuration cannot settle for the driver's own JVM."""
+    jvm: Any = spark.sparkContext._jvm
+    jvm.java.util.Locale.setDefault(jvm.java.util.Locale.ENGLISH)
+    jvm.java.util.TimeZone.setDefault(jvm.java.util.TimeZone.getTimeZone("UTC"))
+    shared: Any = spark._jsparkSession.sharedState()
+    for configuration in (spark.sparkContext._jsc.hadoopConfiguration(), shared.hadoopConf()):
+        for key in UNSET:
+            configuration.unset(key)
 
 
 def end_gateway(gateway: Any) -> None:

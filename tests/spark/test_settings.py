@@ -1,0 +1,330 @@
+"""
+No setting changes a number. Every setting of Spark SQL is turned, and those of Hive, Hadoop and Parquet that touch
+reading and writing, and the result on awkward days is compared with DuckDB's.
+
+A run for each would take an hour, so settings are turned many at a time. A group that fails is halved until the
+setting is found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import duckdb
+import pytest
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from tests.conftest import HOST_TIME_ZONE, QUICK_JVM
+from tests.spark.awkward_days import AwkwardDays, settings
+from traffic_aggr.settings import CORRECTNESS, UNSET
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUPS = 12
+Flip = tuple[str, str]
+
+OTHER_VALUES: Mapping[str, Sequence[str]] = {
+    "spark.sql.adaptive.advisoryPartitionSizeInBytes": ["100"],
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": ["-1", "1g"],
+    "spark.sql.autoBroadcastJoinThreshold": ["-1", "1g"],
+    "spark.sql.codegen.hugeMethodLimit": ["1"],
+    "spark.sql.codegen.maxFields": ["1"],
+    "spark.sql.codegen.methodSplitThreshold": ["1"],
+    "spark.sql.files.maxPartitionBytes": ["15000"],
+    "spark.sql.files.maxRecordsPerFile": ["30"],
+    "spark.sql.files.minPartitionNum": ["1", "9"],
+    "spark.sql.hive.metastorePartitionPruningInSetThreshold": ["1", "1000"],
+    "spark.sql.inMemoryColumnarStorage.batchSize": ["3"],
+    "spark.sql.maxConcurrentOutputFileWriters": ["2"],
+    "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": ["1"],
+    "spark.sql.optimizer.inSetConversionThreshold": ["0"],
+    "spark.sql.optimizer.inSetSwitchThreshold": ["0"],
+    "spark.sql.parquet.columnarReaderBatchSize": ["3"],
+    "spark.sql.shuffle.partitions": ["1", "7"],
+    "spark.sql.sources.default": ["text"],
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": ["0"],
+    "spark.sql.sources.useV1SourceList": ["csv"],
+    "spark.sql.windowExec.buffer.in.memory.threshold": ["1"],
+    "spark.sql.windowExec.buffer.spill.threshold": ["1"],
+}
+"""Values of settings that are neither on or off nor one of a few, chosen to make Spark go another way."""
+
+HADOOP: Mapping[str, Sequence[str]] = {
+    "hive.default.fileformat": ["ORC"],
+    "hive.exec.compress.output": ["true"],
+    "hive.exec.drop.ignorenonexistent": ["false"],
+    "hive.groupby.skewindata": ["true"],
+    "hive.input.format": ["org.apache.hadoop.hive.ql.io.HiveInputFormat"],
+    "hive.insert.into.multilevel.dirs": ["true"],
+    "hive.lazysimple.extended_boolean_literal": ["true"],
+    "hive.mapred.supports.subdirectories": ["true"],
+    "hive.output.file.extension": [".txt"],
+    "hive.parquet.timestamp.skip.conversion": ["false", "true"],
+    "hive.serialization.extend.nesting.levels": ["true"],
+    "hive.stats.autogather": ["false"],
+    "hive.support.quoted.identifiers": ["none"],
+    "hive.typecheck.on.insert": ["false"],
+    "io.compression.codecs": ["org.apache.hadoop.io.compress.BZip2Codec"],
+    "io.file.buffer.size": ["16"],
+    "io.skip.checksum.errors": ["true"],
+    "mapreduce.fileoutputcommitter.algorithm.version": ["1", "2"],
+    "mapreduce.fileoutputcommitter.cleanup.skipped": ["true"],
+    "mapreduce.fileoutputcommitter.marksuccessfuljobs": ["false"],
+    "mapreduce.fileoutputcommitter.task.cleanup.enabled": ["true"],
+    "mapreduce.input.fileinputformat.input.dir.nonrecursive.ignore.subdirs": ["true"],
+    "mapreduce.input.fileinputformat.input.dir.recursive": ["true"],
+    "mapreduce.input.fileinputformat.list-status.num-threads": ["4"],
+    "mapreduce.input.fileinputformat.split.maxsize": ["50"],
+    "mapreduce.input.fileinputformat.split.minsize": ["50", "1000000000"],
+    "mapreduce.output.basename": ["_hidden"],
+    "mapreduce.output.fileoutputformat.compress": ["true"],
+    "mapreduce.output.textoutputformat.separator": [";"],
+    "parquet.block.size": ["4096"],
+    "parquet.bloom.filter.enabled": ["true"],
+    "parquet.column.index.access": ["true"],
+    "parquet.compression": ["UNCOMPRESSED", "GZIP"],
+    "parquet.dictionary.page.size": ["10"],
+    "parquet.enable.dictionary": ["false"],
+    "parquet.enable.summary-metadata": ["true"],
+    "parquet.filter.bloom.enabled": ["false"],
+    "parquet.filter.columnindex.enabled": ["false"],
+    "parquet.filter.dictionary.enabled": ["false"],
+    "parquet.filter.record-level.enabled": ["false"],
+    "parquet.filter.stats.enabled": ["false"],
+    "parquet.hadoop.vectored.io.enabled": ["true", "false"],
+    "parquet.page.row.count.limit": ["3"],
+    "parquet.page.size": ["100"],
+    "parquet.page.verify-checksum.enabled": ["true"],
+    "parquet.page.write-checksum.enabled": ["false"],
+    "parquet.split.files": ["false"],
+    "parquet.strict.typing": ["false", "true"],
+    "parquet.task.side.metadata": ["false"],
+    "parquet.validation": ["true"],
+}
+"""Settings of Hive, Hadoop and Parquet that touch reading and writing."""
+
+REFUSED_LOUDLY: Mapping[str, str] = {}
+NONSENSE = "no such value"
+
+
+@pytest.fixture(scope="module")
+def days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwkwardDays]:
+    spark.sql("CREATE DATABASE awkward")
+    yield AwkwardDays(spark, "awkward", tmp_path_factory.mktemp("awkward"))
+    spark.sql("DROP DATABASE awkward CASCADE")
+
+
+def known_settings(spark: SparkSession) -> dict[str, str]:
+    """The settings of Spark SQL in this version, undocumented ones too, and their defaults."""
+    jvm: Any = spark.sparkContext._jvm
+    jvm.org.apache.spark.sql.hive.HiveUtils.CONVERT_METASTORE_PARQUET()  # makes Hive's known
+    companion = jvm.java.lang.Class.forName("org.apache.spark.sql.internal.SQLConf$")
+    entries = companion.getField("MODULE$").get(None).getConfigEntries()
+    return {
+        entry.key(): entry.defaultValueString() for entry in sorted(entries.toArray(), key=lambda entry: entry.key())
+    }
+
+
+def said_of_nonsense(spark: SparkSession, key: str) -> str:
+    """What Spark says to a value that no setting has; empty where it takes it."""
+    try:
+        with settings(spark, {key: NONSENSE}):
+            return ""
+    except (PySparkException, Py4JJavaError) as exc:
+        return str(exc)
+
+
+def other_values(spark: SparkSession, key: str, default: str) -> Sequence[str]:
+    """The opposite of a boolean, each other value of an enumeration; else what is listed above, or none."""
+    if key in OTHER_VALUES:
+        return OTHER_VALUES[key]
+    said, now = said_of_nonsense(spark, key), spark.conf.get(key, None) or default
+    one_of = re.search(r"should be one of '?(.+?)(?:'\.|, but was)", said)
+    boolean = re.search("should be (a/an ')?boolean", said)
+    values = one_of[1].split(", ") if one_of else ["true", "false"] if boolean else []
+    return [value for value in values if value.lower() != now.lower()]
+
+
+def what_goes_wrong(days: AwkwardDays, flips: Sequence[Flip]) -> Optional[str]:
+    """The first error or difference with some settings turned; None where there is none."""
+    try:
+        with settings(days.spark, dict(flips)):
+            return next(iter(days.wrong()), None)
+    except (PySparkException, Py4JJavaError, duckdb.Error, TypeError) as exc:
+        return f"{type(exc).__name__}: {exc}"[:500]
+
+
+def culprits(days: AwkwardDays, flips: Sequence[Flip]) -> list[str]:
+    """The settings that change a result or fail, each with what it does; empty where none does."""
+    wrong = what_goes_wrong(days, flips)
+    if wrong is None:
+        return []
+    if len(flips) == 1:
+        return [f"{flips[0][0]}={flips[0][1]}: {wrong}"]
+    half = len(flips) // 2
+    return culprits(days, flips[:half]) + culprits(days, flips[half:]) or [f"together {flips}: {wrong}"]
+
+
+@pytest.fixture(scope="module")
+def flips(spark: SparkSession) -> list[Flip]:
+    """Every other value of every setting of Spark SQL that the job does not pin."""
+    found = {key: default for key, default in known_settings(spark).items() if key not in CORRECTNESS}
+    return [(key, value) for key, default in found.items() for value in other_values(spark, key, default)]
+
+
+# A group takes every GROUPS-th setting: one that switches a feature off is rarely in a group with the feature's others.
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_no_setting_of_spark_sql_changes_a_number(days: AwkwardDays, flips: Sequence[Flip], group: int) -> None:
+    assert not culprits(days, [flip for flip in flips[group::GROUPS] if flip[0] not in REFUSED_LOUDLY])
+
+
+@pytest.mark.parametrize("group", range(2))
+def test_no_setting_of_hive_hadoop_or_parquet_changes_a_number(days: AwkwardDays, group: int) -> None:
+    assert not culprits(days, [(key, value) for key, values in HADOOP.items() for value in values][group::2])
+
+
+CORE = {
+    "spark.broadcast.compress": "false",
+    "spark.default.parallelism": "3",
+    "spark.hadoop.cloneConf": "true",
+    "spark.hadoopRDD.ignoreEmptySplits": "false",
+    "spark.io.compression.codec": "zstd",
+    "spark.memory.offHeap.enabled": "true",
+    "spark.memory.offHeap.size": "200m",
+    "spark.rdd.compress": "true",
+    "spark.scheduler.mode": "FAIR",
+    "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+    "spark.shuffle.compress": "false",
+    "spark.shuffle.sort.bypassMergeThreshold": "0",
+    "spark.shuffle.spill.numElementsForceSpillThreshold": "30",
+    "spark.speculation": "true",
+    "spark.sql.filesourceTableRelationCacheSize": "0",
+}
+"""Settings that can be given to a new session only, and that make Spark move rows in another way."""
+
+OPPOSITES = {
+    "true": "false",
+    "false": "true",
+    "ANSI": "LEGACY",
+    "CORRECTED": "LEGACY",
+    "TIMESTAMP_LTZ": "TIMESTAMP_NTZ",
+    "NEVER_INFER": "INFER_AND_SAVE",
+    "UTC": "Asia/Kolkata",
+    "hive": "in-memory",
+    "nonstrict": "strict",
+    "PARQUET_1_0": "PARQUET_2_0",
+    "1000000": "1",
+    "2147483647": "5",
+}
+"""Values that CORRECTNESS has, and what a site may have in their place."""
+
+DRIVER = """
+import gzip, json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from pyspark.sql import functions as F
+from tests.conftest import HOST_TIME_ZONE, QUICK_JVM
+from tests.spark.awkward_days import DAYS, AwkwardDays
+from traffic_aggr import preflight
+from traffic_aggr.session import start_session, stop_session
+from traffic_aggr.settings import CORRECTNESS, UNSET
+from traffic_aggr.transforms import is_voice
+
+home = Path.cwd()
+spark = start_session(
+    SimpleNamespace(master="local[2]", deploy_mode="client", submit=(), conf=json.loads(sys.argv[1])),
+    "a hostile site",
+    log_dir=home / "logs",
+)
+spark.sql("CREATE DATABASE awkward")
+days = AwkwardDays(spark, "awkward", home / "days")
+file = next((home / "days" / "raw").glob("*/local-0.parquet"))
+file.rename(file.with_name("\u00e9.parquet"))
+told = {"wrong": days.wrong()}
+shared = spark._jsparkSession.sharedState().hadoopConf()
+hadoop = {key: shared.get(key.replace("spark.hadoop.", "")) for key in CORRECTNESS if key.startswith("spark.hadoop.")}
+told["settings"] = {**{key: spark.conf.get(key) for key in CORRECTNESS}, **hadoop}
+told["unset"] = [key for key in UNSET if shared.get(key) or spark.sparkContext._jsc.hadoopConfiguration().get(key)]
+told["voice"] = spark.range(1).select(is_voice(F.lit("VO\u0130CE"))).first()[0]
+lookup = home / "days" / "org_details" / "part-1.gz"
+lookup.write_bytes(lookup.read_bytes()[:-12])
+try:
+    with preflight.open_sources(days.catalog, days.tables, DAYS) as sources:
+        told["a cut lookup"] = str(sources.organisations.collect())
+except Exception as exc:
+    told["a cut lookup"] = type(exc).__name__
+stop_session(spark)
+print(json.dumps(told))
+"""
+
+
+def told_by_driver(
+    home: Path, conf: Mapping[str, str], defaults: Mapping[str, str], hive_site: Mapping[str, str], java_options: str
+) -> dict[str, Any]:
+    """
+    What a driver of its own finds in a session of the job's, with ``defaults`` in spark-defaults.conf, on a host whose
+    locale and time zone are odd.
+    """
+    site = home / "site"
+    site.mkdir()
+    (home / "days").mkdir()
+    (site / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in defaults.items()))
+    entries = (f"<property><name>{key}</name><value>{value}</value></property>" for key, value in hive_site.items())
+    (site / "hive-site.xml").write_text(f"<configuration>{''.join(entries)}</configuration>")
+    own = {
+        "spark.driver.memory": "1500m",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.durability=test {QUICK_JVM} {java_options}",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": (home / "warehouse").as_uri(),
+    }
+    environment = {
+        **os.environ,
+        "SPARK_CONF_DIR": str(site),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYSPARK_PYTHON": sys.executable,
+        "TZ": HOST_TIME_ZONE,
+        "LANG": "C",
+        "LC_ALL": "C",
+    }
+    program = [sys.executable, "-c", DRIVER, json.dumps({**own, **conf})]
+    done = subprocess.run(program, cwd=home, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_what_results_depend_on_is_pinned_whatever_site_and_host_say(tmp_path: Path) -> None:
+    defaults = {key: OPPOSITES[value] for key, value in CORRECTNESS.items() if key.startswith("spark.")}
+    raw = {key: OPPOSITES[value] for key, value in CORRECTNESS.items() if not key.startswith("spark.")}
+    odd = {key: "e" for key in UNSET if "delimiter" in key}
+    told = told_by_driver(
+        tmp_path,
+        conf=raw,
+        defaults={**defaults, **{f"spark.hadoop.{key}": value for key, value in odd.items()}},
+        hive_site={**raw, **odd},
+        java_options=f"-Duser.language=tr -Duser.timezone={HOST_TIME_ZONE} -Dfile.encoding=US-ASCII",
+    )
+
+    assert told.pop("a cut lookup") == "Py4JJavaError"
+    assert told == {"wrong": [], "settings": CORRECTNESS, "unset": [], "voice": False}
+
+
+def test_no_setting_of_a_new_session_changes_a_number(spark: SparkSession, tmp_path: Path) -> None:
+    static = {
+        key: default for key, default in known_settings(spark).items() if "static" in said_of_nonsense(spark, key)
+    }
+    opposites = {key: OPPOSITES[default] for key, default in static.items() if default in ("true", "false")}
+    assert opposites
+
+    told = told_by_driver(tmp_path, conf={}, defaults={**opposites, **CORE}, hive_site={}, java_options="")
+
+    assert told["wrong"] == []
