@@ -21,6 +21,9 @@ _SPARK: Mapping[str, str] = {
     "spark.sql.hive.caseSensitiveInferenceMode": "NEVER_INFER",
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.retainGroupColumns": "true",
+    # The opposites make Spark fail over Hive's tables.
+    "spark.sql.legacy.v1IdentifierNoCatalog": "false",
+    "spark.sql.filesourceTableRelationCacheSize": "1000",
     # CHAR(5) is five characters, VARCHAR(5) at most five.
     "spark.sql.readSideCharPadding": "true",
     "spark.sql.legacy.charVarcharAsString": "false",

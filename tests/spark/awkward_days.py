@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from traffic_aggr.partitions import Partition
 from traffic_aggr.preflight import Sources, Tables
 from traffic_aggr.sql import TableName
 from traffic_aggr.tables import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
+from traffic_aggr.workplace import files_of
 
 DAYS = (Partition("2021-04-01"), Partition("2021-04-02"))
 ANCIENT = [
@@ -74,7 +76,7 @@ class AwkwardDays:
         staged, rewritten = f"file:{self.home}/staged", f"file:{self.home}/rewritten"
         for directory in ("staged", "rewritten"):
             shutil.rmtree(self.home / directory, ignore_errors=True)
-        with preflight.open_sources(self.catalog, self.tables, DAYS) as sources:
+        with preflight.open_sources(self.catalog, self.tables, DAYS, partial(files_of, self.spark)) as sources:
             found = [refusal.what for refusal in preflight.refuse_duplicate_keys(sources)]
             raw = preflight.raw_totals(sources, DAYS)
             rows, counted = self._aggregated(sources, raw)
