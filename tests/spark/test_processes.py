@@ -79,7 +79,9 @@ def test_sigterm_puts_the_old_data_back_and_exits_143(
     _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 143
+    assert "stopped by SIGTERM: putting the old data of 3 days back" in err
     assert "old data is back in place" in err
+    assert "An error occurred" not in err
     assert "Traceback" not in err
     assert installation.data() == before
     assert installation.newest_record()["publication"] == "restored"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Optional
 
 import duckdb
@@ -22,7 +21,6 @@ from pyspark.sql import SparkSession
 from tests.spark.awkward_days import AwkwardDays, settings
 from traffic_aggr.settings import CORRECTNESS
 
-ROOT = Path(__file__).resolve().parents[2]
 GROUPS = 12
 Flip = tuple[str, str]
 

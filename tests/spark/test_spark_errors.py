@@ -1,0 +1,54 @@
+"""What an operator is told of an error of Spark: the file it is about, and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from pyspark.sql import SparkSession
+
+from traffic_aggr.session import explain_java_error
+from traffic_aggr.spark_errors import spark_says
+
+
+def said_of(spark: SparkSession, path: Path) -> str:
+    """What is said when the rows of a Parquet file are read."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - of which class depends on Spark's version
+        spark.read.parquet(str(path)).collect()
+    said = spark_says(caught.value)
+    assert said is not None
+    assert str(explain_java_error(caught.value)) == f"{said}. The log has the details"
+    assert "Exception" not in said
+    assert "\n" not in said
+    return said
+
+
+def test_a_damaged_page_is_said_with_its_file(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "partition_date=2021-04-01" / "part-0.parquet"
+    path.parent.mkdir()
+    duckdb.execute(f"COPY (SELECT range AS bytes FROM range(10000)) TO '{path}' (FORMAT PARQUET)")
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+
+    assert f"file:{path}" in said_of(spark, path).replace("file:///", "file:/")
+
+
+def test_the_reason_is_said_beyond_its_first_line(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "part-0.parquet"
+    duckdb.execute(f"COPY (SELECT DATE '1500-01-01' AS calldate) TO '{path}' (FORMAT PARQUET)")
+    mode = "spark.sql.parquet.datetimeRebaseModeInRead"
+    before = spark.conf.get(mode)
+    spark.conf.set(mode, "EXCEPTION")
+    try:
+        said = said_of(spark, path)
+    finally:
+        spark.conf.set(mode, str(before))
+
+    assert "READ_ANCIENT_DATETIME" in said
+    assert "before 1582-10-15" in said
+
+
+def test_what_is_no_error_of_spark_is_not_explained() -> None:
+    assert spark_says(ValueError("x")) is None
