@@ -14,7 +14,7 @@ from devtools.config_reference import FILE, reference
 from traffic_aggr import errors
 from traffic_aggr.cli import _parser, main
 from traffic_aggr.impala_answers import TROUBLES
-from traffic_aggr.settings import CORRECTNESS, UNSET
+from traffic_aggr.settings import CORRECTNESS, REFUSED
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", _parser().format_help(), re.MULTILINE)))
@@ -166,5 +166,5 @@ def test_every_setting_that_the_job_decides_is_explained_to_operators() -> None:
     section = operations.partition("## Settings that the job decides\n")[2].partition("\n## ")[0]
     explained = {name for cell in re.findall(r"^\| (.*?) \|", section, re.MULTILINE) for name in cell.split(", ")}
 
-    pinned = {re.sub(r"^spark\.(hadoop\.)?(?=hive|mapreduce|dfs|parquet)", "", key) for key in (*CORRECTNESS, *UNSET)}
+    pinned = {re.sub(r"^spark\.(hadoop\.)?(?=hive|mapreduce|dfs|parquet)", "", key) for key in (*CORRECTNESS, *REFUSED)}
     assert {name for name in explained if "." in name} == pinned

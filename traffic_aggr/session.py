@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import InputError, StepError, TrafficAggrError
 from traffic_aggr.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
-from traffic_aggr.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, UNSET
+from traffic_aggr.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, REFUSED
 from traffic_aggr.spark_errors import spark_says
 
 log = logging.getLogger(__name__)
@@ -233,14 +233,22 @@ def _session(conf: SparkConf) -> SparkSession:
 
 
 def _settle_java(spark: SparkSession) -> None:
-    """What of Java and Hadoop results depend on, and Spark's configuration cannot settle for the driver's own JVM."""
+    """
+    What of Java and Hadoop results depend on, and Spark's configuration cannot settle for the driver's own JVM.
+
+    Raises InputError for a setting that would change results and has no neutral value.
+    """
     jvm: Any = spark.sparkContext._jvm
     jvm.java.util.Locale.setDefault(jvm.java.util.Locale.ENGLISH)
     jvm.java.util.TimeZone.setDefault(jvm.java.util.TimeZone.getTimeZone("UTC"))
-    shared: Any = spark._jsparkSession.sharedState()
-    for configuration in (spark.sparkContext._jsc.hadoopConfiguration(), shared.hadoopConf()):
-        for key in UNSET:
-            configuration.unset(key)
+    configuration: Any = spark._jsparkSession.sessionState().newHadoopConf()
+    for key in REFUSED:
+        if configuration.get(key) is not None:
+            sources = ", ".join(configuration.getPropertySources(key) or ())
+            raise InputError(
+                f"{key} is set ({sources or 'source unknown'}): files would be read otherwise than by Hive and Impala",
+                hint="Take it out of spark.conf, spark-defaults.conf, hive-site.xml or Hadoop's files",
+            )
 
 
 def end_gateway(gateway: Any) -> None:

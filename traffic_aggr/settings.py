@@ -23,7 +23,7 @@ _SPARK: Mapping[str, str] = {
     "spark.sql.retainGroupColumns": "true",
     # The opposites make Spark fail over Hive's tables.
     "spark.sql.legacy.v1IdentifierNoCatalog": "false",
-    "spark.sql.filesourceTableRelationCacheSize": "1000",
+    "spark.sql.debug": "false",
     # CHAR(5) is five characters, VARCHAR(5) at most five.
     "spark.sql.readSideCharPadding": "true",
     "spark.sql.legacy.charVarcharAsString": "false",
@@ -70,12 +70,11 @@ CORRECTNESS: Mapping[str, str] = {
 }
 """What the results depend on."""
 
-UNSET = (
-    # Lines end as Hive and Impala end them.
-    "textinputformat.record.delimiter",
-    "mapreduce.input.pathFilter.class",
-)
-"""Hadoop settings that results depend on and that have no neutral value."""
+REFUSED = ("textinputformat.record.delimiter", "mapreduce.input.pathFilter.class")
+"""
+Hadoop settings that results depend on and that have no neutral value. Taking them out would not last: Hadoop reads its
+files again whenever a class brings a file of its own.
+"""
 
 JAVA_OPTIONS = "-Duser.language=en -Duser.timezone=UTC -Dfile.encoding=UTF-8"
 """Options of the executors' JVM, whose locale decides how letters are lowered, and whose zone Hive's readers use."""
