@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from traffic_aggr.cli import main
@@ -42,15 +44,14 @@ def demo() -> int:
     print("Starting Spark with an embedded metastore", flush=True)
     spark = start_session(config.spark, config.job.name, log_dir=config.logs.dir)
     try:
+        sample = ["--out", str(home / "sample"), "--days", str(DAYS), "--rows-per-day", str(ROWS_PER_DAY)]
+        code = _command(spark, "sample-data", *sample)
         with ImpalaDouble(SparkCatalog(spark)) as impala:
             os.environ["TRAFFIC_AGGR_IMPALA_PORT"] = str(impala.port)
-            print(f"An Impala double listens on {impala}", flush=True)
-            sample = ["--out", str(home / "sample"), "--days", str(DAYS), "--rows-per-day", str(ROWS_PER_DAY)]
-            for command in (["sample-data", *sample], ["run"]):
-                print(f"\n$ traffic-aggr {' '.join(command)}", flush=True)
-                code = main([*command, "--config", str(CONFIG)], spark=spark)
-                if code:
-                    return code
+            print(f"\nA stand-in for Impala listens on {impala}", flush=True)
+            code = code or _command(spark, "run")
+        if code:
+            return code
     finally:
         stop_session(spark)
     print(f"\nThe demo took {time.monotonic() - started:.0f} s. Look further with:")
@@ -59,6 +60,11 @@ def demo() -> int:
     print("The stand-in for Impala has ended. To restate days yourself, run `make demo-shell`, and there:")
     print("  traffic-aggr run --dates 2021-04-01..2021-04-03")
     return 0
+
+
+def _command(spark: SparkSession, *words: str) -> int:
+    print(f"\n$ traffic-aggr {' '.join(words)}", flush=True)
+    return main([*words, "--config", str(CONFIG)], spark=spark)
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ def done(raw: bool = False, final: bool = False, **values: Any) -> RunRecord:
     ("raw", "final", "agreement"),
     [
         (True, True, "raw = staging = final = Impala on all 2 days"),
-        (False, True, "raw = staging = final = Impala (Impala not asked for raw) on all 2 days"),
+        (False, True, "raw = staging = final = Impala (not asked for raw) on all 2 days"),
         (True, False, "raw = staging = final (Impala asked for raw alone) on all 2 days"),
         (False, False, "raw = staging = final (Impala not asked) on all 2 days"),
     ],

@@ -144,7 +144,8 @@ def _read(jvm: Any, conf: JavaObject, statuses: JavaObject) -> Iterator[tuple[st
 @lru_cache(maxsize=100)  # the files of a day are nearly always of one schema
 def _columns(schema: str) -> Columns:
     return [
-        (name, ParquetColumn(repetition, physical, logical))
+        # Parquet writes a type's name in the JVM's locale, and the Turkish one has an i without a dot.
+        (name, ParquetColumn(repetition, physical.replace("ı", "i"), logical))
         for repetition, physical, name, logical in _COLUMN.findall(schema)
     ]
 

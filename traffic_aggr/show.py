@@ -187,6 +187,6 @@ def _witness(record: RunRecord) -> str:
     totals = [record.totals_of(partition) for partition in record.days]
     raw, final = all(each.impala_raw for each in totals), all(each.impala for each in totals)
     if final:
-        return "" if raw or record.only_verifies else " (Impala not asked for raw)"
+        return "" if raw or record.only_verifies else " (not asked for raw)"
     without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
     return f" ({'Impala asked for raw alone' if raw else without})"

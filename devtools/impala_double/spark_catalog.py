@@ -4,9 +4,13 @@ The metastore asked through a running Spark session, also an embedded one that n
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Optional
 
+from pyspark.sql.types import StructType
+
 from devtools.impala_double.catalog import STRING, TableInfo, data_format, path_of
+from traffic_aggr.hive import HiveCatalog
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,45 +28,35 @@ class SparkCatalog:
     def __init__(self, spark: SparkSession) -> None:
         session: Any = spark
         self._catalog = session._jsparkSession.sharedState().externalCatalog()
-        self._java = session.sparkContext._jvm
-        self._convert = self._java.scala.collection.JavaConverters
+        self._nothing = session.sparkContext._jvm.scala.Option.empty()
+        self._read = HiveCatalog(spark).read
 
     def tables(self) -> set[tuple[str, str]]:
-        databases = (name for name in self._list(self._catalog.listDatabases()) if name not in HIDDEN_DATABASES)
-        return {(database, name) for database in databases for name in self._list(self._catalog.listTables(database))}
+        databases = (name for name in self._read(self._catalog.listDatabases()) if name not in HIDDEN_DATABASES)
+        return {(database, name) for database in databases for name in self._read(self._catalog.listTables(database))}
 
     def table(self, database: str, name: str) -> Optional[TableInfo]:
         if not self._catalog.tableExists(database, name):
             return None
         found = self._catalog.getTable(database, name)
-        storage = found.storage()
-        location, input_format = storage.locationUri(), storage.inputFormat()
-        partition_columns = tuple(self._list(found.partitionColumnNames()))
-        fields = [(field.name(), field.dataType().simpleString()) for field in found.schema().fields()]
+        storage = self._read(found.storage())
+        partition_columns = tuple(self._read(found.partitionColumnNames()))
+        schema = StructType.fromJson(json.loads(found.schema().json()))
+        fields = [(field.name, field.dataType.simpleString()) for field in schema.fields]
         return TableInfo(
             columns=tuple((column, kind) for column, kind in fields if column not in partition_columns),
-            format=data_format(input_format.get() if input_format.isDefined() else ""),
-            location=path_of(location.get().toString(), quoted=True) if location.isDefined() else "",
+            format=data_format(storage["inputFormat"] or ""),
+            location=path_of(storage["locationUri"] or "", quoted=True),
             partition_columns=partition_columns,
-            serde=self._dict(storage.properties()),
+            serde=storage["properties"],
             partition_types={column: kind for column, kind in fields if column in partition_columns and kind != STRING},
         )
 
     def partitions(self, database: str, name: str) -> dict[str, str]:
-        columns = self._list(self._catalog.getTable(database, name).partitionColumnNames())
+        columns = self._read(self._catalog.getTable(database, name).partitionColumnNames())
         if not columns:
             return {}
-        everything = self._java.scala.Option.empty()
-        found = self._list(self._catalog.listPartitions(database, name, everything))
         return {
-            "/".join(self._dict(partition.spec())[column] for column in columns): path_of(
-                partition.location().toString(), quoted=True
-            )
-            for partition in found
+            "/".join(found["spec"][column] for column in columns): path_of(found["storage"]["locationUri"], quoted=True)
+            for found in self._read(self._catalog.listPartitions(database, name, self._nothing))
         }
-
-    def _list(self, sequence: Any) -> list[Any]:
-        return list(self._convert.seqAsJavaList(sequence))
-
-    def _dict(self, mapping: Any) -> dict[str, str]:
-        return dict(self._convert.mapAsJavaMap(mapping))
