@@ -166,7 +166,7 @@ def test_a_driver_whose_jvm_was_killed_ends_with_one_line_and_the_next_run_goes_
     last = err.splitlines()[-1]
     assert "Spark's JVM has ended" in last
     if in_mode.mode == "drop_and_load":
-        assert "may be missing from the table, their data is kept: run `recover`" in last
+        assert "may be missing from the table, their data is kept" in last
     else:
         assert "old data is in place" in last
         assert in_mode.state() == "old"

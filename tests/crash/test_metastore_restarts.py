@@ -157,7 +157,7 @@ def assert_told(err: str, mode: str) -> None:
     data = "may have old data or new, each is whole" if mode == "swap" else "may be missing from the table"
     assert "error: the Hive metastore does not answer; 3 partitions" in told
     assert data in told
-    assert "run `recover`" in told
+    assert ". Next: " in told
     assert "Traceback" not in err
 
 

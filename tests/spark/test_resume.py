@@ -110,7 +110,7 @@ def test_a_coordinator_that_hangs_is_left_after_the_limit(job: Job, impala: Impa
     failed = job("run")
 
     assert failed.code == 1
-    assert "putting the old data of 3 partitions back" in failed.err
+    assert "putting the old data of 3 days back" in failed.err
     assert job.content(LISTED) == before
 
 

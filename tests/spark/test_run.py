@@ -199,7 +199,7 @@ def test_a_rollback_that_stops_half_way_is_finished_by_recover(job: Job, monkeyp
         patch.setattr(HiveTable, "add", the_metastore_is_gone)
         failed = job("rollback", run_id)
     assert failed.code == 1
-    assert "may be missing from the table, their data is kept: run `recover`" in failed.err
+    assert "may be missing from the table, their data is kept" in failed.err
 
     recovered = job("recover")
 
