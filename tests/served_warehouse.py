@@ -26,6 +26,7 @@ STATISTICS = {
     "numRows": "999999",
     "rawDataSize": "888888",
     "spark.sql.statistics.numRows": "999999",
+    "spark.sql.statistics.totalSize": "777777",
     "impala_intermediate_stats_num_chunks": "1",
     "impala_intermediate_stats_chunk0": "A" * 4000,
 }
