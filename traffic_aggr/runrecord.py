@@ -128,9 +128,6 @@ class Next:
     command: str
     does: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.command} ({self.does})" if self.does else self.command
-
 
 DESCRIBE = "describe"
 """How a change is called that leaves every partition where it is: readers find the same rows before and after it."""
