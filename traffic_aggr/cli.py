@@ -282,7 +282,9 @@ class _Parser(argparse.ArgumentParser):
     """Bad arguments are one line as well."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"traffic-aggr: {message}. See `{self.prog} --help`\n")
+        with suppress(OSError):  # nobody reads it; the exit code says the rest
+            print(f"traffic-aggr: {message}. See `{self.prog} --help`", file=sys.stderr)
+        self.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -41,7 +41,7 @@ def test_one_ticket_is_mailed_for_an_incident_and_a_notice_when_it_is_over(job: 
     text = text_of(ticket)
     assert "raw has no rows for 2021-04-04" in text
     assert "nothing was touched, old data is in place" in text
-    assert f"run --config {job.home / 'config.yaml'}" in text
+    assert f"traffic-aggr run --dates 2021-04-04 --config {job.home / 'config.yaml'}\r\n" in text
     assert job.status()["MNAAS_email_sdp_created"] == "Yes"
 
     assert job("run").code == 0

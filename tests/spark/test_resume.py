@@ -141,7 +141,7 @@ def test_impala_that_sees_something_else_than_was_loaded_fails_the_run(job: Job,
 
     assert resumed.code == 0, resumed.err
     read = f"(raw as run {job.record()['resumes']} read it)"
-    assert f"raw = staging = final (Impala not asked) on all 3 days {read}\n" in resumed.out
+    assert f"raw = staging = final (Impala asked for raw alone) on all 3 days {read}\n" in resumed.out
     assert all("impala" not in totals for totals in job.record()["totals"].values())
 
 

@@ -473,7 +473,7 @@ class TestControlTotals:
         assert sorted(map(tuple, repeated.collect())) == [("2021-04-01", 1, 2), ("2021-04-01", 3, 1)]
         assert list(map(tuple, repeats_by_day(repeated).collect())) == [("2021-04-01", 2, 3)]
         totals = preflight.raw_totals(
-            Sources(raw=raw, repeated=repeated, organisations=raw, countries=raw),
+            Sources(raw=raw, repeated=repeated, organisations=raw, countries=raw, inputs={}, notes=[]),
             [Partition(f"2021-04-0{day}") for day in (1, 2, 3)],
         )
         found = {day: (of_day.distinct_cdrs, of_day.repeated_cdrs) for day, of_day in totals.items()}
