@@ -4,6 +4,7 @@ Probes of everything that a run needs, each by itself, so that all failures show
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
@@ -19,11 +20,16 @@ from typing import TYPE_CHECKING, Optional
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from traffic_aggr import sql
 from traffic_aggr.config import Config
-from traffic_aggr.errors import ConfigError, StateError, TrafficAggrError
+from traffic_aggr.errors import ConfigError, ImpalaRejectedError, StateError, TrafficAggrError
 from traffic_aggr.files import Files, temporary_name
+from traffic_aggr.impala_answers import Kind
+from traffic_aggr.impala_outcomes import RejectedError
 from traffic_aggr.impala_refresh import ImpalaRefresher
 from traffic_aggr.kerberos_login import kerberos_login
+from traffic_aggr.partitions import Partition
+from traffic_aggr.preflight import table_names
 from traffic_aggr.spark_errors import spark_says
 from traffic_aggr.statusfile import StatusFile
 
@@ -119,19 +125,48 @@ def _write_there(directory: Path) -> None:
 
 
 def probe_impala(config: Config, password: Optional[str]) -> Iterator[Finding]:
-    """Each coordinator opens a session; none is asked without the ``password`` that is configured and missing."""
+    """
+    Each coordinator opens a session, and plans the queries by which a run compares totals.
+
+    None is asked without the ``password`` that is configured and missing.
+    """
     if not config.impala.enabled:
         return
     if config.impala.auth.password is not None and password is None:
         yield Finding("Impala was not probed, for want of impala.auth.password", None, warning=True)
         return
+    once = dataclasses.replace(config.impala, retry=dataclasses.replace(config.impala.retry, attempts=1))
     try:
-        impala = ImpalaRefresher(config.impala, password, login=kerberos_login(config.impala.auth, config.spark))
+        impala = ImpalaRefresher(once, password, login=kerberos_login(config.impala.auth, config.spark))
     except ConfigError as exc:
         yield Finding("Impala", exc)
         return
-    for host, error in impala.probe_each():
+    sessions = impala.probe_each()
+    for host, error in sessions:
         yield Finding(f"Impala {host}", error)
+    if not any(error for _, error in sessions):
+        yield from _probe_totals(config, impala)
+
+
+def _probe_totals(config: Config, impala: ImpalaRefresher) -> Iterator[Finding]:
+    """Impala knows the columns that totals are of, and lets this user read them."""
+    names, day = table_names(config.tables), Partition("2021-04-01")
+    if config.impala.verify_raw:
+        totals = sql.raw_totals(names["raw"], [day])
+        yield probe(f"Impala's totals of {names['raw']}", partial(_explain, impala, totals))
+    if config.impala.verify:
+        totals = sql.final_totals(names["final"], [day])
+        yield probe(f"Impala's totals of {names['final']}", partial(_explain, impala, totals))
+
+
+def _explain(impala: ImpalaRefresher, query: str) -> None:
+    """Has a query planned, which reads nothing. A table that Impala does not know yet is made known by a run."""
+    try:
+        impala.query(f"EXPLAIN {query}")
+    except ImpalaRejectedError as exc:
+        why = exc.__cause__
+        if not isinstance(why, RejectedError) or why.trouble.kind is not Kind.UNKNOWN:
+            raise
 
 
 def probe_smtp(config: Config) -> Iterator[Finding]:

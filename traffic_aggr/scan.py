@@ -107,8 +107,8 @@ def refuse_unread(scan: Scan, files: Files) -> None:
     """
     Raises GuardError for files that Spark's scan does not read and Hive and Impala do, or the other way round.
 
-    Empty files hold nothing that could be missed. Transactional tables, and directories with another format's record of
-    which files are current, are refused too: not all the files that are there are rows of the table.
+    Empty files hold nothing that could be missed. What ACID transactions wrote, and directories with another format's
+    record of which files are current, are refused too: not all the files that are there are rows of the table.
     """
     problems = [*_foreign(scan, files), *_overlaps(scan)] or list(_unread(scan))
     if problems:
@@ -121,8 +121,6 @@ def refuse_unread(scan: Scan, files: Files) -> None:
 
 def _foreign(scan: Scan, files: Files) -> Iterator[str]:
     facts = scan.facts
-    if facts.properties.get("transactional", "").lower() == "true":
-        yield "it is an ACID table"
     if not _PLAIN_INPUTS.fullmatch(facts.row_format.input_format):
         yield f"its files are read by way of {facts.row_format.input_format}"
     for info in files.beginning_with(facts.location, _OTHER_FORMATS):

@@ -5,6 +5,7 @@ The statements that the coordinator understands; anything else is a syntax error
     SHOW TABLES [IN db]      SELECT 1      SELECT version()
     SELECT partition_date | COUNT(*) | SUM(expression), ... FROM db.t                    (queries.py)
         [WHERE partition_date = 'v' | IN ('v', ...)] [GROUP BY partition_date] [ORDER BY partition_date]
+    EXPLAIN SELECT ...
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SHOW_TABLES = re.compile(rf"SHOW\s+TABLES(?:\s+IN\s+{_NAME})?", _FLAGS)
 _SELECT_VERSION = re.compile(r"SELECT\s+VERSION\s*\(\s*\)", _FLAGS)
 _SELECT_ONE = re.compile(r"SELECT\s+1", _FLAGS)
 _SELECT = re.compile(
-    rf"SELECT\s+(?P<projections>.+?)\s+FROM\s+{_TABLE}"
+    rf"(?P<explained>EXPLAIN\s+)?SELECT\s+(?P<projections>.+?)\s+FROM\s+{_TABLE}"
     rf"(?:\s+WHERE\s+{_NAME}\s*(?:=\s*(?P<equal>{_STRING})|IN\s*\((?P<among>\s*{_STRING}(?:\s*,\s*{_STRING})*\s*)\)))?"
     rf"(?:\s+GROUP\s+BY\s+{_NAME})?(?:\s+ORDER\s+BY\s+{_NAME})?",
     _FLAGS,
@@ -66,12 +67,14 @@ def _table(database: Optional[str], name: str) -> tuple[str, str]:
 
 
 def _select(cache: CoordinatorCache, match: re.Match[str], options: Mapping[str, str]) -> Result:
-    database, name = _table(match[2], match[3])
-    filtered, grouped, ordered = match[4], match[7], match[8]
+    database, name = _table(match[3], match[4])
+    filtered, grouped, ordered = match[5], match[8], match[9]
     table = cache.table(database, name)
     for column in filter(None, (filtered, grouped, ordered)):
         if (column.lower(),) != table.info.partition_columns:
             raise AnalysisError(f"AnalysisException: Could not resolve column/field reference: '{column}'")
     among = match["equal"] or match["among"]
     wanted = None if among is None else [unquoted(literal) for literal in re.findall(_STRING, among)]
-    return select(table, match["projections"], wanted, grouped=bool(grouped), options=options)
+    explained = match["explained"] is not None
+    answer = select(table, match["projections"], [] if explained else wanted, grouped=bool(grouped), options=options)
+    return Result((("Explain String", "STRING"),), (("PLAN-ROOT SINK",),)) if explained else answer

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from devtools.impala_double import ImpalaDouble
-from traffic_aggr.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig
+from traffic_aggr.check import Finding, probe_impala
+from traffic_aggr.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig, load_config
 from traffic_aggr.impala_refresh import ImpalaRefresher
 
 REFRESH = "REFRESH mnaas.final"
@@ -66,3 +67,19 @@ def with_tls(settings: ImpalaConfig, ca_cert: Optional[Path]) -> ImpalaConfig:
 
 def case(value: Any) -> str:
     return str(getattr(value, "name", value)).replace("\\", "")
+
+
+def checked(tmp_path: Path, impala: str, tables: str = "{}", spark: str = "{}") -> list[Finding]:
+    """What ``check`` finds out about Impala."""
+    (tmp_path / "job.yaml").write_text(
+        f"""
+partitions: {{file: days}}
+impala: {impala}
+state: {{dir: state, status_file: status, lock_file: lock}}
+logs: {{dir: logs}}
+notify: {{smtp: {{host: null}}, alert_file: alerts.jsonl}}
+tables: {tables}
+spark: {spark}
+"""
+    )
+    return list(probe_impala(load_config(tmp_path / "job.yaml", {}), None))

@@ -13,7 +13,7 @@ import pytest
 
 from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, Refuse, TableInfo
 from tests.fakes import run_record
-from tests.services.refreshers import ATTEMPTS, address, config, received, refresher
+from tests.services.refreshers import ATTEMPTS, address, checked, config, received, refresher
 from traffic_aggr import sql, witness
 from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
 from traffic_aggr.errors import GuardError, ImpalaMismatchError, ImpalaUnavailableError, ReconciliationError
@@ -271,6 +271,65 @@ def test_the_record_keeps_a_question_that_is_never_answered_with_its_attempts(
     with pytest.raises(ImpalaUnavailableError):
         prove_raw(double, record)
     assert [(sent["attempts"], sent["outcome"][:7]) for sent in record.impala] == [(ATTEMPTS, "failed:")]
+
+
+# check
+
+
+TABLES = "{database: mnaas, raw: raw, final: final}"
+
+
+def check(double: ImpalaDouble, tmp_path: Path, settings: str = "") -> list[str]:
+    """What check says of the coordinator, one of the two totals a line, after that of the session."""
+    session, *totals = checked(tmp_path, f"{{hosts: ['{address(double)}'], sync_ddl: false{settings}}}", TABLES)
+    assert str(session) == f"ok    Impala {address(double)}"
+    return [str(each) for each in totals]
+
+
+def test_check_has_impala_plan_the_queries_of_both_totals(
+    start_impala: Any, tables: InMemoryCatalog, tmp_path: Path
+) -> None:
+    double = start_impala()
+    assert check(double, tmp_path) == [f"ok    Impala's totals of {RAW}", f"ok    Impala's totals of {FINAL}"]
+    assert received(double) == [
+        f"EXPLAIN {query}" for query in (sql.raw_totals(RAW, [FIRST]), sql.final_totals(FINAL, [FIRST]))
+    ]
+
+
+def test_check_asks_for_no_totals_that_no_run_asks_for(
+    start_impala: Any, tables: InMemoryCatalog, tmp_path: Path
+) -> None:
+    double = start_impala()
+    assert check(double, tmp_path, ", verify: false, verify_raw: false") == []
+    assert received(double) == []
+
+
+def test_check_finds_a_table_that_impala_may_not_read(
+    start_impala: Any, tables: InMemoryCatalog, tmp_path: Path
+) -> None:
+    double = start_impala()
+    no = f"AuthorizationException: User 'etl' does not have privileges to execute 'SELECT' on: {RAW}"
+    double.plan("ExecuteStatement", Refuse(no), times=None, when=lambda statement: str(RAW) in statement)
+    raw, final = check(double, tmp_path)
+    assert raw.startswith(f"FAIL  Impala's totals of {RAW}: ")
+    assert no in raw
+    assert final.startswith("ok ")
+
+
+def test_check_finds_a_column_that_impala_lacks(start_impala: Any, tables: InMemoryCatalog, tmp_path: Path) -> None:
+    info = tables.infos["mnaas", "raw"]
+    columns = tuple(column for column in info.columns if column[0] != "retailduration")
+    tables.create("mnaas", "raw", dataclasses.replace(info, columns=columns))
+    raw, _ = check(start_impala(), tmp_path)
+    assert raw.startswith(f"FAIL  Impala's totals of {RAW}: ")
+    assert "retailduration" in raw
+
+
+def test_check_leaves_a_table_that_impala_does_not_know_yet_to_the_run(
+    start_impala: Any, catalog: InMemoryCatalog, tmp_path: Path
+) -> None:
+    catalog.drop("mnaas", "final")
+    assert check(start_impala(), tmp_path) == [f"ok    Impala's totals of {table}" for table in (RAW, FINAL)]
 
 
 # Final

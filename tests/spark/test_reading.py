@@ -216,6 +216,19 @@ def delta_in_a_lookup(job: Job) -> None:
     own_lookup(job, ORGANISATIONS, "base_0000007/bucket")
 
 
+def base_in_a_partitioned_lookup(job: Job) -> None:
+    """A lookup by country, of which one country was written by an ACID transaction."""
+    table, directory = f"{job.database}.{COUNTRIES}", job.home / COUNTRIES
+    job.spark.sql(f"DROP TABLE {table}")
+    job.spark.sql(
+        f"CREATE TABLE {table} (mcc STRING) PARTITIONED BY (country STRING) STORED AS PARQUET"
+        f" LOCATION 'file:{directory}'"
+    )
+    for country, mcc in (("India", "404"), ("France", "208")):
+        job.spark.sql(f"INSERT INTO {table} PARTITION (country='{country}') VALUES ('{mcc}')")
+    move_below(directory / "country=India", "base_0000007")
+
+
 def delta_lake(job: Job) -> None:
     (own_lookup(job, COUNTRIES) / "_delta_log").mkdir()
 
@@ -287,6 +300,11 @@ CASES = [
     pytest.param(raw_below("delta_0000001_0000001_0000"), TRANSACTION.format("delta_0000001_0000001_0000"), id="delta"),
     pytest.param(
         delta_in_a_lookup, "base_0000007/bucket/rows.txt was written by an ACID transaction", id="base-lookup"
+    ),
+    pytest.param(
+        base_in_a_partitioned_lookup,
+        "country=India file:.*/base_0000007/.* was written by an ACID transaction",
+        id="base-partitioned",
     ),
     pytest.param(delta_lake, f"{COUNTRIES} .*_delta_log", id="delta-lake"),
     pytest.param(
