@@ -16,7 +16,7 @@ import yaml
 
 from bench.data import Data
 from bench.warehouse import CORES, DATABASE, settings
-from traffic_aggr.config_yaml import literal
+from traffic_aggr.config.yaml_nodes import literal
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"

@@ -15,10 +15,10 @@ import duckdb
 
 from bench.statements import duckdb_aggregation, duckdb_rows
 from devtools.hadoop_jars import cache_directory
-from traffic_aggr.config import SparkConfig
-from traffic_aggr.sample_rows import cdrs, countries, organisations
-from traffic_aggr.session import start_session, stop_session
-from traffic_aggr.tables import MEASURES
+from traffic_aggr.config.config import SparkConfig
+from traffic_aggr.spark.session import start_session, stop_session
+from traffic_aggr.traffic.columns import MEASURES
+from traffic_aggr.traffic.sample_rows import cdrs, countries, organisations
 
 FIRST_DAY = datetime.date(2021, 4, 1)
 SEED = 7

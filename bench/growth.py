@@ -17,7 +17,7 @@ from bench.contenders import CONTENDERS
 from bench.data import Data
 from bench.measure import CommandError, Cost
 from bench.page import write_block
-from traffic_aggr.runrecord import RunRecord, seconds_between
+from traffic_aggr.run.record import RunRecord, seconds_between
 
 ROWS, DAYS, FILES = 1_000_000, 10, 3
 CASES = (

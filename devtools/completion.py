@@ -11,7 +11,7 @@ from pathlib import Path
 
 import shtab
 
-from traffic_aggr.cli import _parser
+from traffic_aggr.cli.main import _parser
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 FILES = {"bash": DEPLOY / "traffic-aggr.bash", "zsh": DEPLOY / "_traffic-aggr"}

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from traffic_aggr.config import Config
-from traffic_aggr.config_reader import key_of, options_of
-from traffic_aggr.config_values import Rule
+from traffic_aggr.config.config import Config
+from traffic_aggr.config.reader import key_of, options_of
+from traffic_aggr.config.values import Rule
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 

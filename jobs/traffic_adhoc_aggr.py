@@ -22,7 +22,7 @@ if __name__ == "__main__":
     if importlib.util.find_spec("traffic_aggr") is None:
         sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     try:
-        from traffic_aggr.cli import main
+        from traffic_aggr.cli.main import main
     except ModuleNotFoundError as exc:
         fail(f"has no module {exc.name}")
     raise SystemExit(main())

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from traffic_aggr.settings import CORRECTNESS
-from traffic_aggr.tables import RAW_COLUMNS
+from traffic_aggr.spark.settings import CORRECTNESS
+from traffic_aggr.traffic.columns import RAW_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.layout import Placement, normal
-from traffic_aggr.parameters import ACCURATE
-from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher, fingerprint
-from traffic_aggr.runrecord import Day, RunRecord
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.layout import Placement, normal
+from traffic_aggr.hive.parameters import ACCURATE
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.publish import Publisher, fingerprint
+from traffic_aggr.run.record import Day, RunRecord
 
 RUN_ID = "20210504T020200Z-0a1b2c"
 

@@ -77,7 +77,7 @@ class ImpalaReader:
 KINDS: dict[str, Callable[[int], Callable[[], View]]] = {"metastore": MetastoreReader, "impala": ImpalaReader}
 
 
-class Reading:
+class ExpectedRows:
     """A reader at work in its own process; use it as a context manager. ``views`` are there once it has ended."""
 
     def __init__(self, kind: str, port: int) -> None:
@@ -86,7 +86,7 @@ class Reading:
         self._command = [sys.executable, "-m", "tests.readers", kind, str(port)]
         self._process: Optional[subprocess.Popen[str]] = None
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> ExpectedRows:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
         assert self._process.stdout is not None

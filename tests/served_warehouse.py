@@ -15,7 +15,7 @@ from devtools.metastore_server import MetastoreServer
 from tests.installation import DAYS, Installation
 from tests.metastore_proxy import MetastoreProxy
 from tests.oracle import expected_rows
-from traffic_aggr.tables import FINAL_COLUMNS
+from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
 DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
 Rows = Counter[tuple[Any, ...]]

@@ -15,7 +15,7 @@ from bench import growth
 from bench.data import Data
 from bench.measure import Cost
 from bench.page import Line, picture, table, write_block
-from traffic_aggr.runrecord import StepRecord
+from traffic_aggr.run.record import StepRecord
 
 ROOT = Path(__file__).parent.parent
 BUSY = "import time; end = time.process_time() + {seconds}\nwhile time.process_time() < end: pass"

@@ -6,8 +6,8 @@ import json
 
 from fakes import run_record
 
-from traffic_aggr.breakdown import CUSTOMER, LATE, TOP, Breakdown, Part, Usage, compare
-from traffic_aggr.runrecord import RunRecord
+from traffic_aggr.run.breakdown import CUSTOMER, LATE, TOP, Breakdown, Part, Usage, compare
+from traffic_aggr.run.record import RunRecord
 
 
 def test_a_value_that_is_gone_or_new_has_no_usage_on_the_other_side() -> None:

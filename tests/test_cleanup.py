@@ -8,10 +8,10 @@ from typing import Any, Optional
 
 from fakes import run_record
 
-from traffic_aggr.cleanup import InUse, find_leftovers
-from traffic_aggr.layout import Placement
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, Outcome, Publication, RunRecord, Staged, StepRecord
+from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.leftovers import InUse, find_leftovers
+from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord, Staged, StepRecord
 
 DAY = Partition("2021-04-01")
 ROOT = "file:/warehouse/final"

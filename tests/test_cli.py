@@ -13,14 +13,14 @@ from typing import Optional
 import pytest
 from fakes import FIRST, RUN_ID, SECOND, run_record
 
-from traffic_aggr.cli import main
-from traffic_aggr.command_line import CommandLine
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.holder import Holder
-from traffic_aggr.lock import FileLock
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, Outcome, Publication, RunRecord
-from traffic_aggr.state import RecordStore
+from traffic_aggr.cli.main import main
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.host.holder import Holder
+from traffic_aggr.host.lock import FileLock
+from traffic_aggr.run.command_line import CommandLine
+from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord
+from traffic_aggr.run.store import RecordStore
 
 CONFIG = """
 partitions: {file: days, max_per_run: 3}
@@ -267,7 +267,7 @@ def test_a_run_beside_another_one_exits_75_and_touches_nothing(command: Command,
 def test_commands_that_need_no_spark_do_not_import_it(home: Path, arguments: list[str]) -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['pyspark', 'py4j', 'impala', 'thrift'])); "
-        f"from traffic_aggr.cli import main; sys.exit(main({arguments!r}))"
+        f"from traffic_aggr.cli.main import main; sys.exit(main({arguments!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr

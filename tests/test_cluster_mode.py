@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from traffic_aggr.config import Config, load_config
-from traffic_aggr.errand import Errand
-from traffic_aggr.partitions import Partition, PartitionList, SkippedLine
-from traffic_aggr.plan import Ask, Step
-from traffic_aggr.shipping import UNPACKED, pack_dependencies, python_version, zip_package
-from traffic_aggr.yarn import container
+from traffic_aggr.cluster.request import DriverRequest
+from traffic_aggr.config.config import Config, load_config
+from traffic_aggr.hive.partitions import Partition, PartitionList, SkippedLine
+from traffic_aggr.run.plan import RunArguments, Step
+from traffic_aggr.spark.shipping import UNPACKED, pack_dependencies, python_version, zip_package
+from traffic_aggr.spark.yarn import container
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN_ID = "20210504T020200Z-abc123"
@@ -68,8 +68,8 @@ def test_an_errand_arrives_as_it_was_sent(step: Step | None) -> None:
         source="hdfs://nameservice1/app/days",
         skipped_total=7,
     )
-    sent = Errand(RUN_ID, Ask(days, step), flag=2)
-    assert Errand.from_json(sent.to_json()) == sent
+    sent = DriverRequest(RUN_ID, RunArguments(days, step), flag=2)
+    assert DriverRequest.from_json(sent.to_json()) == sent
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_what_is_packed_runs_on_a_bare_interpreter_from_any_directory(tmp_path: 
     program = (
         "import sys; assert not any('site-packages' in path for path in sys.path), sys.path\n"
         "import bitarray, impala.dbapi, tenacity, yaml, thrift_sasl, puresasl.client\n"
-        "import traffic_aggr.cli, traffic_aggr.report\n"
-        "print(bitarray.__file__, traffic_aggr.cli.__file__)"
+        "import traffic_aggr.cli.main, traffic_aggr.report.page\n"
+        "print(bitarray.__file__, traffic_aggr.cli.main.__file__)"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", program],
@@ -116,9 +116,9 @@ def test_what_is_packed_is_small(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_site_are_kept_beside_ours(tmp_path: Path, config: Config) -> None:
-    from traffic_aggr.submission import _arguments, tag
+    from traffic_aggr.cluster.submission import _arguments, tag
 
-    errand = Errand(RUN_ID, Ask(PartitionList((Partition("2021-04-01"),))), flag=0)
+    errand = DriverRequest(RUN_ID, RunArguments(PartitionList((Partition("2021-04-01"),))), flag=0)
     arguments = _arguments(config, errand, tmp_path)
     settings = dict(each.split("=", 1) for name, each in zip(arguments, arguments[1:]) if name == "--conf")
     assert settings["spark.yarn.tags"] == f"nightly,{tag(RUN_ID)}"

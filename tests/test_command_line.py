@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr.command_line import CommandLine, program
+from traffic_aggr.run.command_line import CommandLine, program
 
 JOB = "/opt/x/jobs/traffic_adhoc_aggr.py"
 

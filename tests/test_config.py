@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from traffic_aggr.config import Config, ConfigProblemsError, HostPort, SecretRef, load_config
-from traffic_aggr.config_reader import key_of, options_of
+from traffic_aggr.config.config import Config, ConfigProblemsError, HostPort, SecretRef, load_config
+from traffic_aggr.config.reader import key_of, options_of
 from traffic_aggr.errors import ConfigError
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -8,7 +8,8 @@ from typing import Any, Optional
 
 import pytest
 
-from traffic_aggr.controls import (
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.reconcile import (
     SUMS,
     AggregatedTotals,
     Difference,
@@ -23,7 +24,6 @@ from traffic_aggr.controls import (
     totals_from_mapping,
     totals_to_json,
 )
-from traffic_aggr.partitions import Partition
 
 DAY = Partition("2021-04-01")
 USAGE: dict[str, Any] = {

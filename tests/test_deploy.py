@@ -21,10 +21,12 @@ import pytest
 import yaml
 from fakes import run_record
 
-from traffic_aggr import errors, jvm, log
-from traffic_aggr.cli import main
-from traffic_aggr.config import load_config
-from traffic_aggr.metrics import render_metrics
+from traffic_aggr import errors
+from traffic_aggr.cli.main import main
+from traffic_aggr.config.config import load_config
+from traffic_aggr.host import log
+from traffic_aggr.host.metrics import render_metrics
+from traffic_aggr.spark import jvm
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"

@@ -12,9 +12,9 @@ import yaml
 
 from devtools.config_reference import FILE, reference
 from traffic_aggr import errors
-from traffic_aggr.cli import _parser, main
-from traffic_aggr.impala_answers import TROUBLES
-from traffic_aggr.settings import CORRECTNESS, REFUSED
+from traffic_aggr.cli.main import _parser, main
+from traffic_aggr.impala.answers import TROUBLES
+from traffic_aggr.spark.settings import CORRECTNESS, REFUSED
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", _parser().format_help(), re.MULTILINE)))
@@ -95,7 +95,8 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 # ---- the messages, as docs/messages.md explains them
 
-SOURCES = sorted((ROOT / "traffic_aggr").glob("*.py"))
+SOURCES = sorted((ROOT / "traffic_aggr").rglob("*.py"))
+assert len(SOURCES) > 100
 ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, Exception)}
 REASONS = {"NoAnswerError", "RejectedError", "UntrustedError"}
 UNEXPLAINED = 8

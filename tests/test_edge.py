@@ -9,12 +9,12 @@ import pytest
 import yaml
 from fakes import run_record
 
-from traffic_aggr.config import load_config
-from traffic_aggr.edge import EdgeNode, day_states
-from traffic_aggr.layout import Placement
-from traffic_aggr.notify import Notifier
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, Outcome, Publication, RunRecord
+from traffic_aggr.config.config import load_config
+from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.host.edge import EdgeNode, day_states
+from traffic_aggr.host.notify import Notifier
+from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 OLD, NEW = Day("home", "kept", Placement("home")), Day("home", "kept", Placement("home"), new="staged")

@@ -7,8 +7,8 @@ from typing import Any, Optional
 import pytest
 from fakes import FIRST, run_record
 
-from traffic_aggr.estimate import estimate
-from traffic_aggr.runrecord import Day, Input, Outcome, RunRecord
+from traffic_aggr.run.estimate import estimate
+from traffic_aggr.run.record import Day, Input, Outcome, RunRecord
 
 
 def took(minutes: int, raw_bytes: int, **values: Any) -> RunRecord:

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 import pytest
 from fakes import run_record
 
-from traffic_aggr.files import FileInfo, Files, LocalFiles, Usage, files_for, temporaries, write_atomic
-from traffic_aggr.jvm import open_log
-from traffic_aggr.log_file import DailyFile
-from traffic_aggr.state import RecordStore
-from traffic_aggr.statusfile import StatusFile
+from traffic_aggr.files.local import FileInfo, Files, LocalFiles, Usage, files_for, temporaries, write_atomic
+from traffic_aggr.host.log_file import DailyFile
+from traffic_aggr.host.status_file import StatusFile
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.spark.jvm import open_log
 
 
 def mode_of(path: Path) -> int:
@@ -413,7 +413,7 @@ def test_a_failed_write_leaves_the_old_content_and_no_temporary_file(
 def test_a_writer_killed_at_any_moment_leaves_whole_content_and_well_known_leftovers(tmp_path: Path) -> None:
     path = tmp_path / "record"
     write_atomic(str(path), b"0" * 300_000)
-    loop = "import sys; from traffic_aggr.files import write_atomic\nprint('up', flush=True)\n"
+    loop = "import sys; from traffic_aggr.files.local import write_atomic\nprint('up', flush=True)\n"
     loop += "while True:\n  for digit in b'0123456789': write_atomic(sys.argv[1], bytes([digit]) * 300_000)"
     for delay in (0.003, 0.011, 0.023):
         with subprocess.Popen([sys.executable, "-c", loop, str(path)], stdout=subprocess.PIPE) as writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from traffic_aggr.footers import _columns, problems_of
+from traffic_aggr.hive.footers import _columns, problems_of
 
 SCHEMA = """\
   optional int64 cdrid;

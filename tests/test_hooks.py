@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr import hooks
-from traffic_aggr.hooks import run_after_load
+from traffic_aggr.host import hooks
+from traffic_aggr.host.hooks import run_after_load
 
 RUN_ID = "20210504T020200Z-0a1b2c"
 
 
 @pytest.fixture(autouse=True)
 def logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="traffic_aggr.hooks")
+    caplog.set_level(logging.INFO, logger="traffic_aggr.host.hooks")
 
 
 def python(code: str, *arguments: str) -> list[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from traffic_aggr.impala_answers import TROUBLES, UNLISTED, Kind, refreshes_before, trouble_of
-from traffic_aggr.impala_outcomes import UntrustedError
+from traffic_aggr.impala.answers import TROUBLES, UNLISTED, Kind, refreshes_before, trouble_of
+from traffic_aggr.impala.outcomes import UntrustedError
 
 MESSAGES: list[dict[str, str]] = yaml.safe_load(
     Path(__file__).with_name("services").joinpath("impala_messages.yaml").read_text()

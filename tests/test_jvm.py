@@ -13,7 +13,7 @@ import pyspark
 import pytest
 
 from traffic_aggr.errors import InputError
-from traffic_aggr.jvm import _collector, _utf8_locale, java_version, suitable_java, told_by_spark
+from traffic_aggr.spark.jvm import _collector, _utf8_locale, java_version, suitable_java, told_by_spark
 
 SAID = {
     8: 'openjdk version "1.8.0_392"',

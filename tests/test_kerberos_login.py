@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr.config_sections import ImpalaAuthConfig, SparkConfig
+from traffic_aggr.config.sections import ImpalaAuthConfig, SparkConfig
 from traffic_aggr.errors import ConfigError
-from traffic_aggr.kerberos_login import KerberosLogin, kerberos_login
+from traffic_aggr.impala.kerberos_login import KerberosLogin, kerberos_login
 
 GSSAPI = ImpalaAuthConfig(mechanism="GSSAPI")
 PRINCIPAL = "etl@TEST.EXAMPLE"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from traffic_aggr.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat, normal, run_directory, text_hazards
+from traffic_aggr.hive.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat, normal, run_directory, text_hazards
 
 
 def text(**properties: str) -> RowFormat:

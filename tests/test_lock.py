@@ -19,8 +19,8 @@ from typing import Any, Callable
 import pytest
 
 from traffic_aggr.errors import LockHeldError, StateError
-from traffic_aggr.holder import Holder, process_start_time
-from traffic_aggr.lock import FileLock, is_held, read_holder
+from traffic_aggr.host.holder import Holder, process_start_time
+from traffic_aggr.host.lock import FileLock, is_held, read_holder
 
 PROCESSES = multiprocessing.get_context("fork")
 SINCE = "2021-05-04T02:02:00Z"
@@ -426,7 +426,7 @@ def test_letting_go_of_a_lock_that_another_run_has_taken_leaves_its_name(path: s
 
 def test_readers_see_a_whole_holder_while_facts_are_added(path: str, jvm: subprocess.Popen[bytes]) -> None:
     reader = (
-        "import sys\nfrom traffic_aggr.lock import read_holder\nprint('up', flush=True)\n"
+        "import sys\nfrom traffic_aggr.host.lock import read_holder\nprint('up', flush=True)\n"
         "while sys.stdin.readline(): print(sum(read_holder(sys.argv[1]) is None for _ in range(50)), flush=True)"
     )
     with (

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr import log
-from traffic_aggr.config import LogsConfig
+from traffic_aggr.config.config import LogsConfig
+from traffic_aggr.config.secrets import Redactor
 from traffic_aggr.errors import InputError
-from traffic_aggr.log_file import DailyFile
-from traffic_aggr.secret import Redactor
+from traffic_aggr.host import log
+from traffic_aggr.host.log_file import DailyFile
 
 SECRET = "p@ss wörd/+\"<&'1\\"
 RUN_ID = "20210501T020203Z-abc123"
@@ -293,7 +293,7 @@ def test_a_text_that_is_no_unicode_is_logged(configured):
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
 def test_a_standard_error_that_is_gone_harms_nothing(tmp_path, redirect):
     program = (
-        "import logging, sys, pathlib; from traffic_aggr import log; from traffic_aggr.config import LogsConfig;"
+        "import logging, sys, pathlib; from traffic_aggr import log; from traffic_aggr.config.config import LogsConfig;"
         "log.configure(LogsConfig(dir=pathlib.Path(sys.argv[1])), None, (), console=True);"
         "logging.getLogger('traffic_aggr').info('%s', 'in the file');"
         "logging.getLogger('traffic_aggr').info('%d', 'x')"

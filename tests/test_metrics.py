@@ -13,20 +13,20 @@ import pytest
 from fakes import RUN_ID, run_record
 from prometheus_client.parser import text_string_to_metric_families
 
-from traffic_aggr.bookkeeping import Bookkeeping
-from traffic_aggr.check import probe_metrics
-from traffic_aggr.cli import main
-from traffic_aggr.config import load_config
-from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
-from traffic_aggr.edge import Away, EdgeNode
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.holder import Holder
-from traffic_aggr.lock import FileLock
-from traffic_aggr.metrics import render_metrics, write_metrics
-from traffic_aggr.notify import Notifier
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, DayTotals, Outcome, Publication, RunRecord
-from traffic_aggr.state import RecordStore
+from traffic_aggr.cli.main import main
+from traffic_aggr.config.config import load_config
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.host.edge import EdgeNode, NoEdgeNode
+from traffic_aggr.host.holder import Holder
+from traffic_aggr.host.lock import FileLock
+from traffic_aggr.host.metrics import render_metrics, write_metrics
+from traffic_aggr.host.notify import Notifier
+from traffic_aggr.restate.check import probe_metrics
+from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
+from traffic_aggr.run.store import RecordStore
 
 FIRST, SECOND, THIRD = Partition("2021-04-01"), Partition("2021-04-02"), Partition("2021-04-03")
 ENDED = 1_620_094_020.5  # 2021-05-04T02:07:00.500Z
@@ -296,17 +296,17 @@ def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
     config = load_config(home / "job.yaml", {})
     store, textfile = RecordStore(config.state.dir, LocalFiles()), home / "traffic_aggr.prom"
     edge = EdgeNode(config, Notifier(config.notify, None, redact=str))
-    books = Bookkeeping(config, store, edge)
+    journal = RunJournal(config, store, edge)
 
-    books.show_success(succeeded())
+    journal.show_success(succeeded())
     assert read(textfile.read_text())["last_success_timestamp_seconds"] == ENDED
-    books.show_failure(failed(error="drop failed"))
+    journal.show_failure(failed(error="drop failed"))
     assert read(textfile.read_text())["last_run_exit_code"] == 1
 
     textfile.unlink()
-    books.leave_to_holder()
-    Bookkeeping(config, store, Away(0)).show_success(succeeded())
-    books.show_success(succeeded(command="rollback"))
+    journal.leave_to_holder()
+    RunJournal(config, store, NoEdgeNode(0)).show_success(succeeded())
+    journal.show_success(succeeded(command="rollback"))
     assert not textfile.exists()
 
 
@@ -314,7 +314,7 @@ def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
 def test_a_record_of_a_user_without_a_name_has_the_number(home: Path) -> None:
     config = load_config(home / "job.yaml", {})
     store = RecordStore(config.state.dir, LocalFiles())
-    assert Bookkeeping(config, store, Away(0)).new_record("run", {}, RUN_ID).user == str(os.getuid())
+    assert RunJournal(config, store, NoEdgeNode(0)).new_record("run", {}, RUN_ID).user == str(os.getuid())
 
 
 def test_check_warns_where_the_metrics_would_not_be_written(home: Path) -> None:

@@ -11,14 +11,14 @@ from fakes import FIRST, TableOfDays, run_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traffic_aggr.controls import RawTotals
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.next_run import next_run, unfinished
-from traffic_aggr.partitions import PartitionList
-from traffic_aggr.plan import Found, FoundDay, Plan, Request, Start, Step, build_plan
-from traffic_aggr.runner import close_settled, settle_earlier
-from traffic_aggr.runrecord import Outcome, Publication, RunRecord, StepRecord
-from traffic_aggr.state import RecordStore
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import PartitionList
+from traffic_aggr.restate.execute import close_settled, settle_earlier
+from traffic_aggr.run.next_run import next_run, unfinished
+from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, Start, Step, TableState, build_plan
+from traffic_aggr.run.reconcile import RawTotals
+from traffic_aggr.run.record import Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.run.store import RecordStore
 
 LIST = PartitionList((FIRST,))
 TABLES = {"final": "mnaas.final"}
@@ -68,8 +68,8 @@ def plan(store: RecordStore, flag: int, mode: str, request: PartitionList) -> Pl
     """The plan that a run with this list makes, once all runs before it are settled."""
     settled, last = unfinished(store)
     assert settled == ()
-    found = Found({FIRST: FoundDay(RawTotals(rows=1))}, flag=flag, staged_matches=True)
-    return build_plan(Request(request, mode, TABLES), found, last)
+    found = TableState({FIRST: FoundDay(RawTotals(rows=1))}, flag=flag, staged_matches=True)
+    return build_plan(PlanRequest(request, mode, TABLES), found, last)
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,10 +7,10 @@ from typing import Any, Optional
 import pytest
 from fakes import RUN_ID, run_record
 
-from traffic_aggr.layout import Placement
-from traffic_aggr.orphans import Orphan, TableDirectory, find_orphans
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, Publication, RunRecord
+from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.orphans import Orphan, TableDirectory, find_orphans
+from traffic_aggr.run.record import Day, Publication, RunRecord
 
 DAY, OTHER = Partition("2021-04-01"), Partition("2021-04-02")
 ROOT = "file:/warehouse/final"

@@ -12,18 +12,18 @@ import pytest
 import yaml
 from fakes import run_record
 
-from traffic_aggr.colours import paint_for
-from traffic_aggr.command_line import CommandLine
-from traffic_aggr.config import Config, load_config
-from traffic_aggr.controls import AggregatedTotals
+from traffic_aggr.config.config import Config, load_config
 from traffic_aggr.errors import StateError
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.holder import Holder
-from traffic_aggr.lock import FileLock
-from traffic_aggr.overview import history_lines, overview, summary
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
-from traffic_aggr.state import RecordStore
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.host.holder import Holder
+from traffic_aggr.host.lock import FileLock
+from traffic_aggr.report.status import history_lines, overview, summary
+from traffic_aggr.run.command_line import CommandLine
+from traffic_aggr.run.reconcile import AggregatedTotals
+from traffic_aggr.run.record import Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.terminal import paint_for
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 DAYS = {day: Day("home", "kept") for day in (FIRST, SECOND)}

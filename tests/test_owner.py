@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from traffic_aggr.errors import LockHeldError, StateError
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.holder import Holder
-from traffic_aggr.owner import OwnerFile
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.host.holder import Holder
+from traffic_aggr.host.owner import OwnerFile
 
 PROCESSES = multiprocessing.get_context("fork")
 SINCE = "2021-05-04T02:02:00Z"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from traffic_aggr.parameters import ACCURATE, describes_files, for_new_files, for_old_files, of_the_owner
+from traffic_aggr.hive.parameters import ACCURATE, describes_files, for_new_files, for_old_files, of_the_owner
 
 OWNERS = {"reviewed_by": "ana", "comment": "numRows", "spark.sql.note": "x", "cache_directive_id": "7", "impala": "y"}
 ROWS, COLUMNS = '{"BASIC_STATS":"true"}', '"COLUMN_STATS":{"kb":"true"}'

@@ -8,9 +8,9 @@ import tracemalloc
 
 import pytest
 
-from traffic_aggr import partitions
 from traffic_aggr.errors import PartitionListError
-from traffic_aggr.partitions import (
+from traffic_aggr.hive import partitions
+from traffic_aggr.hive.partitions import (
     Partition,
     SkippedLine,
     parse_partition_list,

@@ -10,10 +10,10 @@ from typing import Any, Optional
 import pytest
 from fakes import RUN_ID, run_record
 
-from traffic_aggr.controls import AggregatedTotals, RawTotals, totals_from_mapping
-from traffic_aggr.partitions import Partition, PartitionList
-from traffic_aggr.plan import Found, FoundDay, Plan, Refusal, Request, Step, build_plan, bytes_needed
-from traffic_aggr.runrecord import Input, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.hive.partitions import Partition, PartitionList
+from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, Refusal, Step, TableState, build_plan, bytes_needed
+from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, totals_from_mapping
+from traffic_aggr.run.record import Input, Outcome, Publication, RunRecord, StepRecord
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = {"final": "mnaas.final"}
@@ -26,13 +26,13 @@ VERIFIES = f"run {RUN_ID} has loaded the data: only refreshes and verifies"
 STAGES_AGAIN = "earlier staged data is missing or stale: stages again"
 
 
-def request(*days: Partition, **values: Any) -> Request:
+def request(*days: Partition, **values: Any) -> PlanRequest:
     chosen = days or (FIRST, SECOND)
-    return Request(**{"partitions": PartitionList(chosen), "mode": "drop_and_load", "tables": TABLES, **values})
+    return PlanRequest(**{"partitions": PartitionList(chosen), "mode": "drop_and_load", "tables": TABLES, **values})
 
 
-def found(days: Optional[dict[Partition, FoundDay]] = None, **values: Any) -> Found:
-    return Found(days=days or {FIRST: FULL_DAY, SECOND: FULL_DAY}, **values)
+def found(days: Optional[dict[Partition, FoundDay]] = None, **values: Any) -> TableState:
+    return TableState(days=days or {FIRST: FULL_DAY, SECOND: FULL_DAY}, **values)
 
 
 def last_run(

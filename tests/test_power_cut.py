@@ -15,13 +15,13 @@ from fakes import FIRST, RUN_ID, SECOND, UNLISTED, MemoryTable, run_record, writ
 
 from tests.crash.trail import Trail, World, distinct
 from tests.crash.trees import Place
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.layout import Placement
-from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import Day, Publication, RunRecord
-from traffic_aggr.state import RecordStore, adopt_copies, copy_beside_table
-from traffic_aggr.swap import SwapPublisher
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.publish import Publisher
+from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.run.record import Day, Publication, RunRecord
+from traffic_aggr.run.store import RecordStore, adopt_copies, copy_beside_table
 
 THIRD = Partition("2021-04-03")
 LISTED = (FIRST, SECOND, THIRD)

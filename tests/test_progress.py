@@ -17,12 +17,13 @@ from typing import Any, Optional
 
 import pytest
 
-from traffic_aggr import log, progress
-from traffic_aggr.config import LogsConfig
-from traffic_aggr.progress import Kind, Reading, Sample, Wording, shown
+from traffic_aggr.config.config import LogsConfig
+from traffic_aggr.host import log
+from traffic_aggr.spark import progress
+from traffic_aggr.spark.progress import ExpectedRows, Kind, Sample, Wording, shown
 
-RAW = Reading(10_000, "raw row", "mnaas.raw")
-ANYTHING = Reading(300)
+RAW = ExpectedRows(10_000, "raw row", "mnaas.raw")
+ANYTHING = ExpectedRows(300)
 LINE = "stage: 43 %, 4,300 of 10,000 raw rows read, 215 rows/s, about 30 s of reading left"
 
 
@@ -61,10 +62,10 @@ def busy(tasks_done: int, tasks: int, rows: int = 0) -> Sample:
         (ANYTHING, busy(0, 0, 100), 20, "stage: 33 %, 100 of 300 rows read, moving, 20.0 s so far"),
         (None, busy(1_000, 2_000), 20, "stage: 1,000 of 2,000 tasks done, 20.0 s so far"),
         (None, busy(0, 0), 20, "stage: moving, 20.0 s so far"),
-        (Reading(0), busy(0, 0), 20, "stage: moving, 20.0 s so far"),
+        (ExpectedRows(0), busy(0, 0), 20, "stage: moving, 20.0 s so far"),
     ],
 )
-def test_a_line_has_what_is_known_and_no_more(known: Reading, sample: Sample, seconds: float, line: str) -> None:
+def test_a_line_has_what_is_known_and_no_more(known: ExpectedRows, sample: Sample, seconds: float, line: str) -> None:
     assert Wording("stage", known, lambda: "moving", 1000.0).line(sample, 1000.0 + seconds) == line
 
 
@@ -199,15 +200,15 @@ def test_a_terminal_has_one_line_that_is_gone_before_anything_else(
 
 def test_a_line_that_is_too_wide_for_the_terminal_is_cut(tmp_path: Path, terminal: Terminal) -> None:
     configure(tmp_path, terminal)
-    logging.getLogger("traffic_aggr.progress").info("%s", "x" * 200, extra={"progress": Kind.LIVE})
+    logging.getLogger("traffic_aggr.spark.progress").info("%s", "x" * 200, extra={"progress": Kind.LIVE})
     assert screen(terminal.written()) == ["x" * 79]
 
 
 def test_a_log_that_cannot_be_written_is_told_on_a_line_of_its_own(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / log.FILE_NAME).symlink_to("/dev/full")
     configure(tmp_path, terminal)
-    logging.getLogger("traffic_aggr.progress").info("%s", "stage: 43 %", extra={"progress": Kind.LIVE})
-    logging.getLogger("traffic_aggr.progress").debug("%s", "for the log")
+    logging.getLogger("traffic_aggr.spark.progress").info("%s", "stage: 43 %", extra={"progress": Kind.LIVE})
+    logging.getLogger("traffic_aggr.spark.progress").debug("%s", "for the log")
     logging.getLogger("traffic_aggr").handlers[0].handle(logging.makeLogRecord({"msg": "lost", "levelno": 20}))
     assert [line.split(":")[0] for line in screen(terminal.written())] == ["warning", ""]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from traffic_aggr.hive import TableFacts
-from traffic_aggr.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat
-from traffic_aggr.partitions import Partition
-from traffic_aggr.promises import kind_problem, partition_problems, refusal, table_problems
-from traffic_aggr.sql import TableName
-from traffic_aggr.tables import STAGING_COLUMNS
+from traffic_aggr.hive.catalog import TableFacts
+from traffic_aggr.hive.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.promises import kind_problem, partition_problems, refusal, table_problems
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.traffic.columns import STAGING_COLUMNS
 
 HIVE = "org.apache.hadoop.hive.ql.io."
 PARQUET = RowFormat(PARQUET_SERDE, f"{HIVE}parquet.MapredParquetInputFormat", "out")

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from traffic_aggr.bash_properties import read_properties
-from traffic_aggr.bash_variables import UNKNOWN, Properties
-from traffic_aggr.cli import main
+from traffic_aggr.cli.main import main
 from traffic_aggr.errors import InputError
-from traffic_aggr.properties import import_properties
+from traffic_aggr.legacy.bash_properties import read_properties
+from traffic_aggr.legacy.bash_variables import UNKNOWN, Properties
+from traffic_aggr.legacy.properties import import_properties
 
 SAMPLE = Path(__file__).parent / "samples" / "Aggr.properties"
 

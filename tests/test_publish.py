@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from fakes import FIRST, SECOND, Broken, MemoryTable, TableOfDays, write
 
-from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import StepError
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.layout import Placement, RowFormat
-from traffic_aggr.parameters import ACCURATE
-from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import DayTotals, Publication
-from traffic_aggr.swap import SwapPublisher
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.layout import Placement, RowFormat
+from traffic_aggr.hive.parameters import ACCURATE
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.publish import Publisher
+from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.run.reconcile import AggregatedTotals
+from traffic_aggr.run.record import DayTotals, Publication
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from worlds import (
 )
 
 from traffic_aggr.errors import LockHeldError
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Publication, RunRecord
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.record import Publication, RunRecord
 
 Action = Callable[[Process, RunRecord], None]
 

@@ -10,12 +10,12 @@ import pytest
 from fakes import FIRST, SECOND, UNLISTED, Broken, MemoryTable, TableOfDays, write
 
 from traffic_aggr.errors import GuardError
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.layout import Placement
-from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher, fingerprint
-from traffic_aggr.runrecord import Publication, RunRecord
-from traffic_aggr.swap import SwapPublisher
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.publish import Publisher, fingerprint
+from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.run.record import Publication, RunRecord
 
 
 @pytest.fixture

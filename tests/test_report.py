@@ -13,12 +13,12 @@ from typing import Any, Optional
 import pytest
 from fakes import RUN_ID, run_record
 
-from traffic_aggr.breakdown import CUSTOMER, LATE, UNNAMED_COUNTRY, Breakdown, Part, Usage
-from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
-from traffic_aggr.partitions import Partition
-from traffic_aggr.report import render_report, report_files
-from traffic_aggr.result import advice, period, reasons, result_json, verdict
-from traffic_aggr.runrecord import Change, Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.report.page import render_report, report_files
+from traffic_aggr.run.breakdown import CUSTOMER, LATE, UNNAMED_COUNTRY, Breakdown, Part, Usage
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.record import Change, Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.run.result import advice, period, reasons, result_json, verdict
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""

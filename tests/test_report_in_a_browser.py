@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from test_report import succeeded
 
-from traffic_aggr.breakdown import CUSTOMER, LATE, Breakdown, Part, Usage
-from traffic_aggr.controls import AggregatedTotals, RawTotals
-from traffic_aggr.partitions import Partition
-from traffic_aggr.report import render_report
-from traffic_aggr.runrecord import DayTotals
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.report.page import render_report
+from traffic_aggr.run.breakdown import CUSTOMER, LATE, Breakdown, Part, Usage
+from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals
+from traffic_aggr.run.record import DayTotals
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from fakes import run_record
 
-from traffic_aggr.command_line import CommandLine
-from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.errors import StateError
-from traffic_aggr.layout import Placement, RowFormat
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import (
+from traffic_aggr.hive.layout import Placement, RowFormat
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.command_line import CommandLine
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.record import (
     Change,
     Day,
     DayTotals,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from fakes import FIRST, RUN_ID, TableOfDays
 
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.runner import close_settled, settle_earlier
-from traffic_aggr.runrecord import Outcome, Publication
-from traffic_aggr.state import RecordStore
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.restate.execute import close_settled, settle_earlier
+from traffic_aggr.run.record import Outcome, Publication
+from traffic_aggr.run.store import RecordStore
 
 
 def test_a_run_counts_as_interrupted_until_it_is_settled_and_everybody_was_told(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from fakes import run_record
 
-from traffic_aggr import sql
-from traffic_aggr.config import ImpalaConfig, TablesConfig
-from traffic_aggr.controls import AggregatedTotals, ImpalaTotals, RawTotals
-from traffic_aggr.estimate import Estimate
-from traffic_aggr.partitions import Partition, partitions_of_month
-from traffic_aggr.plan import Basis, FoundDay, Plan, Refusal, Start, Step
-from traffic_aggr.runrecord import Day, DayTotals, Input, Publication, RunRecord
-from traffic_aggr.show import plan_json, plan_lines, plan_statements, result_lines
-from traffic_aggr.sql import TableName
+from traffic_aggr.config.config import ImpalaConfig, TablesConfig
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.partitions import Partition, partitions_of_month
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.report.plan_text import plan_json, plan_lines, plan_statements, result_lines
+from traffic_aggr.run.estimate import Estimate
+from traffic_aggr.run.plan import Basis, FoundDay, Plan, Refusal, Start, Step
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.record import Day, DayTotals, Input, Publication, RunRecord
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = TablesConfig(database="db", raw="raw", final="final", staging="staging")

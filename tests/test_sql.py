@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from traffic_aggr import sql
-from traffic_aggr.layout import TEXT_SERDE, RowFormat
-from traffic_aggr.partitions import Partition, partitions_between
-from traffic_aggr.sql import TableName
-from traffic_aggr.tables import Column
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat
+from traffic_aggr.hive.partitions import Partition, partitions_between
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.traffic.columns import Column
 
 FINAL = TableName("mnaas", "final")
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")

@@ -10,10 +10,10 @@ import pytest
 from fakes import run_record
 
 from traffic_aggr.errors import StateError, UnknownRunError
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.partitions import Partition
-from traffic_aggr.runrecord import Day, Outcome, Publication, RunRecord, StepRecord
-from traffic_aggr.state import RecordStore, adopt_copies, copy_beside_table
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.run.store import RecordStore, adopt_copies, copy_beside_table
 
 DAY = Partition("2021-04-01")
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traffic_aggr.errors import StateError, StatusFlagError
-from traffic_aggr.plan import Step
-from traffic_aggr.statusfile import FAILURE, RUNNING, STEP_NAMES, SUCCESS, Status, StatusFile
+from traffic_aggr.host.status_file import FAILURE, RUNNING, STEP_NAMES, SUCCESS, Status, StatusFile
+from traffic_aggr.run.plan import Step
 
 SAMPLE = b"""\
 #traffic adhoc aggregation: process status
@@ -416,7 +416,7 @@ def test_an_editor_that_never_stops_is_an_error_after_a_bounded_number_of_tries(
 
 UPDATER = """
 import sys
-from traffic_aggr.statusfile import StatusFile
+from traffic_aggr.host.status_file import StatusFile
 path, argument = sys.argv[1:]
 for number in range(1, 11):
     StatusFile(path).update(**{argument: number if argument == "process_id" else f"round {number}"})

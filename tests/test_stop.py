@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from traffic_aggr import stop as stop_module
 from traffic_aggr.errors import Interrupted
-from traffic_aggr.stop import Stop
+from traffic_aggr.restate import signals as stop_module
+from traffic_aggr.restate.signals import Stop
 
 LONG_S = 60.0
 

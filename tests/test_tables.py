@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr.tables import (
+from traffic_aggr.traffic.columns import (
     COSTS,
     COUNTRY_LOOKUP_COLUMNS,
     FINAL_COLUMNS,

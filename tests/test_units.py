@@ -11,7 +11,7 @@ import pytest
 
 from traffic_aggr.units import counted, data_volume, duration, listed, local_time, local_zone, percent_change
 
-SOURCES = sorted((Path(__file__).parent.parent / "traffic_aggr").glob("*.py"))
+SOURCES = sorted((Path(__file__).parent.parent / "traffic_aggr").rglob("*.py"))
 PLURAL = (
     r" ((raw |bad )?(alert|attempt|byte|day|file|line|partition|problem|row|statement|task)s\b(?!/)"
     r"|directories|others|REFRESHes)"

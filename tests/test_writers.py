@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.partitions import Partition
-from traffic_aggr.writers import find_writers
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.writers import find_writers
 
 DAY, OTHER = Partition("2021-04-01"), Partition("2021-04-02")
 NOW = datetime(2021, 5, 4, 2, tzinfo=timezone.utc)

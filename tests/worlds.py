@@ -10,15 +10,15 @@ from typing import Callable, Optional, cast
 
 from fakes import RUN_ID, Broken, MemoryTable, run_record
 
-from traffic_aggr.controls import AggregatedTotals
 from traffic_aggr.errors import LockHeldError
-from traffic_aggr.files import FileInfo, Files
-from traffic_aggr.layout import Placement, RowFormat, normal
-from traffic_aggr.parameters import ACCURATE
-from traffic_aggr.partitions import Partition
-from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import Day, DayTotals, RunRecord
-from traffic_aggr.swap import SwapPublisher
+from traffic_aggr.files.local import FileInfo, Files
+from traffic_aggr.hive.layout import Placement, RowFormat, normal
+from traffic_aggr.hive.parameters import ACCURATE
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.publish import Publisher
+from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.run.reconcile import AggregatedTotals
+from traffic_aggr.run.record import Day, DayTotals, RunRecord
 
 
 class Died(BaseException):
@@ -132,7 +132,7 @@ class Process:
         self._keeps_lock_for = keeps_lock_for
         table, files = MemoryTable(world.placements, self._change_table), MemoryFiles(world.content, self._move)
         kind = SwapPublisher if world.mode == "swap" else Publisher
-        self.publisher = kind(table, cast(Files, files), self.save, self.still_locked)
+        self.publisher = kind(table, cast(Files, files), self.save, self.assert_locked)
 
     def effect(self, change: Callable[[], object]) -> None:
         if self.effects == self._dies_after:
@@ -150,7 +150,7 @@ class Process:
     def save(self, record: RunRecord) -> None:
         self.effect(lambda: self.world.save(record))
 
-    def still_locked(self) -> None:
+    def assert_locked(self) -> None:
         if self.lock_checks == self._keeps_lock_for:
             raise LockHeldError("another run holds the lock")
         self.lock_checks += 1

@@ -1,6 +1,6 @@
 """``python -m traffic_aggr COMMAND ...``"""
 
-from traffic_aggr.cli import main
+from traffic_aggr.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.statements import spark_aggregation
 from bench.warehouse import DATABASE, session
-from traffic_aggr.tables import STAGING_COLUMNS
+from traffic_aggr.traffic.columns import STAGING_COLUMNS
 
 home, _, *days = sys.argv[1:]
 spark = session(Path(home))

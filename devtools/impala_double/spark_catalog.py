@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from pyspark.sql.types import StructType
 
 from devtools.impala_double.catalog import STRING, TableInfo, data_format, path_of
-from traffic_aggr.hive import HiveCatalog
+from traffic_aggr.hive.catalog import HiveCatalog
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,8 +13,8 @@ from test_files import FilesBehaviour, mode_of, names
 
 from devtools.cluster import Cluster
 from devtools.webhdfs import WebHdfs
-from traffic_aggr.files import FileInfo, Files, Usage
-from traffic_aggr.hadoop_files import HadoopFiles
+from traffic_aggr.files.hadoop import HadoopFiles
+from traffic_aggr.files.local import FileInfo, Files, Usage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

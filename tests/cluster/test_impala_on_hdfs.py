@@ -19,7 +19,7 @@ from tests.cluster.coordinator import coordinator
 LOCATION = "/tmp/impala on hdfs/final"
 DAY = f"{LOCATION}/partition_date=2021-04-01"
 USAGE = "SELECT partition_date, COUNT(*), SUM(kb) FROM default.final GROUP BY partition_date"
-Ask = Callable[..., Any]
+RunArguments = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def table(running_cluster: Cluster) -> None:
 
 
 @pytest.fixture
-def ask(cluster: Cluster, table: None) -> Iterator[Ask]:
+def ask(cluster: Cluster, table: None) -> Iterator[RunArguments]:
     """
     Executes statements at a coordinator of the test's own, to which the day has two rows; the rows of the last one.
     """
@@ -61,7 +61,7 @@ def ask(cluster: Cluster, table: None) -> Iterator[Ask]:
         yield run
 
 
-def test_files_are_counted_and_summed_as_of_the_last_refresh(ask: Ask, cluster: Cluster) -> None:
+def test_files_are_counted_and_summed_as_of_the_last_refresh(ask: RunArguments, cluster: Cluster) -> None:
     hdfs = cluster.hadoop.hdfs
     assert ask(USAGE) == [("2021-04-01", 2, Decimal("3.5"))]
     hdfs.write(f"{DAY}/part-1", b"c;4\n")
@@ -78,7 +78,7 @@ def test_files_are_counted_and_summed_as_of_the_last_refresh(ask: Ask, cluster: 
     assert ask(refresh, USAGE) == [("2021-04-01", 2, Decimal("3.5"))]
 
 
-def test_a_file_of_the_same_size_with_other_content_is_read_anew(ask: Ask, cluster: Cluster) -> None:
+def test_a_file_of_the_same_size_with_other_content_is_read_anew(ask: RunArguments, cluster: Cluster) -> None:
     assert ask(USAGE) == [("2021-04-01", 2, Decimal("3.5"))]
     cluster.hadoop.hdfs.write(f"{DAY}/part-0", b"a;2.5\nb;2\n")
     assert ask(USAGE) == [("2021-04-01", 2, Decimal("4.5"))]

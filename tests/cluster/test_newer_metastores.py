@@ -25,9 +25,9 @@ PLAIN, OURS = "2021-04-01", "2021-04-02"
 DROPS = """
 import sys
 from pyspark.sql import SparkSession
-from traffic_aggr.hive import HiveCatalog
-from traffic_aggr.partitions import Partition
-from traffic_aggr.sql import TableName
+from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.sql import TableName
 
 uri, home, plain, ours, java_options = sys.argv[1:]
 spark = (

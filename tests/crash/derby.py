@@ -16,7 +16,7 @@ import pyspark
 from py4j.java_gateway import JavaGateway
 
 from tests.installation import ROOT
-from traffic_aggr.jvm import suitable_java
+from traffic_aggr.spark.jvm import suitable_java
 
 _LOCATIONS = (
     "SELECT p.PART_NAME, s.LOCATION FROM APP.PARTITIONS p JOIN APP.SDS s ON s.SD_ID = p.SD_ID "

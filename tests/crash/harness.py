@@ -18,8 +18,8 @@ from tests.crash.metastore import Metastore
 from tests.crash.trail import Trail, World
 from tests.crash.trees import Place, Tree
 from tests.spark.warehouse import LISTED, UNLISTED, Job, Result
-from traffic_aggr.layout import RUN_ROOT
-from traffic_aggr.statusfile import StatusFile
+from traffic_aggr.hive.layout import RUN_ROOT
+from traffic_aggr.host.status_file import StatusFile
 
 _NOT_OF_THE_WORLD = ("logs", "lock", "status.lock", "alerts.jsonl.lock", "config.yaml", "partitions.txt")
 _CONSTANT = ("traffic_details_raw_daily_with_no_dups", "org_details", "country_lookup")

@@ -13,8 +13,8 @@ import pytest
 
 from tests.crash.disk import Disk
 from tests.spark.warehouse import LISTED, UNLISTED, Job, Result
-from traffic_aggr import runner, steps, workplace
-from traffic_aggr.plan import Step
+from traffic_aggr.restate import context, execute, steps
+from traffic_aggr.run.plan import Step
 
 pytestmark = pytest.mark.crash
 
@@ -73,13 +73,13 @@ def before_calling(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, event
 
 
 def before_step(monkeypatch: pytest.MonkeyPatch, step: Step, event: Callable[[], object]) -> None:
-    carry_out = runner.STEPS[step]
+    carry_out = execute.STEPS[step]
 
     def call(work: steps.Work) -> None:
         event()
         carry_out(work)
 
-    monkeypatch.setitem(runner.STEPS, step, call)
+    monkeypatch.setitem(execute.STEPS, step, call)
 
 
 def assert_failed(job: Job, result: Result, reason: str, before: list[str]) -> None:
@@ -167,7 +167,7 @@ def test_nothing_changes_when_the_copy_of_the_record_cannot_be_written(
     job.create_final()
     job.settings["publish"] = {"mode": mode}
     before, unlisted, partitions = job.content(LISTED), job.content(UNLISTED), job.partitions()
-    before_calling(monkeypatch, workplace, "copy_beside_table", lambda: MISHAPS[mishap](table_disk))
+    before_calling(monkeypatch, context, "copy_beside_table", lambda: MISHAPS[mishap](table_disk))
 
     failed = job("run")
 

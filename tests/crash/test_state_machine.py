@@ -18,8 +18,8 @@ from pyspark.sql import SparkSession
 from tests.crash.cover import Covered, harness
 from tests.crash.harness import FINAL, Harness, Rows
 from tests.spark.warehouse import LISTED, UNLISTED, Job, Result, raw_rows
-from traffic_aggr.statusfile import StatusFile
-from traffic_aggr.tables import RAW_COLUMNS
+from traffic_aggr.host.status_file import StatusFile
+from traffic_aggr.traffic.columns import RAW_COLUMNS
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 

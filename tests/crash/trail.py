@@ -23,9 +23,9 @@ from pyspark.sql.readwriter import DataFrameWriter
 from tests.crash.effects import Calls
 from tests.crash.metastore import Metastore, Tables
 from tests.crash.trees import DurableTree, Entry, Place, Tree
-from traffic_aggr.hive import HiveCatalog, HiveTable
-from traffic_aggr.impala_refresh import ImpalaRefresher
-from traffic_aggr.notify import Notifier
+from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
+from traffic_aggr.host.notify import Notifier
+from traffic_aggr.impala.refresh import ImpalaRefresher
 
 _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.\d+\.[0-9a-f]{8}\.tmp$")
 _OF_THE_JVM: tuple[tuple[type, str], ...] = (

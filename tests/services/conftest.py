@@ -19,7 +19,7 @@ from devtools.impala_double import ImpalaDouble, InMemoryCatalog, TableInfo
 from tests.services.authority import Authority
 from tests.services.kdc import Kdc, require_realm
 from tests.services.refreshers import eventually
-from traffic_aggr.config import HostPort
+from traffic_aggr.config.config import HostPort
 
 StartImpala = Callable[..., ImpalaDouble]
 

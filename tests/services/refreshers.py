@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from devtools.impala_double import ImpalaDouble
-from traffic_aggr.check import Finding, probe_impala
-from traffic_aggr.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig, load_config
-from traffic_aggr.impala_refresh import ImpalaRefresher
+from traffic_aggr.config.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig, load_config
+from traffic_aggr.impala.refresh import ImpalaRefresher
+from traffic_aggr.restate.check import ProbeResult, probe_impala
 
 REFRESH = "REFRESH mnaas.final"
 REFRESH_DAY = "REFRESH mnaas.final PARTITION (partition_date='2021-04-01')"
@@ -69,7 +69,7 @@ def case(value: Any) -> str:
     return str(getattr(value, "name", value)).replace("\\", "")
 
 
-def checked(tmp_path: Path, impala: str, tables: str = "{}", spark: str = "{}") -> list[Finding]:
+def checked(tmp_path: Path, impala: str, tables: str = "{}", spark: str = "{}") -> list[ProbeResult]:
     """What ``check`` finds out about Impala."""
     (tmp_path / "job.yaml").write_text(
         f"""

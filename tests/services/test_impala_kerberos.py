@@ -27,9 +27,9 @@ from tests.services.refreshers import (
     with_auth,
     with_tls,
 )
-from traffic_aggr.config import HostPort, ImpalaConfig
+from traffic_aggr.config.config import HostPort, ImpalaConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
-from traffic_aggr.kerberos_login import KerberosLogin
+from traffic_aggr.impala.kerberos_login import KerberosLogin
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")
 

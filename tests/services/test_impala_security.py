@@ -24,7 +24,7 @@ from tests.services.refreshers import (
     with_auth,
     with_tls,
 )
-from traffic_aggr.config import HostPort, RetryConfig
+from traffic_aggr.config.config import HostPort, RetryConfig
 from traffic_aggr.errors import ConfigError, ImpalaRejectedError, ImpalaUnavailableError
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")

@@ -18,10 +18,10 @@ from tests.services.refreshers import (
     received,
     refresher,
 )
-from traffic_aggr import sql
 from traffic_aggr.errors import ImpalaRejectedError
-from traffic_aggr.partitions import partitions_between
-from traffic_aggr.steps import refresh_final_statements
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.partitions import partitions_between
+from traffic_aggr.restate.steps import refresh_final_statements
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")
 

@@ -21,7 +21,7 @@ from tests.services.refreshers import (
     received,
     refresher,
 )
-from traffic_aggr.config import HostPort, RetryConfig
+from traffic_aggr.config.config import HostPort, RetryConfig
 from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")

@@ -10,7 +10,7 @@ import pytest
 from devtools.impala_double import DROP, HANG
 from tests.services.refreshers import REFRESH, REFRESH_DAY, SYNC, received
 from tests.services.ways import WAYS, Way, way
-from traffic_aggr.config import RetryConfig
+from traffic_aggr.config.config import RetryConfig
 from traffic_aggr.errors import ImpalaUnavailableError
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")

@@ -25,9 +25,9 @@ import pytest
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 
 from tests.mail_server import LoopbackController, text_of
-from traffic_aggr.config import NotifyConfig, SmtpConfig
+from traffic_aggr.config.config import NotifyConfig, SmtpConfig
 from traffic_aggr.errors import Interrupted
-from traffic_aggr.notify import Alert, Notifier, failure_alert, recovery_alert, unsent
+from traffic_aggr.host.notify import Alert, Notifier, failure_alert, recovery_alert, unsent
 
 DAYS = [f"2021-04-{day:02d}" for day in range(1, 31)]
 RUN_ID = "20210504T020200Z-abc123"
@@ -313,7 +313,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_without_another_try(
     mailbox = Mailbox()
     options = {"tls_context": server_context} if tls == "starttls" else {"ssl_context": server_context}
     port = start_server(mailbox, **options)
-    caplog.set_level(logging.WARNING, "traffic_aggr.notify")
+    caplog.set_level(logging.WARNING, "traffic_aggr.host.notify")
     assert not notifier(on_port(config, port, tls=tls)).send(failure())
     assert "certificate verify failed" in caplog.text
     assert "attempt 1" not in caplog.text

@@ -14,15 +14,16 @@ import pytest
 from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, Refuse, TableInfo
 from tests.fakes import run_record
 from tests.services.refreshers import ATTEMPTS, address, checked, config, received, refresher
-from traffic_aggr import sql, witness
-from traffic_aggr.controls import SUMS, AggregatedTotals, RawTotals
 from traffic_aggr.errors import GuardError, ImpalaMismatchError, ImpalaUnavailableError, ReconciliationError
-from traffic_aggr.hive import TableFacts
-from traffic_aggr.layout import RowFormat
-from traffic_aggr.partitions import Partition, partitions_of_month
-from traffic_aggr.runrecord import Day, DayTotals, RunRecord
-from traffic_aggr.sql import TableName
-from traffic_aggr.tables import COSTS, FINAL_COLUMNS, RAW_COLUMNS
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.catalog import TableFacts
+from traffic_aggr.hive.layout import RowFormat
+from traffic_aggr.hive.partitions import Partition, partitions_of_month
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.restate import witness
+from traffic_aggr.run.reconcile import SUMS, AggregatedTotals, RawTotals
+from traffic_aggr.run.record import Day, DayTotals, RunRecord
+from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 RAW, FINAL = TableName("mnaas", "raw"), TableName("mnaas", "final")

@@ -14,9 +14,9 @@ from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.sasl import Kerberos
 from tests.services.kdc import REALM
 from tests.services.refreshers import SECRET, config, refresher, with_auth, with_tls
-from traffic_aggr.config import HostPort
-from traffic_aggr.impala_refresh import ImpalaRefresher
-from traffic_aggr.kerberos_login import KerberosLogin
+from traffic_aggr.config.config import HostPort
+from traffic_aggr.impala.kerberos_login import KerberosLogin
+from traffic_aggr.impala.refresh import ImpalaRefresher
 
 WAYS = ("NOSASL", "PLAIN", "LDAP+TLS", "GSSAPI", "GSSAPI+TLS")
 

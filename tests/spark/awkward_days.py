@@ -21,15 +21,16 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 
 from tests.oracle import expected_rows
 from tests.spark.test_oracle import COUNTRIES, ORGANISATIONS, UTC, awkward_rows
-from traffic_aggr import preflight, sql, steps
-from traffic_aggr.controls import AggregatedTotals, RawTotals, reconcile_final, reconcile_staging
-from traffic_aggr.hive import HiveCatalog, TableFacts
-from traffic_aggr.layout import TEXT_SERDE, Placement, RowFormat
-from traffic_aggr.partitions import Partition
-from traffic_aggr.preflight import Sources, Tables
-from traffic_aggr.sql import TableName
-from traffic_aggr.tables import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
-from traffic_aggr.workplace import files_of
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
+from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.restate import preflight, steps
+from traffic_aggr.restate.context import files_of
+from traffic_aggr.restate.preflight import Sources, Tables
+from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, reconcile_final, reconcile_staging
+from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 
 DAYS = (Partition("2021-04-01"), Partition("2021-04-02"))
 ANCIENT = [

@@ -9,8 +9,8 @@ import pytest
 from pyspark.sql import Row
 
 from tests.spark.warehouse import LISTED, Job
-from traffic_aggr import preflight
-from traffic_aggr.breakdown import TOP
+from traffic_aggr.restate import preflight
+from traffic_aggr.run.breakdown import TOP
 
 Dimension = Callable[[Row], Any]
 NAMED, PLACED = {1, 2}, {"404", "405"}
@@ -67,7 +67,7 @@ def test_the_change_is_broken_down_to_the_last_byte(job: Job, kind: str, mode: s
 def test_a_run_that_resumes_has_the_breakdown_of_the_one_that_staged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.create_final()
     with monkeypatch.context() as patch:
-        patch.setattr("traffic_aggr.steps._publish", lambda work: 1 // 0)
+        patch.setattr("traffic_aggr.restate.steps._publish", lambda work: 1 // 0)
         assert job("run").code == 1
     staged = job.record()
 

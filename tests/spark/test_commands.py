@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from devtools.impala_double import ImpalaDouble
 from tests.mail_server import Desk, text_of
 from tests.spark.warehouse import LISTED, Job
-from traffic_aggr.holder import Holder
-from traffic_aggr.lock import FileLock
+from traffic_aggr.host.holder import Holder
+from traffic_aggr.host.lock import FileLock
 
 
 def test_a_table_that_another_config_is_at_work_on_is_left_to_it_without_a_word_to_the_desk(job: Job) -> None:

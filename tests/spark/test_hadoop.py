@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 from pyspark.sql import SparkSession
 
+from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.errors import ConfigError
-from traffic_aggr.hadoop import Hadoop
-from traffic_aggr.secret import SecretRef
-from traffic_aggr.state import RecordStore
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.spark.hadoop import Hadoop
 
 SECRET = "hunter2"
 PROVIDER = "hadoop.security.credential.provider.path"

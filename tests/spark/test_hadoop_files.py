@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_files import FilesBehaviour, mode_of
 
-from traffic_aggr.files import Files
-from traffic_aggr.hadoop_files import HadoopFiles
+from traffic_aggr.files.hadoop import HadoopFiles
+from traffic_aggr.files.local import Files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -28,7 +28,8 @@ import json, logging, os, signal, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from traffic_aggr.errors import TrafficAggrError
-from traffic_aggr.session import explain_lost_jvm, explain_start_failure, jvm_process_id, start_session, stop_session
+from traffic_aggr.spark.session import explain_lost_jvm, explain_start_failure, jvm_process_id
+from traffic_aggr.spark.session import start_session, stop_session
 
 conf = {"spark.sql.warehouse.dir": str(Path("warehouse").resolve()), "spark.driver.memory": "600m"}
 
@@ -281,7 +282,7 @@ def test_a_jvm_that_is_killed_ends_progress_and_the_step_finds_out_itself(drive:
     driver = drive(
         """
 import threading
-from traffic_aggr import progress
+from traffic_aggr.spark import progress
 spark = start()
 progress.LOGGED_EVERY_S = 0.1
 try:

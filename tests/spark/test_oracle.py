@@ -17,8 +17,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from tests.oracle import expected_rows
-from traffic_aggr.tables import COSTS, RAW_COLUMNS, TRIMMED
-from traffic_aggr.transforms import aggregate, lookup_countries, lookup_names, repeated_cdrids, select_days
+from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids, select_days
+from traffic_aggr.traffic.columns import COSTS, RAW_COLUMNS, TRIMMED
 
 DAYS = ["2021-04-01", "2021-04-02", "2021-04-03"]
 UNLISTED_DAY = "2021-04-04"

@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from tests.spark.warehouse import Job
-from traffic_aggr import progress
-from traffic_aggr.progress import Reading, Sample, Sampler
+from traffic_aggr.spark import progress
+from traffic_aggr.spark.progress import ExpectedRows, Sample, Sampler
 
 DAY = "2021-04-01"
 PARTS, ROWS = 8, 4_000
@@ -84,7 +84,7 @@ def test_a_run_reads_as_many_rows_as_it_says_beforehand(
 
     @contextmanager
     def counted(
-        spark: SparkSession, label: str, reading: Optional[Reading] = None, doing: Callable[[], str] = lambda: ""
+        spark: SparkSession, label: str, reading: Optional[ExpectedRows] = None, doing: Callable[[], str] = lambda: ""
     ) -> Iterator[None]:
         sampler = Sampler(spark, reading.table if reading else "")
         yield

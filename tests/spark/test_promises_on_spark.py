@@ -11,8 +11,8 @@ import pytest
 
 from tests.spark.test_refusals import snapshot
 from tests.spark.warehouse import LISTED, UNLISTED, Job
-from traffic_aggr.layout import TEXT_SERDE
-from traffic_aggr.tables import FINAL_COLUMNS, RAW_COLUMNS, Column
+from traffic_aggr.hive.layout import TEXT_SERDE
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS, Column
 
 Prepare = Callable[[Job], object]
 FINAL, STAGING, RAW = "traffic_aggr_adhoc", "traffic_aggr_adhoc_inter", "traffic_details_raw_daily_with_no_dups"

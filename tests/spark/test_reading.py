@@ -15,9 +15,9 @@ import pytest
 from tests.oracle import expected_rows
 from tests.spark.test_refusals import RAW, snapshot
 from tests.spark.warehouse import LISTED, UNLISTED, Job
-from traffic_aggr import footers
-from traffic_aggr.hive import HiveCatalog
-from traffic_aggr.tables import COUNTRY_LOOKUP_COLUMNS, RAW_COLUMNS, Column
+from traffic_aggr.hive import footers
+from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.traffic.columns import COUNTRY_LOOKUP_COLUMNS, RAW_COLUMNS, Column
 
 FIRST, SECOND, THIRD = LISTED
 UNION = "HIVE_UNION_SUBDIR_1"

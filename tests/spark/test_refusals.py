@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.spark.warehouse import LISTED, UNLISTED, Job
-from traffic_aggr.tables import FINAL_COLUMNS
+from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
 RAW = "traffic_details_raw_daily_with_no_dups"
 

@@ -8,8 +8,8 @@ import pytest
 
 from devtools.impala_double import DROP, HANG, LOSE_ANSWER, ImpalaDouble, Refuse
 from tests.spark.warehouse import LISTED, Job
-from traffic_aggr.publish import Publisher
-from traffic_aggr.runrecord import RunRecord
+from traffic_aggr.restate.publish import Publisher
+from traffic_aggr.run.record import RunRecord
 
 
 def statements_of(job: Job) -> list[str]:

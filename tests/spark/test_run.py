@@ -10,8 +10,8 @@ import pytest
 
 from devtools.impala_double import ImpalaDouble
 from tests.spark.warehouse import LISTED, UNLISTED, Job
-from traffic_aggr.hive import HiveTable
-from traffic_aggr.tables import FINAL_COLUMNS
+from traffic_aggr.hive.catalog import HiveTable
+from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
 
 def rows(job: Job) -> list[tuple[object, ...]]:

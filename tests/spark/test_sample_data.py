@@ -11,13 +11,19 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from traffic_aggr.config import TablesConfig
+from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.errors import InputError
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.partitions import PartitionList, parse_partition_list
-from traffic_aggr.sample_data import SampleData, generate
-from traffic_aggr.sample_rows import BIGGEST_CUSTOMER, cdrs
-from traffic_aggr.tables import (
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.hive.partitions import PartitionList, parse_partition_list
+from traffic_aggr.restate.sample_data import SampleData, generate
+from traffic_aggr.traffic.aggregation import (
+    aggregate,
+    duplicate_keys,
+    lookup_countries,
+    lookup_names,
+    repeated_cdrids,
+)
+from traffic_aggr.traffic.columns import (
     COUNTRY_LOOKUP_COLUMNS,
     ORG_DETAILS_COLUMNS,
     RAW_COLUMNS,
@@ -25,13 +31,7 @@ from traffic_aggr.tables import (
     check_columns,
     check_layout,
 )
-from traffic_aggr.transforms import (
-    aggregate,
-    duplicate_keys,
-    lookup_countries,
-    lookup_names,
-    repeated_cdrids,
-)
+from traffic_aggr.traffic.sample_rows import BIGGEST_CUSTOMER, cdrs
 
 DAYS = [f"2021-04-0{number}" for number in range(1, 7)]
 DAY_ZERO = datetime.date(2021, 3, 31)

@@ -15,8 +15,8 @@ from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from devtools.impala_double.storage import LocalStorage, Stamp
 from tests.spark.warehouse import LISTED, Job
-from traffic_aggr import sql
-from traffic_aggr.sql import TableName
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.sql import TableName
 
 FIRST, SECOND, THIRD = LISTED
 MODES = pytest.mark.parametrize("mode", ["drop_and_load", "swap"])

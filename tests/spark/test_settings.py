@@ -19,7 +19,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from tests.spark.awkward_days import AwkwardDays, settings
-from traffic_aggr.settings import CORRECTNESS
+from traffic_aggr.spark.settings import CORRECTNESS
 
 GROUPS = 12
 Flip = tuple[str, str]

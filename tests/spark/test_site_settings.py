@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from tests.conftest import HOST_TIME_ZONE, QUICK_JVM
 from tests.spark.test_settings import known_settings, said_of_nonsense
-from traffic_aggr.settings import CORRECTNESS
+from traffic_aggr.spark.settings import CORRECTNESS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,11 +64,11 @@ from types import SimpleNamespace
 from pyspark.sql import functions as F
 from tests.conftest import HOST_TIME_ZONE, QUICK_JVM
 from tests.spark.awkward_days import DAYS, AwkwardDays
-from traffic_aggr import preflight
-from traffic_aggr.files import LocalFiles
-from traffic_aggr.session import start_session, stop_session
-from traffic_aggr.settings import CORRECTNESS
-from traffic_aggr.transforms import is_voice
+from traffic_aggr.restate import preflight
+from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.spark.session import start_session, stop_session
+from traffic_aggr.spark.settings import CORRECTNESS
+from traffic_aggr.traffic.aggregation import is_voice
 
 home = Path.cwd()
 spark = start_session(

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from traffic_aggr.session import explain_java_error
-from traffic_aggr.spark_errors import spark_says
+from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.spark.session import explain_java_error
 
 
 def said_of(spark: SparkSession, path: Path) -> str:

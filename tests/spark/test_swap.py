@@ -10,9 +10,9 @@ import pytest
 
 from devtools.impala_double import ImpalaDouble, Refuse
 from tests.spark.warehouse import LISTED, UNLISTED, Job
-from traffic_aggr.hive import HiveCatalog, HiveTable
-from traffic_aggr.layout import Placement
-from traffic_aggr.partitions import Partition
+from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
+from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.partitions import Partition
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from traffic_aggr import preflight
-from traffic_aggr.partitions import Partition
-from traffic_aggr.preflight import Sources
-from traffic_aggr.tables import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
-from traffic_aggr.transforms import (
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate import preflight
+from traffic_aggr.restate.preflight import Sources
+from traffic_aggr.traffic.aggregation import (
     aggregate,
     duplicate_keys,
     is_classified,
@@ -33,6 +32,7 @@ from traffic_aggr.transforms import (
     stored_text,
     values_with,
 )
+from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 
 MakeRaw = Callable[[Sequence[Mapping[str, Any]]], DataFrame]
 UTC = datetime.timezone.utc

@@ -23,12 +23,13 @@ from pyspark.sql import functions as F
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from tests.oracle import expected_rows
-from traffic_aggr import sql, transforms
-from traffic_aggr.cli import main
-from traffic_aggr.hive import HiveCatalog
-from traffic_aggr.layout import TEXT_SERDE, RowFormat
-from traffic_aggr.sql import TableName
-from traffic_aggr.tables import FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
+from traffic_aggr.cli.main import main
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.traffic import aggregation
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 
 LISTED = ("2021-04-01", "2021-04-02", "2021-04-03")
 UNLISTED = ("2021-03-31", "2021-04-04")
@@ -96,8 +97,8 @@ class Sources:
 
     def _make_old_finals(self, spark: SparkSession, raw: DataFrame, countries: DataFrame) -> None:
         names = spark.createDataFrame([(1, "Org One")], "orgno bigint, orgname string")
-        repeated = transforms.repeated_cdrids(raw)
-        right = transforms.aggregate(raw, names, countries, repeated=repeated).drop("source_rows").cache()
+        repeated = aggregation.repeated_cdrids(raw)
+        right = aggregation.aggregate(raw, names, countries, repeated=repeated).drop("source_rows").cache()
         lost = right.where("coalesce(customernumber, '') <> 'c2' AND partition_date <> '2021-04-03'")
         neighbours = right.where("partition_date = '2021-04-01'")
         old = lost.unionByName(neighbours.withColumn("partition_date", F.lit(UNLISTED[0])))

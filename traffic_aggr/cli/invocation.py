@@ -1,0 +1,208 @@
+"""
+The arguments of one command, and what they lead to: the configuration, its state, and the application.
+
+What needs Spark is imported by the methods that do, so that commands without it answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO, Optional
+
+from traffic_aggr.config.config import Config, is_uri, load_config
+from traffic_aggr.config.secrets import Redactor, SecretRef
+from traffic_aggr.errors import PartitionListError
+from traffic_aggr.files.local import Files, files_for, local_path
+from traffic_aggr.hive.partitions import (
+    MAX_BYTES,
+    PartitionList,
+    parse_partition_list,
+    partitions_between,
+    partitions_of_month,
+)
+from traffic_aggr.host import log
+from traffic_aggr.host.edge import EdgeNode
+from traffic_aggr.host.notify import Notifier
+from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.run.command_line import CommandLine, program
+from traffic_aggr.run.plan import RunArguments, Step
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.units import counted, data_volume
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from traffic_aggr.cluster.launcher import Launcher
+    from traffic_aggr.restate.app import App
+    from traffic_aggr.spark.hadoop import Hadoop
+
+DEFAULT_CONFIG = "conf/local.yaml"
+LOG_TAIL_LINES = 40
+
+
+class Invocation:
+    """The arguments of one command, and what they lead to: the configuration, its state, and the application."""
+
+    def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
+        self.arguments = arguments
+        self.spark = spark
+        self._used_hadoop: Optional[Hadoop] = None
+
+    @cached_property
+    def config(self) -> Config:
+        return load_config(self._config_path, os.environ)
+
+    @property
+    def _config_path(self) -> str:
+        return self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
+
+    @cached_property
+    def typed(self) -> CommandLine:
+        """The command as it can be typed again, from any directory."""
+        given = vars(self.arguments)
+        words = [given["name"]]
+        for option in ("dates", "month", "partitions"):
+            if given.get(option):
+                words += [f"--{option}", _absolute(given[option]) if option == "partitions" else given[option]]
+        words += ["--dry-run"] if given.get("dry_run") else []
+        words += [given["run"]] if given.get("run") else []
+        started = program(sys.argv, os.environ)
+        return CommandLine(started, os.path.abspath(self._config_path), tuple(words), given.get("from_step") or "")
+
+    @cached_property
+    def hadoop(self) -> Hadoop:
+        """What is kept in Hadoop: files, secrets, applications. The first use of one starts a JVM."""
+        from traffic_aggr.spark.hadoop import Hadoop
+
+        self._used_hadoop = Hadoop(self.config.spark, self.config.logs.dir, self.spark)
+        return self._used_hadoop
+
+    def close(self) -> None:
+        if self._used_hadoop is not None:
+            self._used_hadoop.stop()
+
+    def files(self, location: str) -> Files:
+        return files_for(location, lambda: self.hadoop.files)
+
+    def store(self) -> RecordStore:
+        directory = self.config.state.dir
+        return RecordStore(directory, self.files(directory))
+
+    def secrets(self, *, but: Optional[str] = None) -> dict[str, str]:
+        """The configured secrets by key, ``but`` one that somebody else needs. Raises ConfigError."""
+        found: dict[str, str] = {}
+        for key, ref in self.config.secret_refs():
+            if key != but:
+                self._reveal(key, ref, found)
+        return found
+
+    def _reveal(self, key: str, ref: SecretRef, into: dict[str, str]) -> None:
+        into[key] = ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias))
+
+    def notifier(self, secrets: Optional[Mapping[str, str]] = None) -> Notifier:
+        """The way to the service desk."""
+        known = self.secrets() if secrets is None else secrets
+        return Notifier(self.config.notify, known.get("notify.smtp.password"), redact=Redactor(known.values()).redact)
+
+    def journal(self, run_id: Optional[str], secrets: Mapping[str, str]) -> RunJournal:
+        """The books of a command on this host, whose log goes to the log file and to standard error."""
+        log.configure(self.config.logs, run_id, secrets.values(), console=True)
+        return self._books(secrets)
+
+    def _books(self, secrets: Mapping[str, str]) -> RunJournal:
+        config = self.config
+        log_file = config.logs.dir / log.FILE_NAME
+        edge = EdgeNode(
+            config,
+            self.notifier(secrets),
+            runs=lambda application_id: self.hadoop.runs(application_id),
+            log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
+        )
+        return RunJournal(config, self.store(), edge, self.typed)
+
+    def app(self, run_id: Optional[str] = None) -> App:
+        """The application, its driver in this process."""
+        secrets = self.secrets()
+        journal = self.journal(run_id, secrets)
+        from traffic_aggr.restate.app import App
+
+        return App(self.config, journal, secrets, self.hadoop, self.spark)
+
+    def check(self, show: Callable[[str], object]) -> int:
+        """Probes everything that a run needs, also where secrets or the log are not usable; the exit code."""
+        from traffic_aggr.restate.app import App
+        from traffic_aggr.restate.check import probe
+
+        secrets: dict[str, str] = {}
+        findings = [
+            probe(f"secret {key}", partial(self._reveal, key, ref, secrets)) for key, ref in self.config.secret_refs()
+        ]
+        log_file = self.config.logs.dir / log.FILE_NAME
+        findings.append(
+            probe(f"log {log_file}", lambda: log.configure(self.config.logs, None, secrets.values(), console=True))
+        )
+        app = App(self.config, self._books(secrets), secrets, self.hadoop, self.spark)
+        return app.check(self.ask, show, findings)
+
+    def launcher(self, run_id: str) -> Launcher:
+        """The way to a driver in the cluster, which fetches its own secret."""
+        journal = self.journal(run_id, self.secrets(but="impala.auth.password"))
+        from traffic_aggr.cluster.launcher import Launcher
+        from traffic_aggr.restate.preflight import table_names
+
+        tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
+        return Launcher(self.config, journal, self.hadoop, tables)
+
+    def ask(self) -> RunArguments:
+        """The list and the first step as asked for. Raises PartitionListError."""
+
+        step = getattr(self.arguments, "from_step", None)
+        return RunArguments(self._partitions(), Step[step.upper()] if step else None)
+
+    def _partitions(self) -> PartitionList:
+        arguments, config = vars(self.arguments), self.config.partitions
+        if arguments.get("dates"):
+            found = partitions_between(arguments["dates"])
+        elif arguments.get("month"):
+            found = partitions_of_month(arguments["month"])
+        else:
+            found = self._read_list(arguments.get("partitions") or config.file)
+        if not found.partitions and config.empty_list == "fail":
+            raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
+        if len(found.partitions) > config.max_per_run:
+            raise PartitionListError(
+                f"{found.source} names {counted(len(found.partitions), 'day')}, more than {config.max_per_run:,}",
+                hint="Split it, or raise partitions.max_per_run",
+            )
+        return found
+
+    def _read_list(self, path: str) -> PartitionList:
+        try:
+            if is_uri(path) and not path.startswith("file:"):
+                stream: BinaryIO = BytesIO(self._bounded(path))
+            else:
+                stream = open(local_path(path), "rb")  # noqa: SIM115 - closed just below
+            with stream:
+                return parse_partition_list(stream, path)
+        except OSError as exc:
+            raise PartitionListError(
+                f"the partition list {path} cannot be read: {exc.strerror}",
+                hint="Check partitions.file, or --partitions",
+            ) from exc
+
+    def _bounded(self, uri: str) -> bytes:
+        size = self.hadoop.files.usage(uri).bytes
+        if size > MAX_BYTES:
+            raise PartitionListError(
+                f"{uri} has {data_volume(size)}: that is no partition list", hint="Name another file"
+            )
+        return self.hadoop.files.read_bytes(uri)
+
+
+def _absolute(path: str) -> str:
+    return path if is_uri(path) else os.path.abspath(path)

@@ -1,0 +1,62 @@
+"""
+The driver inside its YARN application, started by a launcher on the edge node.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from traffic_aggr.cluster.request import DriverRequest
+from traffic_aggr.cluster.submission import CONFIG_FILE, ERRAND_FILE, on_arrival
+from traffic_aggr.config.config import load_config
+from traffic_aggr.errors import InputError
+from traffic_aggr.host import log
+from traffic_aggr.host.edge import NoEdgeNode
+from traffic_aggr.restate.app import App
+from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.run.record import new_run_id
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.spark.hadoop import Hadoop
+from traffic_aggr.spark.yarn import container
+
+LOOK_EVERY_S = 2.0
+
+
+def drive() -> int:
+    """Makes the run that the files beside this process ask for. Raises TrafficAggrError; the record says it too."""
+    here = container(os.environ)
+    if here is None:
+        raise InputError("this is no container of YARN", hint="Start the job with ./spark-submit.sh run")
+    application_id, attempt = here
+    config = load_config(CONFIG_FILE, {})
+    errand = DriverRequest.from_json(Path(ERRAND_FILE).read_text(encoding="utf-8"))
+    hadoop = Hadoop(config.spark, config.logs.dir)
+    store = RecordStore(config.state.dir, hadoop.files)
+    run_id, flag = errand.run_id, errand.flag
+    earlier = store.load(run_id)
+    if earlier.application_id is not None:
+        # An earlier attempt has begun this run. Its record says what to settle and where to resume, and must stay.
+        run_id, flag = new_run_id(datetime.now(timezone.utc)), earlier.flag
+    reference = config.impala.auth.password
+    secrets = {"impala.auth.password": reference.reveal({}, hadoop.secret)} if reference else {}
+    # YARN keeps what is written here and shows it with `yarn logs`.
+    logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
+    log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
+    journal = RunJournal(config, store, NoEdgeNode(flag), errand.typed, application_id=application_id, attempt=attempt)
+    threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
+    App(on_arrival(config, Path.cwd()), journal, secrets, hadoop).run(lambda: errand.ask, run_id)
+    return 0
+
+
+def _listen(store: RecordStore, run_id: str) -> None:
+    """Turns the launcher's word to stop into the signal that it got."""
+    while True:
+        signum = store.asked_to_stop(run_id)
+        if signum is not None:
+            os.kill(os.getpid(), signum)
+            return
+        threading.Event().wait(LOOK_EVERY_S)

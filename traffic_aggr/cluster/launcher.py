@@ -1,0 +1,203 @@
+"""
+Running the job in YARN's cluster mode: the launcher on the edge node holds the lock, submits the application, shows
+what the driver's run record says while it runs, and ends with the driver's own exit code.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Optional
+
+from traffic_aggr.cluster.request import DriverRequest
+from traffic_aggr.cluster.submission import submit, tag
+from traffic_aggr.config.config import Config
+from traffic_aggr.errors import (
+    DriverFailedError,
+    Interrupted,
+    LockHeldError,
+    StateError,
+    StepError,
+    TrafficAggrError,
+)
+from traffic_aggr.host.edge import RunLock
+from traffic_aggr.restate.context import operator_error
+from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.restate.signals import Stop
+from traffic_aggr.run.plan import RunArguments, Step
+from traffic_aggr.run.record import Outcome, RunRecord
+from traffic_aggr.spark.hadoop import Hadoop
+from traffic_aggr.spark.yarn import Application
+from traffic_aggr.units import counted
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+ACCEPTED_WITHIN_S = 60.0
+STOPS_WITHIN_S = 180.0
+"""How long the driver may take to put old data back before its application is ended by force."""
+
+
+class Launcher:
+    """One run in the cluster; ``tables`` are the configured names by role."""
+
+    def __init__(self, config: Config, journal: RunJournal, hadoop: Hadoop, tables: Mapping[str, str]) -> None:
+        self._config = config
+        self._books = journal
+        self._hadoop = hadoop
+        self._tables = dict(tables)
+        self._application_id: Optional[str] = None
+        self._shown: Optional[int] = None
+
+    def run(self, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
+        """
+        Has the driver restate the days that ``ask`` names; its record. Raises DriverFailedError with the driver's own
+        error and exit code, and a TrafficAggrError where the driver could not say how it ended.
+        """
+        record = self._books.new_record("run", self._tables, run_id)
+        with ExitStack() as held:
+            stop = held.enter_context(Stop().listening())
+            lock = held.enter_context(self._books.lock(record))
+            held.callback(self._hadoop.stop)
+            try:
+                application = self._start(record, ask, stop, lock)
+                self._follow(application, run_id, stop)
+                record = self._record_of(application.id, run_id)
+                self._conclude(record, self._application(application.id), stop)
+            except DriverFailedError:  # the driver has closed its record, and it is shown
+                raise
+            except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
+                error = stop.reason() or operator_error(exc)
+                self._fail(record, error)
+                raise error from exc
+            self._books.edge.after_load(record.run_id)
+        return record
+
+    def _fail(self, record: RunRecord, error: TrafficAggrError) -> None:
+        """
+        Closes the record of a run that nobody else can close any more. From submission on it is the driver's, which
+        alone knows where the data is: as long as a driver may live, or its record cannot be read, nothing is written.
+        """
+        if self._application_id is None:
+            self._books.fail(record, error)
+            return
+        try:
+            ended = self._application(self._application_id).ended
+            record = self._record_of(self._application_id, record.run_id)
+        except StateError as exc:
+            log.warning("%s", exc)
+            ended = False
+        if ended:
+            self._books.fail(record, error)
+        else:
+            record.error = f"{error}. {self._application_id} may still be at work: see `status`"
+            self._books.show_failure(record)
+
+    def _start(self, record: RunRecord, ask: Callable[[], RunArguments], stop: Stop, lock: RunLock) -> Application:
+        flag = self._books.edge.flag()
+        asked = ask()
+        record.take_list(asked.partitions)
+        record.flag = flag
+        self._books.begin(record)
+        try:
+            submit(self._config, DriverRequest(record.run_id, asked, flag, record.typed), stop.sleep)
+        except TrafficAggrError:  # YARN may have accepted it all the same
+            self._withdraw(record.run_id)
+            raise
+        application = self._submitted(record.run_id, stop)
+        self._application_id = application.id
+        lock.name_jvm(self._hadoop.gateway.proc.pid, application.id)
+        log.info("run %s is %s: follow it at %s", record.run_id, application.id, application.tracking_url or "YARN")
+        log.info("its log, once it has ended: yarn logs -applicationId %s", application.id)
+        return application
+
+    def _submitted(self, run_id: str, stop: Stop) -> Application:
+        deadline = time.monotonic() + ACCEPTED_WITHIN_S
+        while time.monotonic() < deadline:
+            application = self._hadoop.applications.tagged(tag(run_id))
+            if application is not None:
+                return application
+            stop.sleep(POLL_S)
+        raise StepError(f"YARN does not know the application of run {run_id}", hint="Look into spark.log in logs.dir")
+
+    def _withdraw(self, run_id: str) -> None:
+        application = self._hadoop.applications.tagged(tag(run_id))
+        if application is not None:
+            self._application_id = application.id
+            self._hadoop.applications.kill(application.id)
+
+    def _follow(self, application: Application, run_id: str, stop: Stop) -> None:
+        """Returns when the application has ended, by itself or because this launcher was told to stop."""
+        silent = False
+        try:
+            while True:
+                stop.check()
+                try:
+                    if self._application(application.id).ended:
+                        return
+                    self._show(self._record_of(application.id, run_id))
+                    silent = False
+                except Exception as exc:  # whatever it is, the driver goes on, and so does looking after it
+                    if not silent:
+                        log.warning("%s: %s is still followed", exc, application.id)
+                    silent = True
+                stop.sleep(POLL_S)
+        except Interrupted as exc:
+            self._end(application, run_id, exc)
+
+    def _end(self, application: Application, run_id: str, interrupted: Interrupted) -> None:
+        log.warning("%s: %s is told to put old data back and end", interrupted.message, application.id)
+        signum = interrupted.exit_code - 128
+        deadline = time.monotonic() + STOPS_WITHIN_S
+        running = self._record_of(application.id, run_id)
+        if running.application_id == application.id:
+            self._books.store.ask_to_stop(running.run_id, signum)
+            while time.monotonic() < deadline:
+                if self._application(application.id).ended:
+                    return
+                time.sleep(POLL_S)
+        log.warning("%s is ended by force", application.id)
+        self._hadoop.applications.kill(application.id)
+
+    def _show(self, record: RunRecord) -> None:
+        if record.outcome is Outcome.RUNNING and record.steps and record.flag != self._shown:
+            self._shown = record.flag
+            step = Step(record.flag)
+            self._books.mark(step)
+            log.info("%s: %s", step.label, counted(len(record.days), "partition"))
+
+    def _conclude(self, record: RunRecord, application: Application, stop: Stop) -> None:
+        if record.outcome is Outcome.SUCCESS:
+            self._books.show_success(record)
+            return
+        if record.outcome is Outcome.RUNNING or record.exit_code is None:
+            if stop.reason() is not None:
+                raise StepError("stopped")  # the signal is what is told
+            raise StepError(
+                f"{application.id} {application.state.lower()} before its run had ended"
+                + (f" ({application.diagnostics})" if application.diagnostics else ""),
+                hint=f"`yarn logs -applicationId {application.id}` may say why",
+            )
+        if record.exit_code == LockHeldError.exit_code:
+            self._books.leave_to_holder()
+        else:
+            self._books.show_failure(record)
+        raise DriverFailedError(
+            record.error or f"the run was {record.outcome.value}",
+            record.exit_code,
+            next_command=record.next.command if record.next else "",
+        )
+
+    def _application(self, application_id: str) -> Application:
+        found = self._hadoop.applications.find(application_id)
+        if found is None:
+            raise StateError(f"YARN no longer knows {application_id}", hint="`status` says where the data is")
+        return found
+
+    def _record_of(self, application_id: str, run_id: str) -> RunRecord:
+        """The newest record of the application: each attempt has one of its own, the first the launcher's id."""
+        store = self._books.store
+        newer = [store.load(each) for each in store.run_ids() if each > run_id]
+        return next((each for each in newer if each.application_id == application_id), store.load(run_id))

@@ -1,0 +1,106 @@
+"""
+Handing an application to YARN: what ``spark-submit`` is told so that the driver runs in the cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+from pyspark.find_spark_home import _find_spark_home
+
+from traffic_aggr.cluster.request import DriverRequest
+from traffic_aggr.config.config import Config
+from traffic_aggr.errors import InputError
+from traffic_aggr.spark import shipping
+from traffic_aggr.spark.jvm import child_environment, open_log, told_by_spark
+
+COMMAND = "in-cluster"
+CONFIG_FILE = "traffic_aggr.yaml"
+ERRAND_FILE = "errand.json"
+AUTHORITY_FILE = "impala-ca.pem"
+
+_POLL_S = 0.2
+# Of this host, and of no use on another one.
+_NOT_INHERITED = ("PYTHONPATH", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+
+
+def tag(run_id: str) -> str:
+    """What YARN finds the application of a run by."""
+    return f"traffic_aggr-{run_id}".lower()
+
+
+def submit(config: Config, errand: DriverRequest, sleep: Callable[[float], None]) -> None:
+    """
+    Hands the run over; returns when YARN has accepted it. ``sleep`` is called between looks and may raise.
+
+    What ``spark-submit`` prints goes to ``spark.log``. Raises InputError with its reason when it refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="traffic_aggr-") as name:
+        directory = Path(name)
+        (directory / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+        (directory / ERRAND_FILE).write_text(errand.to_json(), encoding="utf-8")
+        home: str = _find_spark_home()  # type: ignore[no-untyped-call]
+        command = [os.path.join(home, "bin", "spark-submit"), *_arguments(config, errand, directory)]
+        path, log, start = open_log(config.logs.dir)
+        try:
+            environment = child_environment(config.logs.dir, without=_NOT_INHERITED)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        finally:
+            os.close(log)
+        try:
+            while process.poll() is None:
+                sleep(_POLL_S)
+        except BaseException:  # a signal: nothing may be submitted behind the launcher's back
+            process.kill()
+            process.wait()
+            raise
+    if process.returncode:
+        reason = told_by_spark(path, start)
+        raise InputError(f"spark-submit refuses{f': {reason}' if reason else ''}", hint=f"See {path}")
+
+
+def _arguments(config: Config, errand: DriverRequest, directory: Path) -> list[str]:
+    settings = _settings(config, errand, directory)
+    return [
+        *("--master", config.spark.master),
+        *("--deploy-mode", "cluster"),
+        *("--name", config.job.name),
+        *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
+        *config.spark.submit,
+        str(shipping.PACKAGE / "__main__.py"),
+        COMMAND,
+    ]
+
+
+def _settings(config: Config, errand: DriverRequest, directory: Path) -> Mapping[str, str]:
+    """Spark's settings: the configured ones, ours added to lists of theirs."""
+    defaults = {
+        # A second attempt would begin while nobody has looked at why the first one died.
+        "spark.yarn.maxAppAttempts": "1",
+        # The launcher looks itself, at the run record too.
+        "spark.yarn.submit.waitAppCompletion": "false",
+    }
+    settings = shipping.with_packages({**defaults, **config.spark.conf}, directory)
+    shipping.append(settings, "spark.yarn.tags", tag(errand.run_id))
+    shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / ERRAND_FILE}")
+    authority = config.impala.tls.ca_cert
+    if authority is not None:
+        shipping.append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")
+    return settings
+
+
+def on_arrival(config: Config, directory: Path) -> Config:
+    """The configuration with paths of this host changed to where their files are in the container's ``directory``."""
+    impala = config.impala
+    if impala.tls.ca_cert is None:
+        return config
+    tls = replace(impala.tls, ca_cert=directory / AUTHORITY_FILE)
+    return replace(config, impala=replace(impala, tls=tls))

@@ -1,0 +1,5 @@
+"""
+The configuration: sections with every key, checks, and the YAML reader that finds all problems at once.
+
+Start with ``sections``.
+"""

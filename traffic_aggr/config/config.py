@@ -1,0 +1,155 @@
+"""The configuration as a whole: read from YAML, every problem found at once (``contract.md``, "Config (YAML)")."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union
+
+from traffic_aggr.config.checks import combinations, is_uri
+from traffic_aggr.config.reader import SectionReader, key_of, option, options_of
+from traffic_aggr.config.secrets import SecretRef
+from traffic_aggr.config.sections import (
+    AuditConfig,
+    HooksConfig,
+    ImpalaAuthConfig,
+    ImpalaConfig,
+    JobConfig,
+    LogsConfig,
+    MetricsConfig,
+    NotifyConfig,
+    PartitionsConfig,
+    PublishConfig,
+    RetryConfig,
+    SmtpConfig,
+    SparkConfig,
+    StateConfig,
+    TablesConfig,
+    TlsConfig,
+)
+from traffic_aggr.config.values import HostPort
+from traffic_aggr.config.yaml_nodes import UnreadableError, literal, read_yaml
+from traffic_aggr.errors import ConfigError
+from traffic_aggr.units import counted
+
+__all__ = [
+    "AuditConfig",
+    "Config",
+    "ConfigProblemsError",
+    "HooksConfig",
+    "HostPort",
+    "ImpalaAuthConfig",
+    "ImpalaConfig",
+    "JobConfig",
+    "LogsConfig",
+    "MetricsConfig",
+    "NotifyConfig",
+    "PartitionsConfig",
+    "PublishConfig",
+    "RetryConfig",
+    "SecretRef",
+    "SmtpConfig",
+    "SparkConfig",
+    "StateConfig",
+    "TablesConfig",
+    "TlsConfig",
+    "is_uri",
+    "load_config",
+]
+
+
+class ConfigProblemsError(ConfigError):
+    """The configuration is wrong in the ways that ``problems`` lists, each beginning with its key."""
+
+    def __init__(self, path: Path, problems: tuple[str, ...], *, hint: str = "") -> None:
+        count = f"{counted(len(problems), 'problem')}: " if len(problems) > 1 else ""
+        super().__init__(f"{path}: {count}{'; '.join(problems)}", hint=hint)
+        self.path = path
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration; ``path`` is the file that it was read from."""
+
+    path: Path
+    partitions: PartitionsConfig = field(metadata=option("The days to restate"))
+    state: StateConfig = field(metadata=option("Run records, status file, lock"))
+    logs: LogsConfig = field(metadata=option("The log"))
+    notify: NotifyConfig = field(metadata=option("Mail and alerts"))
+    job: JobConfig = field(default_factory=JobConfig, metadata=option("Names"))
+    tables: TablesConfig = field(default_factory=TablesConfig, metadata=option("Tables"))
+    publish: PublishConfig = field(default_factory=PublishConfig, metadata=option("Publishing"))
+    audit: AuditConfig = field(default_factory=AuditConfig, metadata=option("Guards"))
+    impala: ImpalaConfig = field(default_factory=ImpalaConfig, metadata=option("Impala"))
+    metrics: MetricsConfig = field(default_factory=MetricsConfig, metadata=option("Monitoring"))
+    hooks: HooksConfig = field(default_factory=HooksConfig, metadata=option("Commands run after a load"))
+    spark: SparkConfig = field(default_factory=SparkConfig, metadata=option("Spark"))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of every effective value; of a secret, only where it is kept."""
+        canonical = json.dumps(_as_json(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    def to_yaml(self) -> str:
+        """Every effective value, which ``load_config`` reads to an equal configuration on any host."""
+        return literal(json.dumps(_as_json(self))) + "\n"
+
+    def secret_refs(self) -> Iterator[tuple[str, SecretRef]]:
+        """Each secret that is configured, with its key."""
+        return _secret_refs(self, "")
+
+
+def load_config(path: Union[str, Path], environ: Mapping[str, str]) -> Config:
+    """
+    The configuration in a YAML file, with variables from ``environ``; ``${CONFIG_DIR}`` is the file's own directory,
+    and relative paths start there.
+
+    Raises ``ConfigProblemsError``, an ``errors.ConfigError``, with every problem found.
+    """
+    path = Path(os.path.abspath(path))
+    try:
+        node = read_yaml(path)
+    except UnreadableError as exc:
+        raise ConfigProblemsError(
+            path, (str(exc),), hint="Name another file with --config, or mend this one; conf/local.yaml shows every key"
+        ) from exc
+    reader = SectionReader(path.parent, environ)
+    config: Config = reader.read(Config, node, path=path)
+    for keys, wrong in combinations(config):
+        if not reader.unreadable.intersection(keys):
+            reader.problems.append(f"{keys[0]}: {wrong}")
+    if reader.problems:
+        raise ConfigProblemsError(path, tuple(reader.problems), hint="conf/local.yaml shows every key")
+    return config
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, SecretRef):
+        return {value.kind: value.name}
+    if isinstance(value, (HostPort, Path)):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return {key_of(option): _as_json(getattr(value, option.name)) for option in options_of(type(value))}
+    if isinstance(value, tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        # 300 and 300.0 are the same setting.
+        return int(value)
+    return value
+
+
+def _secret_refs(section: Any, where: str) -> Iterator[tuple[str, SecretRef]]:
+    for key in options_of(type(section)):
+        value = getattr(section, key.name)
+        path = f"{where}.{key_of(key)}" if where else key_of(key)
+        if isinstance(value, SecretRef):
+            yield path, value
+        elif dataclasses.is_dataclass(value):
+            yield from _secret_refs(value, path)

@@ -1,0 +1,387 @@
+"""
+Tables in the Hive metastore, through Spark's catalog: what they are, and changes to their partitions.
+
+Every drop here is of metadata alone. A drop that could delete files (managed tables; external ones with
+``external.table.purge``, which the metastores of Hive 4, HDP 3 and CDP honour) goes through Spark's session catalog
+with ``retainData``; others are plain SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import quote, unquote
+
+from pyspark.errors import AnalysisException
+from pyspark.sql.types import StructType
+
+from traffic_aggr.errors import PartitionListError
+from traffic_aggr.hive import parameters, sql
+from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.traffic.columns import PARTITION_COLUMN, Column
+
+if TYPE_CHECKING:
+    from py4j.java_gateway import JavaObject
+    from pyspark.sql import DataFrame, SparkSession
+
+_MATERIALIZED_VIEW = "MATERIALIZED VIEW"
+_PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
+_PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What the metastore says of a table. ``columns`` are (name, type), those it is partitioned by included."""
+
+    name: TableName
+    kind: str
+    provider: str
+    location: str
+    columns: tuple[tuple[str, str], ...]
+    partition_columns: tuple[str, ...]
+    row_format: RowFormat
+    properties: Mapping[str, str] = field(default_factory=dict)
+    bucket_columns: tuple[str, ...] = ()
+    tracks_partitions: bool = True
+    """Whether the metastore has the partitions of a partitioned table; Spark finds them in the file system else."""
+    unsupported: tuple[str, ...] = ()
+    """What Spark says that it cannot handle, such as skewed columns."""
+    defaulted_columns: tuple[str, ...] = ()
+    """Columns for which Spark reads a default value from files that lack them."""
+
+    @property
+    def is_managed(self) -> bool:
+        return self.kind == "MANAGED"
+
+    @property
+    def may_delete_files(self) -> bool:
+        """Whether a plain DROP PARTITION could delete files."""
+        return self.is_managed or self.properties.get("external.table.purge", "").lower() == "true"
+
+    @property
+    def effective_format(self) -> RowFormat:
+        """The row format with the table's properties over its serde's, which is what Hive and Spark write by."""
+        serde_properties = {**self.row_format.serde_properties, **self.properties}
+        return replace(self.row_format, serde_properties=serde_properties)
+
+    @property
+    def own_properties(self) -> dict[str, str]:
+        """The table properties that say how its files are written; statistics and ownership left out."""
+        return {
+            key: value
+            for key, value in self.properties.items()
+            if not parameters.describes_files(key)
+            and key.lower() not in _PROPERTIES_NOT_COPIED
+            and not key.lower().startswith(_PREFIXES_NOT_COPIED)
+        }
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory that holds rows of a table: those of the partition with ``spec``, or all of them."""
+
+    location: str
+    spec: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        return "/".join(f"{column}={value}" for column, value in self.spec.items())
+
+    def __str__(self) -> str:
+        """How messages begin that name a file of it: the day, where it is one."""
+        day = self.spec.get(PARTITION_COLUMN)
+        return f"{day if day and len(self.spec) == 1 else self.name} " if self.spec else ""
+
+
+class _Classes:
+    """What changes of partitions are made with, looked up once: each name on the way to a class is one more call."""
+
+    def __init__(self, jvm: Any) -> None:
+        self.table_identifier = jvm.org.apache.spark.sql.catalyst.TableIdentifier
+        self.option = jvm.scala.Option
+        self._map, self._list = jvm.java.util.HashMap, jvm.java.util.ArrayList
+        self._scala = jvm.org.apache.spark.api.python.PythonUtils
+
+    def map(self, values: Mapping[str, str]) -> JavaObject:
+        java_map = self._map()
+        for key, value in values.items():
+            java_map.put(key, value)
+        return self._scala.toScalaMap(java_map)
+
+    def seq(self, values: Iterable[JavaObject]) -> JavaObject:
+        java_list = self._list()
+        for value in values:
+            java_list.add(value)
+        return self._scala.toSeq(java_list)
+
+    def spec(self, partition: Partition) -> JavaObject:
+        return self.map({PARTITION_COLUMN: str(partition)})
+
+
+class HiveCatalog:
+    """The metastore as one Spark session sees it."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+        self._catalog = spark._jsparkSession.sharedState().externalCatalog()
+        jvm: Any = spark.sparkContext._jvm
+        jackson = jvm.com.fasterxml.jackson
+        self._json = jackson.databind.ObjectMapper()
+        self._json.registerModule(jackson.module.scala.DefaultScalaModule())
+
+    def facts(self, name: TableName) -> Optional[TableFacts]:
+        """What the table is, or None where there is none."""
+        if not self._catalog.databaseExists(name.database) or not self._catalog.tableExists(name.database, name.name):
+            return None
+        try:
+            table = self._catalog.getTable(name.database, name.name)
+        except AnalysisException as exc:
+            if "HIVE_TABLE_TYPE" not in str(exc):
+                raise
+            return TableFacts(name, _MATERIALIZED_VIEW, "hive", "", (), (), RowFormat("", "", ""))
+        schema = StructType.fromJson(json.loads(table.schema().json()))
+        found_provider = table.provider()
+        provider = found_provider.get() if found_provider.isDefined() else "hive"
+        storage = self.read(table.storage())
+        buckets = self.read(table.bucketSpec()) or {"bucketColumnNames": ()}
+        return TableFacts(
+            name=name,
+            kind=table.tableType().name(),
+            provider=provider,
+            location=location_of(storage),
+            columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
+            partition_columns=tuple(filter(None, table.partitionColumnNames().mkString(",").split(","))),
+            row_format=(
+                RowFormat(PARQUET_SERDE, "", "", storage["properties"])
+                if provider == "parquet"
+                else _row_format(storage)
+            ),
+            properties=self.read(table.properties()),
+            bucket_columns=tuple(buckets["bucketColumnNames"]),
+            tracks_partitions=table.tracksPartitionsInCatalog(),
+            unsupported=tuple(self.read(table.unsupportedFeatures())),
+            defaulted_columns=tuple(item.name for item in schema.fields if "EXISTS_DEFAULT" in item.metadata),
+        )
+
+    def default_location(self, name: TableName) -> str:
+        """Where the job makes a table that is missing: under its database's directory."""
+        database = self._catalog.getDatabase(name.database)
+        return f"{_path(database.locationUri().toString())}/{name.name}"
+
+    def read(self, scala_object: JavaObject) -> Any:
+        """All that a collection or case class holds, in one call to the JVM: one for each value takes much longer."""
+        return json.loads(self._json.writeValueAsString(scala_object))
+
+    def partitions(self, written: Sequence[Mapping[str, Any]]) -> JavaObject:
+        """Spark's own partitions out of what ``read`` made of such, in one call to the JVM as well."""
+        return self._json.readValue(json.dumps(written), self._several_partitions)
+
+    @cached_property
+    def _several_partitions(self) -> JavaObject:
+        jvm: Any = self.spark.sparkContext._jvm
+        names = ("scala.collection.immutable.Seq", "org.apache.spark.sql.catalyst.catalog.CatalogTablePartition")
+        return self._json.getTypeFactory().constructCollectionLikeType(*map(jvm.java.lang.Class.forName, names))
+
+    @cached_property
+    def classes(self) -> _Classes:
+        return _Classes(self.spark.sparkContext._jvm)
+
+    def table(self, facts: TableFacts) -> HiveTable:
+        return HiveTable(self, facts)
+
+    def create_partitioned(
+        self,
+        name: TableName,
+        columns: Sequence[Column],
+        location: str,
+        like: Optional[TableFacts] = None,
+    ) -> TableFacts:
+        """An external table partitioned by day: Parquet, or in the format of ``like``, statistics left out."""
+        self.spark.sql(
+            sql.create_external_table(
+                name,
+                columns,
+                location,
+                row_format=like.row_format if like else None,
+                properties=like.own_properties if like else None,
+            )
+        )
+        facts = self.facts(name)
+        assert facts is not None
+        return facts
+
+
+class HiveTable:
+    """The partitions of one table: where they are, and metadata changes to them. Files are never touched."""
+
+    def __init__(self, catalog: HiveCatalog, facts: TableFacts) -> None:
+        self.facts = facts
+        self.name = facts.name
+        self._owner = catalog
+        self._spark = catalog.spark
+        self._catalog = catalog._catalog
+
+    def home(self, partition: Partition) -> str:
+        """The standard directory of a partition."""
+        return f"{self.facts.location}/{partition.directory}"
+
+    def rows(self) -> DataFrame:
+        """The table as it is now, read anew."""
+        self._spark.catalog.refreshTable(self.name.quoted)
+        return self._spark.table(self.name.quoted)
+
+    def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
+        """Those of ``wanted`` that are there, and where their data are."""
+        return {each: self._placement(found) for each, found in self._listed().items() if each in wanted}
+
+    def promises(self, wanted: Collection[Partition]) -> dict[Partition, RowFormat]:
+        """What each of ``wanted`` that is there says of its rows: its row format, with its parameters in it."""
+        return {
+            each: _row_format(found["storage"], found["parameters"])
+            for each, found in self._listed().items()
+            if each in wanted
+        }
+
+    def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Partitions beside ``partitions`` that lie in, or around, a standard directory of those: their locations."""
+        homes = {normal(self.home(partition)) for partition in partitions}
+        around = {parent for home in homes for parent in _parents(home)}
+        return {
+            partition: location
+            for partition, location in self.all_locations().items()
+            if partition not in partitions
+            and (location in around or not homes.isdisjoint((location, *_parents(location))))
+        }
+
+    def all_locations(self) -> dict[Partition, str]:
+        """Every partition of the table that is a day, and its directory."""
+        return {partition: location_of(found["storage"]) for partition, found in self._listed().items()}
+
+    def all_partitions(self) -> list[Partition]:
+        """Every partition of the table that is a day."""
+        return list(self._listed())
+
+    def directories(self) -> list[Directory]:
+        """Every directory of the table: its partitions', or its own where it has none."""
+        if not self.facts.partition_columns:
+            return [Directory(self.facts.location)]
+        return [Directory(location_of(each["storage"]), each["spec"]) for each in self._all()]
+
+    def _all(self) -> list[dict[str, Any]]:
+        """Every partition of the table, as the fields of Spark's ``CatalogTablePartition``."""
+        # Asked of Spark's client of the metastore: the catalog hides the parameters that Spark itself has set.
+        client, everything = self._catalog.unwrapped().client(), self._owner.classes.option.empty()
+        listed: list[dict[str, Any]] = self._owner.read(
+            client.getPartitions(self.name.database, self.name.name, everything)
+        )
+        return listed
+
+    def _listed(self) -> dict[Partition, dict[str, Any]]:
+        """Every partition of the table that is a day, and the fields of Spark's ``CatalogTablePartition``."""
+        found = {}
+        for each in self._all():
+            try:
+                found[Partition(each["spec"][PARTITION_COLUMN])] = each
+            except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched
+                continue
+        return found
+
+    def _placement(self, found: Mapping[str, Any]) -> Placement:
+        row_format = _row_format(found["storage"])
+        differs = self.facts.provider == "hive" and row_format != self.facts.row_format
+        return Placement(
+            location_of(found["storage"]),
+            row_format if differs else None,
+            {name: value for name, value in found["parameters"].items() if name != parameters.DDL_TIME},
+            found["createTime"],
+            found["lastAccessTime"],
+        )
+
+    def drop(self, partitions: Sequence[Partition]) -> None:
+        """Removes the metadata of those that are there; their files stay."""
+        for batch in sql.batches(partitions):
+            if self.facts.may_delete_files:
+                self._drop_retaining_data(batch)
+            else:
+                self._spark.sql(sql.drop_partitions(self.name, batch))
+
+    def _drop_retaining_data(self, partitions: Sequence[Partition]) -> None:
+        classes = self._owner.classes
+        identifier = classes.table_identifier(self.name.name, classes.option.apply(self.name.database))
+        ignore_missing, purge, retain_data = True, False, True
+        self._spark._jsparkSession.sessionState().catalog().dropPartitions(
+            identifier, classes.seq(map(classes.spec, partitions)), ignore_missing, purge, retain_data
+        )
+
+    def add(self, placements: Mapping[Partition, Placement]) -> None:
+        """Adds those that are not there. Hive gives them the table's row format and the present time."""
+        for batch in sql.batches(list(placements)):
+            made = self._made({partition: placements[partition] for partition in batch})
+            self._catalog.createPartitions(self.name.database, self.name.name, made, True)
+
+    def point(self, placements: Mapping[Partition, Placement]) -> None:
+        """
+        Makes partitions that are there be as ``placements`` say in one metastore request, which does all or none.
+
+        Where the location changes, the metastore counts files and bytes itself and removes COLUMN_STATS_ACCURATE.
+        """
+        self._catalog.alterPartitions(self.name.database, self.name.name, self._made(placements))
+
+    def _made(self, placements: Mapping[Partition, Placement]) -> JavaObject:
+        table = self._owner.read(self._catalog.getTable(self.name.database, self.name.name).storage())
+        return self._owner.partitions(
+            [
+                {
+                    "spec": {PARTITION_COLUMN: str(partition)},
+                    "storage": {**table, **_storage(where)},
+                    "parameters": dict(where.parameters or {}),
+                    "createTime": where.created,
+                    "lastAccessTime": where.accessed,
+                    "stats": None,  # Spark would write them over those in the parameters
+                }
+                for partition, where in placements.items()
+            ]
+        )
+
+
+def _parents(location: str) -> list[str]:
+    parts = location.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def _path(uri: str) -> str:
+    """A location as Hadoop writes paths, nothing percent-encoded."""
+    return normal(unquote(uri))
+
+
+def location_of(storage: Mapping[str, Any]) -> str:
+    """The directory in the fields of a ``CatalogStorageFormat``; empty where it has none."""
+    return _path(storage["locationUri"] or "")
+
+
+def _row_format(storage: Mapping[str, Any], parameters: Optional[Mapping[str, str]] = None) -> RowFormat:
+    return RowFormat(
+        serde=storage["serde"] or "",
+        input_format=storage["inputFormat"] or "",
+        output_format=storage["outputFormat"] or "",
+        serde_properties={**storage["properties"], **(parameters or {})},
+    )
+
+
+def _storage(where: Placement) -> dict[str, Any]:
+    """The fields of a ``CatalogStorageFormat`` in which a partition differs from its table."""
+    location = {"locationUri": quote(where.location, safe="/:@")}
+    if where.row_format is None:
+        return location
+    return {
+        **location,
+        "serde": where.row_format.serde,
+        "inputFormat": where.row_format.input_format,
+        "outputFormat": where.row_format.output_format,
+        "properties": dict(where.row_format.serde_properties),
+    }

@@ -1,0 +1,251 @@
+"""
+The lock of a run: ``flock`` on a file that says, as one line of JSON, who holds it.
+
+The flock is the truth about the driver: the kernel lets go of it when the process ends, however it ends. The content
+is what lets others name the holder, and tells about its JVM, which may outlive the driver and still finish a change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import time
+from types import TracebackType
+from typing import Callable, Optional
+
+from traffic_aggr.errors import LockHeldError, StateError
+from traffic_aggr.files.local import PRIVATE_FILE, LocalFiles, local_path
+from traffic_aggr.host.holder import Holder, holder_in, lives
+
+log = logging.getLogger(__name__)
+
+# `is_held` of another process has the lock for an instant; acquire does not take that for a run.
+_TRIES = 10
+_BETWEEN_TRIES_S = 0.02
+_JVM_POLL_S = 1.0
+# The holder writes in place, so a reader may meet half a line once.
+_READS = 3
+_LONGEST_CONTENT = 65536
+
+
+def read_holder(path: str) -> Optional[Holder]:
+    """Who the lock file names, held or not; None when it is missing, empty or unreadable as a holder."""
+    try:
+        descriptor = os.open(local_path(path), os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise _unusable(path, exc) from exc
+    try:
+        for _ in range(_READS):
+            found = holder_in(os.pread(descriptor, _LONGEST_CONTENT, 0))
+            if found is not None:
+                return found
+    except OSError as exc:
+        raise _unusable(path, exc) from exc
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def is_held(path: str) -> bool:
+    """Whether some process has the lock now; asking does not disturb a run that starts at the same instant."""
+    try:
+        descriptor = os.open(local_path(path), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise _unusable(path, exc) from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class FileLock:
+    """
+    The lock file at ``path`` (local: plain, or a ``file:`` URI), to be held in the name of ``holder``.
+
+    ``jvm_wait_s`` is how long to wait for the JVM or the application of a holder that is gone; ``runs`` asks the
+    resource manager whether an application of that id has not ended; ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        holder: Holder,
+        *,
+        runs: Callable[[str], bool] = lambda application_id: False,
+        jvm_wait_s: float = 60,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.path = local_path(path)
+        self.holder = holder
+        self._runs = runs
+        self._jvm_wait_s = jvm_wait_s
+        self._clock = clock
+        self._sleep = sleep
+        self._descriptor: Optional[int] = None
+        self._written = b""
+
+    def acquire(self) -> None:
+        """
+        Takes the lock and writes the holder into it; missing parent directories are made (0700).
+
+        Raises LockHeldError at once when another process has it, and after ``jvm_wait_s`` when the last holder is gone
+        but its JVM lives; StateError when the file cannot be used.
+        """
+        try:
+            LocalFiles().make_directories(os.path.dirname(self.path))
+            descriptor = self._flocked()
+        except OSError as exc:
+            raise _unusable(self.path, exc) from exc
+        try:
+            self._await_last_holder(descriptor)
+            self._write(descriptor)
+        except BaseException as exc:  # a signal during the wait too must free the lock
+            os.close(descriptor)
+            if isinstance(exc, OSError):
+                raise _unusable(self.path, exc) from exc
+            raise
+        self._descriptor = descriptor
+
+    def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None:
+        """Adds the run's JVM to the lock file, durably, so that no later run starts while it lives."""
+        self.assert_held()
+        assert self._descriptor is not None
+        self.holder = self.holder.with_jvm(pid, application_id)
+        try:
+            self._write(self._descriptor)
+        except OSError as exc:
+            raise _unusable(self.path, exc) from exc
+
+    def assert_held(self) -> None:
+        """Raises LockHeldError when the file was removed, replaced, or no longer names this holder."""
+        if self._descriptor is None:
+            raise LockHeldError(f"the lock {self.path} is not held")
+        try:
+            is_same_file = _is_at(self._descriptor, self.path)
+            content = os.pread(self._descriptor, _LONGEST_CONTENT, 0)
+        except OSError as exc:
+            raise _unusable(self.path, exc) from exc
+        if is_same_file and content == self._written:
+            return
+        what = "now names another holder" if is_same_file else "was removed or replaced"
+        raise LockHeldError(
+            f"the lock file {self.path} {what} while run {self.holder.run_id} held it",
+            hint="Another run may have started: see `traffic-aggr status`, and leave the file alone",
+        )
+
+    def release(self) -> None:
+        """Empties the file, which stays, and lets go of the lock. Does nothing when it is not held."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            if os.pread(descriptor, _LONGEST_CONTENT, 0) == self._written:
+                os.ftruncate(descriptor, 0)
+        except OSError as exc:
+            log.warning("cannot empty the lock file %s: %s", self.path, exc)
+        finally:
+            os.close(descriptor)
+
+    def __enter__(self) -> FileLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.release()
+
+    def _flocked(self) -> int:
+        """A descriptor with the flock, of the file that is at the path; child processes do not inherit it."""
+        for _ in range(_TRIES):
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+            with contextlib.ExitStack() as unless_taken:
+                unless_taken.callback(os.close, descriptor)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # The file may have been removed after it was opened: then this lock excludes nobody.
+                    if _is_at(descriptor, self.path):
+                        unless_taken.pop_all()
+                        return descriptor
+            self._sleep(_BETWEEN_TRIES_S)
+        raise self._held()
+
+    def _held(self) -> LockHeldError:
+        holder = read_holder(self.path)
+        if holder is None:
+            who, stop = "a process that has not written its name yet", f"`fuser {self.path}` names it"
+        elif holder.host == socket.gethostname() and not lives(holder.pid, holder.pid_started):
+            # The next holder keeps this content while it waits.
+            who, stop = f"a starting run; the last one was {holder.described()}", f"`fuser {self.path}` names it"
+        else:
+            who, stop = holder.described(), f"or stop it with `kill {holder.pid}` on {holder.host}"
+        return LockHeldError(
+            f"the lock {self.path} is held by {who}", hint=f"See `traffic-aggr status`; wait for it to end, {stop}"
+        )
+
+    def _await_last_holder(self, descriptor: int) -> None:
+        content = os.pread(descriptor, _LONGEST_CONTENT, 0)
+        last = holder_in(content)
+        if last is None:
+            if content:
+                log.warning("the lock file %s holds no holder; nobody has the lock, so it is overwritten", self.path)
+            return
+        if last.host != socket.gethostname() and last.jvm_pid is not None:
+            raise LockHeldError(
+                f"{last.described()} ended without letting go of {self.path}, and whether its JVM, pid {last.jvm_pid},"
+                f" lives cannot be seen from {socket.gethostname()}",
+                hint=f"See on {last.host} that it is gone, then empty the lock file",
+            )
+        deadline = self._clock() + self._jvm_wait_s
+        while (outlives := self._what_outlives(last)) is not None:
+            if self._clock() >= deadline:
+                what, stop = outlives
+                raise LockHeldError(
+                    f"the driver of {last.described()} is gone, but {what} still lives and may still finish a change",
+                    hint=f"Wait for it to end, or stop it with `{stop}`",
+                )
+            self._sleep(_JVM_POLL_S)
+
+    def _what_outlives(self, last: Holder) -> Optional[tuple[str, str]]:
+        """What a driver that is gone has left at work, and the command that stops it."""
+        if lives(last.jvm_pid, last.jvm_started):
+            return f"its JVM, pid {last.jvm_pid},", f"kill {last.jvm_pid}"
+        if last.application_id is not None and last.on_yarn and self._runs(last.application_id):
+            return f"its application {last.application_id}", f"yarn application -kill {last.application_id}"
+        return None
+
+    def _write(self, descriptor: int) -> None:
+        # Readers take the first line, so what the new one leaves of a longer old one does not matter to them.
+        content = self.holder.to_json().encode() + b"\n"
+        os.pwrite(descriptor, content, 0)
+        os.ftruncate(descriptor, len(content))
+        os.fsync(descriptor)
+        self._written = content
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _unusable(path: str, exc: OSError) -> StateError:
+    return StateError(
+        f"cannot use the lock file {path}: {exc.strerror}",
+        hint="It must be a local file of this user in a writable directory",
+    )

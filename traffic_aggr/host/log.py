@@ -1,0 +1,327 @@
+"""
+The program's own log: a file rotated daily, standard error, and the system's log; no secret in any of them.
+
+Days and times are those of the host, as operators read them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import logging
+import logging.handlers
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Callable, Optional, TextIO
+
+from traffic_aggr.config.config import LogsConfig
+from traffic_aggr.config.secrets import Redactor
+from traffic_aggr.errors import InputError
+from traffic_aggr.host.log_file import DailyFile
+from traffic_aggr.host.streams import flush
+from traffic_aggr.spark.progress import Kind
+from traffic_aggr.terminal import can_rewrite
+from traffic_aggr.text import escaped
+
+FILE_NAME = "traffic_adhoc_aggr.log"
+SYSLOG_SOCKET = "/dev/log"
+MAX_SYSLOG_CHARACTERS = 2000
+MAX_TAIL_BYTES = 256 * 1024
+_TO_END_OF_LINE = "\x1b[K"
+"""What a terminal takes as: erase from here to the end of the line."""
+
+PACKAGE_LOGGER = "traffic_aggr"
+# Libraries that report trouble with a traceback on standard error when nobody handles their loggers.
+LIBRARY_LOGGERS = ("impala", "thrift", "thrift_sasl", "py4j")
+
+logger = logging.getLogger(__name__)
+
+
+def configure(
+    logs: LogsConfig,
+    run_id: Optional[str],
+    secrets: Iterable[str],
+    *,
+    console: bool,
+    now: Callable[[], datetime.datetime] = datetime.datetime.now,
+    syslog_socket: str = SYSLOG_SOCKET,
+) -> None:
+    """
+    Sends everything that the package logs to the log file, to standard error where ``console`` is set (messages from
+    INFO on, without tracebacks), and to the system's log where configured; ends what an earlier call set up.
+
+    ``secrets`` are the values to keep out. Raises ``InputError`` where the file cannot be written.
+    """
+    shut_down()
+    redactor = Redactor(secrets)
+    file_format: logging.Formatter = JsonFormatter(run_id, redactor)
+    if logs.format == "text":
+        file_format = TextFormatter(run_id, redactor)
+    try:
+        file_handler = FileHandler(DailyFile(logs.dir / FILE_NAME, logs.keep_days, now), redactor)
+    except OSError as exc:
+        raise InputError(
+            f"the log {logs.dir / FILE_NAME} cannot be written: {exc.strerror}",
+            hint="Make logs.dir writable for this user, or name another directory there",
+        ) from exc
+    file_handler.setFormatter(file_format)
+    file_handler.setLevel(logs.level)
+    package = logging.getLogger(PACKAGE_LOGGER)
+    package.setLevel(min(logging.getLevelName(logs.level), logging.INFO))
+    # Handlers of the root logger belong to somebody else, and would write secrets as they are.
+    package.propagate = False
+    package.addHandler(file_handler)
+    if console:
+        package.addHandler(_console_handler(redactor))
+    for name in LIBRARY_LOGGERS:
+        library = logging.getLogger(name)
+        library.setLevel(logging.WARNING)
+        library.propagate = False
+        library.addHandler(file_handler)
+    if logs.syslog:
+        _add_syslog(package, syslog_socket, logs.level, TextFormatter(run_id, redactor, for_syslog=True))
+
+
+def shut_down() -> None:
+    """Closes what ``configure`` set up and leaves the loggers as Python makes them."""
+    for name in (PACKAGE_LOGGER, *LIBRARY_LOGGERS):
+        log = logging.getLogger(name)
+        for handler in list(log.handlers):
+            if isinstance(handler, (FileHandler, _ConsoleHandler, _SyslogHandler)):
+                log.removeHandler(handler)
+                handler.close()
+                log.propagate = True
+                log.setLevel(logging.NOTSET)
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """
+    The last ``lines`` lines of a log, from at most its last 256 KiB; nothing where it cannot be read. What is in the
+    log was redacted when it was written.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            start = stream.seek(max(0, size - MAX_TAIL_BYTES))
+            content = stream.read(MAX_TAIL_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    # Only "\n" ends a line of the log; splitlines() knows other ends.
+    found = content.removesuffix("\n").split("\n")
+    if start and len(found) > 1:
+        # Reading began somewhere within the first of them.
+        del found[0]
+    return found[max(0, len(found) - lines) :] if content else []
+
+
+class TextFormatter(logging.Formatter):
+    """
+    ``2021-05-01 02:02:03,123 INFO  [run id] message``, one line however many the message has, so that data cannot forge
+    one; the lines of a traceback follow, indented. For syslog, which adds its own time, only level, run and message.
+    """
+
+    def __init__(self, run_id: Optional[str], redactor: Redactor, *, for_syslog: bool = False) -> None:
+        super().__init__()
+        self._run_id = run_id or "-"
+        self._redactor = redactor
+        self._for_syslog = for_syslog
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Redacted before it is escaped, which would hide a secret with a control character in it, and once more
+        # as a whole.
+        message = escaped(self._redactor.redact(record.getMessage()))
+        line = f"{record.levelname:<5} [{self._run_id}] {message}"
+        if self._for_syslog:
+            return self._redactor.redact(line)[:MAX_SYSLOG_CHARACTERS]
+        lines = [f"{self.formatTime(record)} {line}"]
+        lines += [f"    {escaped(part)}" for part in self._redactor.redact(_exception(record)).splitlines()]
+        return self._redactor.redact("\n".join(lines))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time`` (ISO 8601 with offset), ``level``, ``run_id``, ``logger``, ``message``, and
+    ``exception`` where there is one."""
+
+    def __init__(self, run_id: Optional[str], redactor: Redactor) -> None:
+        super().__init__()
+        self._run_id = run_id
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "run_id": self._run_id,
+            "logger": record.name,
+            "message": self._redactor.redact(record.getMessage()),
+        }
+        exception = _exception(record)
+        if exception:
+            entry["exception"] = self._redactor.redact(exception)
+        return json.dumps(entry)
+
+
+class _ConsoleFormatter(logging.Formatter):
+    """The message alone, with its level where it is more than information; tracebacks are for the log."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = escaped(self._redactor.redact(record.getMessage()))
+        prefix = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        return self._redactor.redact(prefix + message)
+
+
+class FileHandler(logging.Handler):
+    """Writes to the log file. What cannot be written is said once on standard error; the run goes on."""
+
+    def __init__(self, file: DailyFile, redactor: Redactor) -> None:
+        super().__init__()
+        self._file = file
+        self._redactor = redactor
+        self._has_warned = False
+        self.addFilter(_is_to_keep)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._file.write(self.format(record) + "\n")
+        except Exception as exc:  # a log line is never worth the run, whatever the text of its arguments does
+            self._warn(record, exc)
+
+    def _warn(self, record: logging.LogRecord, exc: Exception) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        # Not the message and not its arguments: they may be what could not be redacted.
+        reason = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
+        place = f"{record.filename}:{record.lineno}"
+        try:
+            _clear_progress()
+            print(
+                self._redactor.redact(f"warning: cannot log to {self._file.path}: {reason} ({place}); the run goes on"),
+                file=sys.stderr,
+            )
+            flush(sys.stderr)
+        except (OSError, ValueError, AttributeError):
+            # Standard error is closed: nobody is left to tell.
+            return
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only for the type checker
+    """
+    Standard error; silent where that is gone. On a terminal, progress is one line that each next one replaces, and that
+    is gone before anything else is written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._rewrites = can_rewrite(stream, os.environ)
+        self._shows_progress = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = getattr(record, "progress", None)
+        if kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
+            return
+        try:
+            if kind is Kind.LIVE and record.getMessage():
+                self._show(self.format(record))
+                return
+            self.clear()
+        except (OSError, ValueError):
+            self.handleError(record)
+        if kind is not Kind.LIVE:
+            super().emit(record)
+
+    def _show(self, line: str) -> None:
+        # A line as wide as the terminal would go on in the next one, where it could not be replaced any more.
+        self.stream.write(f"\r{line[: self._columns() - 1]}{_TO_END_OF_LINE}")
+        self._shows_progress = True
+        self.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or 80
+        except OSError:
+            return 80
+
+    def clear(self) -> None:
+        """Takes the line of progress off the terminal, where there is one."""
+        with self.lock or nullcontext():
+            if self._shows_progress:
+                self._shows_progress = False
+                self.stream.write(f"\r{_TO_END_OF_LINE}")
+                self.flush()
+
+    def flush(self) -> None:
+        flush(self.stream)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        return
+
+
+class _SyslogHandler(logging.handlers.SysLogHandler):
+    """The system's log; silent where that went away during the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        return
+
+
+def _is_to_keep(record: logging.LogRecord) -> bool:
+    return getattr(record, "progress", None) is not Kind.LIVE
+
+
+def _clear_progress() -> None:
+    for handler in logging.getLogger(PACKAGE_LOGGER).handlers:
+        if isinstance(handler, _ConsoleHandler):
+            handler.clear()
+
+
+def _console_handler(redactor: Redactor) -> logging.Handler:
+    handler = _ConsoleHandler(sys.stderr)
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(_ConsoleFormatter(redactor))
+    return handler
+
+
+def _add_syslog(package: logging.Logger, address: str, level: str, formatter: logging.Formatter) -> None:
+    try:
+        # The handler itself says nothing of a socket that is not there.
+        _reach(address)
+        handler = _SyslogHandler(address)
+    except OSError as exc:
+        logger.warning("logs.syslog: %s cannot be reached (%s); the run goes on without it", address, exc.strerror)
+        return
+    handler.ident = "traffic_adhoc_aggr: "
+    handler.addFilter(_is_to_keep)
+    handler.setLevel(level)
+    handler.setFormatter(formatter)
+    package.addHandler(handler)
+
+
+def _reach(address: str) -> None:
+    """Connects and hangs up. Raises ``OSError`` where nobody listens, to datagrams or to a stream."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        problem = probe.connect_ex(address)
+    if problem == errno.EPROTOTYPE:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            problem = probe.connect_ex(address)
+    if problem:
+        raise OSError(problem, os.strerror(problem), address)
+
+
+def _exception(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[0] is None:
+        return ""
+    return "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")

@@ -1,0 +1,182 @@
+"""
+The lock of a table whose files no ``flock`` reaches: owner files beside it, numbered, the highest of which counts.
+
+    owner.7   one line of JSON that names the holder; empty once it has let go
+
+Whoever wants the lock creates the next number, which one of many can do, and only after the holder of the highest one
+has let go or is proven gone: its processes on this host, or its application by the resource manager's word. Nobody is
+presumed gone because time has passed. A number is never used again while a higher one is there, so a holder that was
+suspended finds out that it has lost the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+from types import TracebackType
+from typing import Callable, Optional
+
+from traffic_aggr.errors import LockHeldError, StateError
+from traffic_aggr.files.local import Files, child
+from traffic_aggr.host.holder import Holder, holder_in, lives
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"owner\.(\d+)")
+_POLL_S = 1.0
+
+
+class OwnerFile:
+    """
+    The owner files in ``directory``, to be held in the name of ``holder``.
+
+    ``runs`` asks the resource manager whether an application of that id has not ended. ``wait_s`` is how long to wait
+    for what a dead holder has left at work; ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        files: Files,
+        holder: Holder,
+        *,
+        runs: Callable[[str], bool],
+        wait_s: float = 60,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.holder = holder
+        self._directory = directory
+        self._files = files
+        self._runs = runs
+        self._wait_s = wait_s
+        self._clock = clock
+        self._sleep = sleep
+        self._number: Optional[int] = None
+
+    def acquire(self) -> None:
+        """
+        Takes the lock. Raises LockHeldError at once when another holder may live, and after ``wait_s`` when it is gone
+        but its JVM is not; StateError when the files cannot be used.
+        """
+        try:
+            self._acquire()
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+
+    def assert_held(self) -> None:
+        """Raises LockHeldError when the owner file was removed, or a later one is there."""
+        if self._number is None:
+            raise LockHeldError(f"the lock in {self._directory} is not held")
+        try:
+            highest = max(self._numbers(), default=0)
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+        if highest != self._number:
+            raise LockHeldError(
+                f"the owner file {self._path(self._number)} "
+                + ("was removed" if highest < self._number else f"was followed by owner.{highest}")
+                + f" while run {self.holder.run_id} held it",
+                hint="Another run may have started: see `traffic-aggr status`, and leave the files alone",
+            )
+
+    def release(self) -> None:
+        """Empties the owner file, which stays until the next holder comes. Does nothing when it is not held."""
+        if self._number is None:
+            return
+        try:
+            self.assert_held()
+            self._files.replace_bytes(self._path(self._number), b"")
+        except (LockHeldError, StateError, OSError) as exc:
+            log.warning("the lock in %s was not let go of: %s", self._directory, exc)
+        self._number = None
+
+    def __enter__(self) -> OwnerFile:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.release()
+
+    def _acquire(self) -> None:
+        deadline = self._clock() + self._wait_s
+        while True:
+            highest = max(self._numbers(), default=0)
+            if highest:
+                self._await_end(highest, deadline)
+            number = highest + 1
+            try:
+                self._files.create_exclusive(self._path(number), f"{self.holder.to_json()}\n".encode())
+            except FileExistsError:
+                continue  # another run was faster: it is the one to ask now
+            numbers = self._numbers()
+            if max(numbers, default=0) == number:
+                break
+            # This number had been used before: the look at the directory was out of date.
+            self._files.delete_tree(self._path(number))
+        for earlier in numbers:
+            if earlier < number:
+                self._files.delete_tree(self._path(earlier))
+        self._number = number
+
+    def _await_end(self, number: int, deadline: float) -> None:
+        """Returns when the holder of that owner file has let go or is gone. Raises LockHeldError."""
+        while True:
+            try:
+                content = self._files.read_bytes(self._path(number))
+            except FileNotFoundError:
+                return
+            if not content.strip():
+                return
+            last = holder_in(content)
+            if last is None:
+                raise LockHeldError(
+                    f"{self._path(number)} names no holder that this version can read",
+                    hint="See that no run is at work on the table, then remove that file",
+                )
+            if self._is_gone(last):
+                log.warning("%s is gone without having let go of the table: taken over", last.described())
+                return
+            is_ending = last.host == socket.gethostname() and not lives(last.pid, last.pid_started)
+            if not is_ending or self._clock() >= deadline:
+                raise self._held(last, number)
+            self._sleep(_POLL_S)
+
+    def _is_gone(self, last: Holder) -> bool:
+        if last.on_yarn and last.attempt is not None:
+            # Inside its application: one attempt starts only when the one before has ended.
+            earlier = last.application_id == self.holder.application_id and last.attempt < (self.holder.attempt or 0)
+            return earlier or not self._runs(last.application_id or "")
+        if last.host == socket.gethostname():
+            return not lives(last.pid, last.pid_started) and not lives(last.jvm_pid, last.jvm_started)
+        return last.on_yarn and not self._runs(last.application_id or "")
+
+    def _held(self, last: Holder, number: int) -> LockHeldError:
+        if last.on_yarn:
+            hint = f"Wait for it to end, or stop it with `yarn application -kill {last.application_id}`"
+        elif last.host == socket.gethostname():
+            hint = f"Wait for it to end, or stop it with `kill {last.jvm_pid or last.pid}`"
+        else:
+            hint = f"Wait for it to end; if nothing of it lives on {last.host}, remove {self._path(number)}"
+        return LockHeldError(f"the table is held by {last.described()}", hint=hint)
+
+    def _numbers(self) -> list[int]:
+        listed = self._files.beginning_with(self._directory, ("owner.",))
+        matches = (_NAME.fullmatch(info.path.rsplit("/", 1)[-1]) for info in listed)
+        return sorted(int(match[1]) for match in matches if match)
+
+    def _path(self, number: int) -> str:
+        return child(self._directory, f"owner.{number}")
+
+    def _unusable(self, exc: OSError) -> StateError:
+        return StateError(
+            f"cannot use the lock in {self._directory}: {exc.strerror}",
+            hint="It must be writable for this user; old data is in place",
+        )

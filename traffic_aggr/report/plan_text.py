@@ -1,0 +1,192 @@
+"""Plans and results as text and JSON for people and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional
+
+from traffic_aggr.config.config import ImpalaConfig, TablesConfig
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.layout import run_directory
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.run.estimate import Estimate
+from traffic_aggr.run.plan import Plan, Refusal, Step
+from traffic_aggr.run.reconcile import totals_to_json
+from traffic_aggr.run.record import RunRecord
+from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
+from traffic_aggr.units import counted, data_volume, percent_change
+
+
+def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[str]:
+    """The statements that change the final table, refresh Impala and ask it for its totals, in order."""
+    raw, staging, final = (TableName(tables.database, name) for name in (tables.raw, tables.staging, tables.final))
+    drops, adds = _partition_statements(plan, final)
+
+    def refresh(table: TableName) -> str:
+        return sql.invalidate(table) if str(table) in plan.creates else sql.refresh(table)
+
+    statements = []
+    if impala.enabled and impala.verify_raw and not plan.verify_only:
+        statements += [sql.raw_totals(raw, batch) for batch in sql.batches(list(plan.days))]
+    for step in plan.steps:
+        if step is Step.DROP:
+            statements += [*drops, *([refresh(final)] if impala.enabled else [])]
+        elif step is Step.STAGE:
+            statements += [refresh(staging)] if impala.enabled else []
+        else:
+            if not plan.verify_only:
+                statements += [*([] if Step.DROP in plan.steps else drops), *adds]
+                statements += [refresh(staging)] if impala.enabled else []
+            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala.enabled else []
+    if impala.enabled and impala.verify:
+        statements += [sql.final_totals(final, batch) for batch in sql.batches(plan.changed)]
+    return statements
+
+
+def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list[str]]:
+    """What takes partitions out, and what puts new ones in."""
+    if plan.mode == "swap":
+        out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.cleared)]
+        place = f"{run_directory(plan.final_root, '<run>')}/…"
+        partitions = counted(len(plan.restated), "partition")
+        return out, [f"one metastore request: {partitions} of {final} to point into {place}"]
+    out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.changed)]
+    return out, [
+        sql.add_partitions(final, {partition: plan.home(partition) for partition in batch})
+        for batch in sql.batches(plan.restated)
+    ]
+
+
+def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
+    """The plan's notes, and where Impala may be sent more or fewer statements than stand here."""
+    since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
+    runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
+    single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
+    fewer = f"Impala {since} and later is sent the {single} of single partitions as {sent}"
+    asked = not plan.verify_only and bool(statements) and statements[0].startswith("SELECT")
+    again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those days and asked once more"
+    return [*plan.notes, *([again] if asked else []), *([fewer] if runs else [])]
+
+
+def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
+    """The plan as a document: steps in order, days with what is there and what will happen, guards that refuse."""
+    actions = plan.actions
+    return {
+        "mode": plan.mode,
+        "steps": [step.label for step in plan.steps],
+        "resumes": plan.resumes,
+        "next_run": str(plan.start),
+        "creates": list(plan.creates),
+        "refusals": [asdict(refusal) for refusal in plan.refusals],
+        "notes": _notes(plan, statements),
+        "statements": list(statements),
+        "readers": _readers(plan),
+        "estimate": asdict(likely) if likely else None,
+        "days": {
+            partition: {
+                "action": actions[partition],
+                "location": day.location,
+                "raw": totals_to_json(day.raw),
+                "input": asdict(day.input) if day.input else None,
+                "final_before": totals_to_json(day.old) if day.old else None,
+            }
+            for partition, day in plan.days.items()
+        },
+    }
+
+
+def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> Iterable[str]:
+    """The plan for people: what becomes of the days, each in a line, then steps, statements and guards."""
+    actions = plan.actions
+    yield f"{plan.summary}."
+    yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{'RAW DATA':>12}{'OLD ROWS':>12}{'OLD DATA':>12}{'CHANGE':>10}"
+    for partition, day in plan.days.items():
+        old = day.old
+        yield (
+            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{data_volume(day.raw.bytes):>12}"
+            f"{f'{old.rows:,}' if old else 'none':>12}{data_volume(old.bytes) if old else '':>12}"
+            f"{percent_change(old.bytes, day.raw.bytes) if old else '':>10}"
+        )
+    yield ""
+    for note in _notes(plan, statements):
+        yield f"Note: {note}."
+    for name in plan.creates:
+        yield f"Creates {name}."
+    yield f"Steps: {' -> '.join(step.label for step in plan.steps)} ({plan.mode})"
+    for statement in statements:
+        yield f"  {statement}"
+    yield f"Readers meanwhile: {_readers(plan)}."
+    if likely:
+        yield f"Estimated time: {likely}."
+    for refusal in plan.refusals:
+        yield refused_line(refusal)
+    if not plan.refusals:
+        yield f"Nothing was changed. The next run {plan.start}: it will {_summary(plan)}."
+
+
+def refused_line(refusal: Refusal) -> str:
+    """What a plan says of a guard that would refuse the run."""
+    return f"Would be refused ({refusal.guard}): {refusal.message}. {refusal.hint}."
+
+
+def _readers(plan: Plan) -> str:
+    """What readers of the final table will see while the run is at work."""
+    if plan.verify_only:
+        return "the new data, which is in place"
+    if plan.mode == "swap":
+        return "every day whole, old until its partition points at the new data"
+    return "the listed days are missing from the start of drop to the end of load"
+
+
+def _summary(plan: Plan) -> str:
+    if plan.verify_only:
+        return f"refresh and verify {counted(len(plan.days), 'day')}"
+    parts = [f"restate {counted(len(plan.restated), 'day')}"]
+    parts += [f"clear {len(plan.cleared):,} without raw rows"] if plan.cleared else []
+    parts += [f"keep {len(plan.kept):,} without raw rows"] if plan.kept else []
+    files = sum(day.input.files for day in plan.days.values() if day.input is not None)
+    read = f": {counted(files, 'file')} of raw, {data_volume(plan.raw_bytes)}" if files else ""
+    return ", ".join(parts) + read
+
+
+def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
+    """What a finished run did: a line a day, what agrees with what, and where to read on."""
+    for partition in record.days:
+        totals = record.totals_of(partition)
+        before, after = totals.final_before, totals.final_after
+        new = data_volume(after.bytes) if after else "none"
+        if before is None:
+            yield f"{partition}  none -> {new}"
+        elif after is not None:
+            yield f"{partition}  {data_volume(before.bytes)} -> {new}  {percent_change(before.bytes, after.bytes)}"
+    yield from _proven(record)
+    yield f"report: {report}"
+    yield f"log: {log_file}"
+
+
+def _proven(record: RunRecord) -> Iterable[str]:
+    """What became of the listed days, where that is not the same for all, and which stages agree on them."""
+    counts = day_counts(record)
+    if not record.days:
+        yield f"nothing to restate ({days_in_words(record)})"
+        return
+    if len(record.days) < counts["listed"] or counts["cleared"]:
+        yield days_in_words(record)
+    stages = agreeing(record)
+    # Cleared days have nothing staged: what agrees on them is that there are no rows.
+    proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
+    days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
+    read = f" (raw as run {record.resumes} read it)" if record.only_verifies else ""
+    yield f"{proven}{_witness(record)} on {days}{read}"
+
+
+def _witness(record: RunRecord) -> str:
+    """How far Impala's own totals bear out the others."""
+    totals = [record.totals_of(partition) for partition in record.days]
+    raw, final = all(each.impala_raw for each in totals), all(each.impala for each in totals)
+    if final:
+        return "" if raw or record.only_verifies else " (not asked for raw)"
+    without = "Impala refreshed, not compared" if record.impala else "Impala not asked"
+    return f" ({'Impala asked for raw alone' if raw else without})"

@@ -1,0 +1,199 @@
+"""
+Tidying up: the deletion of what nothing needs any more, and what lies beside the final table and should not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from pyspark.sql import SparkSession
+
+from traffic_aggr.files.local import FileInfo, Files, LocalFiles, temporaries
+from traffic_aggr.hive.layout import RUN_ROOT, normal, run_directory
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate import steps
+from traffic_aggr.restate.context import JobContext, Warehouse
+from traffic_aggr.run.leftovers import InUse, Leftovers, find_leftovers
+from traffic_aggr.run.orphans import Orphan, TableDirectory, find_orphans
+from traffic_aggr.run.record import RunRecord, is_run_id
+from traffic_aggr.run.store import COPY_NAME
+from traffic_aggr.units import counted
+
+log = logging.getLogger(__name__)
+
+_WRITING_TAKES = timedelta(hours=1)
+
+
+def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
+    """
+    Deletes what runs have kept or left and nothing needs any more, the run's directory with it when it is empty.
+
+    Returns what was, or with ``dry_run`` would be, deleted: directories, files, and tables of dead runs.
+    """
+    record = context.journal.new_record("cleanup", context.tables, run_id)
+    done: list[str] = []
+    with context.recorded(record) as (stop, lock), context.session() as spark:
+        context.name_session(record, lock, spark)
+        warehouse = context.open(spark)
+        with context.table_lock(warehouse, record, lock) as assert_locked:
+            if not dry_run:
+                context.settle(warehouse, assert_locked)
+            records = list(context.journal.store.newest_first())
+            done += _forget_shadows(context, warehouse, records, dry_run)
+            done += _delete_temporaries(context, warehouse, records, dry_run)
+            for leftovers in _leftovers(context, warehouse, records):
+                stop.check()
+                done += leftovers.directories if dry_run else _delete(context, warehouse, leftovers, assert_locked)
+            if not dry_run:
+                _delete_empty_runs(warehouse, records)
+    return done
+
+
+def _forget_shadows(
+    context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], dry_run: bool
+) -> list[str]:
+    """Tables through which runs rewrote rows, and which they could not drop when they failed."""
+    found = []
+    for record in records:
+        if record.shadow is not None and record.tables.get("final") == context.tables["final"]:
+            found.append(f"table {record.shadow}")
+            if not dry_run:
+                steps.forget_shadow(warehouse.spark, record)
+                context.journal.save(record)
+    return found
+
+
+def _delete_temporaries(
+    context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], dry_run: bool
+) -> list[str]:
+    """Files that were to replace state of ours when their writer died; a writer needs one for an instant only."""
+    state, table = context.journal.store, warehouse.files
+    replaced = [os.path.realpath(context.config.state.status_file)]
+    if context.config.metrics.textfile is not None:
+        replaced.append(str(context.config.metrics.textfile))
+    left: list[tuple[Callable[[str], None], FileInfo]] = [(state.delete, info) for info in state.temporaries()]
+    local = LocalFiles()
+    left += [(local.delete_tree, info) for path in replaced for info in temporaries(local, *os.path.split(path))]
+    for record in records:
+        run = run_directory(record.final_root or warehouse.final_root, record.run_id)
+        left += [(table.delete_tree, info) for info in temporaries(table, run, COPY_NAME)]
+    limit = (context.journal.now() - _WRITING_TAKES).timestamp() * 1000
+    dead = [(delete, info.path) for delete, info in left if info.modified < limit]
+    for delete, path in dead:
+        if not dry_run:
+            delete(path)
+    return [path for _, path in dead]
+
+
+def _leftovers(context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord]) -> list[Leftovers]:
+    keep_days, now = context.config.publish.keep_days, context.journal.now()
+    exists = _Listed(warehouse.files).__contains__
+    return find_leftovers(records, context.tables["final"], _in_use(warehouse), keep_days, now, exists)
+
+
+class _Listed:
+    """Which directories are there; each parent is listed once, since a month of runs names thousands."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._names: dict[str, set[str]] = {}
+
+    def __contains__(self, directory: str) -> bool:
+        parent, _, name = directory.rpartition("/")
+        if parent not in self._names:
+            try:
+                self._names[parent] = {_name(info.path) for info in self._files.list(parent)}
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[parent] = set()
+        return name in self._names[parent]
+
+
+def _in_use(warehouse: Warehouse) -> InUse:
+    data: list[str] = []
+    roots: list[str] = []
+    days: list[Partition] = []
+    for facts in (warehouse.tables.staging, warehouse.tables.final):
+        if facts is not None:
+            locations = warehouse.catalog.table(facts).all_locations() if facts.partition_columns else {}
+            data += locations.values()
+            (roots if facts.partition_columns else data).append(facts.location)
+            days = list(locations)  # of the final table, which comes last
+    return InUse(data, roots, days)
+
+
+def _delete(
+    context: JobContext, warehouse: Warehouse, leftovers: Leftovers, assert_locked: Callable[[], None]
+) -> list[str]:
+    """
+    Deletes the leftovers of one run; those that it has deleted. The record says that the run can no longer be taken
+    back before anything goes, and that its cleaning has ended once all is gone: a later cleanup ends one that died.
+    """
+    record, deleted = leftovers.record, []
+    if record.cleaned is None:
+        record.cleaned = _now(context)
+        for day in record.days.values():
+            if day.before is not None:  # its parameters may hold kilobytes of Impala's statistics
+                day.before = dataclasses.replace(day.before, parameters=None)
+        context.journal.save(record)
+    in_use = _in_use(warehouse)
+    for directory in leftovers.directories:
+        assert_locked()
+        if in_use.forbids(directory):
+            log.warning("%s is in use again: it stays", directory)
+            continue
+        warehouse.files.delete_tree(directory)
+        deleted.append(directory)
+    if len(deleted) == len(leftovers.directories):
+        record.cleaning_ended = _now(context)
+        context.journal.save(record)
+    log.info("run %s: deleted %s", record.run_id, counted(len(deleted), "directory", "directories"))
+    return deleted
+
+
+def _now(context: JobContext) -> str:
+    return context.journal.now().isoformat(timespec="seconds")
+
+
+def _delete_empty_runs(warehouse: Warehouse, records: Sequence[RunRecord]) -> None:
+    """Run directories whose data is gone, be it deleted as their own or as what a later run replaced."""
+    files, root = warehouse.files, f"{warehouse.final_root}/{RUN_ROOT}"
+    over = {each.run_id for each in records if each.cleaned}
+    in_use = _in_use(warehouse)
+    for info in files.list(root) if files.is_directory(root) else []:
+        if _name(info.path) in over and not in_use.forbids(info.path) and not _holds_data(files, info.path):
+            files.delete_tree(info.path)
+
+
+def _holds_data(files: Files, directory: str) -> bool:
+    """Whether there is a file that a reader would see: what a writer that died has not committed is none."""
+    paths = (info.path[len(directory) :].lstrip("/").split("/") for info in files.walk_files(directory))
+    return any(not any(name.startswith((".", "_")) for name in names) and names != [COPY_NAME] for names in paths)
+
+
+def orphans(context: JobContext, spark: SparkSession) -> list[Orphan]:
+    """What lies beside the final table's partitions and hides rows, or would double them. Changes nothing."""
+    warehouse = context.open(spark)
+    final, files = warehouse.tables.final, warehouse.files
+    if final is None or not files.is_directory(final.location):
+        return []
+    locations = warehouse.catalog.table(final).all_locations()
+    used = set(map(normal, locations.values()))
+    unused = [info.path for info in files.list(final.location) if info.is_directory and normal(info.path) not in used]
+    runs = f"{final.location}/{RUN_ROOT}"
+    found = TableDirectory(
+        table=str(final.name),
+        root=final.location,
+        names=[_name(path) for path in unused if path != runs and files.usage(path).files],
+        runs=[_name(info.path) for info in files.list(runs) if is_run_id(_name(info.path))] if runs in unused else [],
+        locations=locations,
+        missing=[partition for partition, location in locations.items() if not files.is_directory(location)],
+    )
+    return list(find_orphans(found, list(context.journal.store.newest_first())))
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

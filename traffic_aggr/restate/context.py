@@ -1,0 +1,245 @@
+"""
+What every command that touches the tables works with: Spark, the tables as they are, locks, the way to publish.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Callable, Optional
+
+import pyspark
+from pyspark.sql import SparkSession
+
+from traffic_aggr import __version__
+from traffic_aggr.config.config import Config, is_uri
+from traffic_aggr.errors import InputError, StateError, StepError, TrafficAggrError
+from traffic_aggr.files.hadoop import HadoopFiles
+from traffic_aggr.files.local import Files, LocalFiles, files_for
+from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.hive.layout import RUN_ROOT
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.host.edge import RunLock
+from traffic_aggr.host.lock import FileLock
+from traffic_aggr.host.owner import OwnerFile
+from traffic_aggr.impala.kerberos_login import kerberos_login
+from traffic_aggr.impala.refresh import ImpalaRefresher
+from traffic_aggr.restate import execute, preflight, steps, witness
+from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.restate.preflight import Tables, table_names
+from traffic_aggr.restate.publish import Publisher
+from traffic_aggr.restate.signals import Stop
+from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.run.record import Publication, RunRecord
+from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_copy
+from traffic_aggr.spark.hadoop import Hadoop
+from traffic_aggr.spark.session import (
+    explain_java_error,
+    explain_lost_jvm,
+    explain_start_failure,
+    jvm_process_id,
+    start_session,
+    stop_session,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The tables and files of a command, once Spark is there."""
+
+    spark: SparkSession
+    catalog: HiveCatalog
+    files: Files
+    tables: Tables
+    final_root: str
+
+    def files_of(self, location: str) -> Files:
+        """For a table that may lie on another file system than the final one."""
+        return files_of(self.spark, location)
+
+
+class JobContext:
+    """
+    One configuration's surroundings. ``spark`` is given where a session is there already; otherwise each command starts
+    one, in the JVM of ``hadoop``, and stops it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        journal: RunJournal,
+        secrets: Mapping[str, str],
+        hadoop: Hadoop,
+        spark: Optional[SparkSession] = None,
+    ) -> None:
+        self.config = config
+        self.journal = journal
+        self.hadoop = hadoop
+        self.tables = {role: str(name) for role, name in table_names(config.tables).items()}
+        self.impala_password = secrets.get("impala.auth.password")
+        self._given_spark = spark
+        self._spark_settings: Mapping[str, str] = {}
+
+    @contextmanager
+    def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, RunLock]]:
+        """Holds the run lock and listens to signals; what goes wrong inside is recorded, and told to the desk."""
+        with ExitStack() as held:
+            stop = held.enter_context(Stop().listening())
+            lock = held.enter_context(self.journal.lock(record))
+            held.callback(self.hadoop.stop)  # before the lock is free, so that no next run has to wait for the JVM
+            try:
+                yield stop, lock
+            except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
+                error = stop.reason() or operator_error(exc)
+                if isinstance(error, InputError) and (record.steps or record.publication is not Publication.UNTOUCHED):
+                    error = StepError(error.message, hint=error.hint)
+                self.journal.fail(record, error)
+                raise error from exc
+
+    @contextmanager
+    def session(self, conf: Optional[Mapping[str, str]] = None) -> Iterator[SparkSession]:
+        """Spark's session; ``conf`` stands in for the configured ``spark.conf``."""
+        if self._given_spark is not None:
+            self._spark_settings = dict(self._given_spark.sparkContext.getConf().getAll())
+            yield self._given_spark
+            return
+        config = self.config
+        settings = config.spark if conf is None else replace(config.spark, conf=conf)
+        try:
+            spark = start_session(settings, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
+            self._spark_settings = dict(spark.sparkContext.getConf().getAll())
+            try:
+                yield spark
+            except Exception as exc:  # errors of Spark ask the JVM what they have to say, which may be about to end
+                raise operator_error(exc) from exc
+            finally:
+                stop_session(spark, keep_jvm=True)
+        finally:
+            if not is_uri(config.state.dir):  # else the record, yet to be closed, lies where only the JVM gets
+                self.hadoop.stop()
+
+    def name_session(self, record: RunRecord, lock: RunLock, spark: SparkSession) -> None:
+        record.application_id = spark.sparkContext.applicationId
+        record.jvm_process_id = jvm_process_id(spark)
+        record.versions = {"traffic_aggr": __version__, "spark": spark.version, "pyspark": pyspark.__version__}
+        lock.name_jvm(record.jvm_process_id, record.application_id)
+
+    def open(self, spark: SparkSession) -> Warehouse:
+        catalog = HiveCatalog(spark)
+        tables = preflight.describe_tables(catalog, self.config.tables)
+        final = table_names(self.config.tables)["final"]
+        root = tables.final.location if tables.final else catalog.default_location(final)
+        return Warehouse(spark, catalog, files_of(spark, root), tables, root)
+
+    @contextmanager
+    def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: RunLock) -> Iterator[Callable[[], None]]:
+        """
+        The lock of the final table, so that two configs cannot work on it; yields the check of both locks.
+
+        It lies beside the data, where every config finds it: a ``flock`` on the local file system, else owner files.
+        """
+        hidden = f"{warehouse.final_root}/{RUN_ROOT}"
+        nearest = (warehouse.final_root, warehouse.final_root.rpartition("/")[0])
+        like = next((each for each in nearest if warehouse.files.is_directory(each)), None)
+        warehouse.files.make_directories(hidden, like)
+        holder = self.journal.holder(record).with_jvm(record.jvm_process_id, record.application_id)
+        table_lock = (
+            FileLock(f"{hidden}/lock", holder)
+            if isinstance(warehouse.files, LocalFiles)
+            else OwnerFile(hidden, warehouse.files, holder, runs=self.hadoop.runs)
+        )
+        with table_lock:
+
+            def assert_locked() -> None:
+                lock.assert_held()
+                table_lock.assert_held()
+
+            yield assert_locked
+
+    def settle(
+        self,
+        warehouse: Warehouse,
+        assert_locked: Callable[[], None],
+        tell: Callable[[list[RunRecord]], None] = lambda settled: None,
+    ) -> list[RunRecord]:
+        """
+        Makes the days of runs that died whole, then has Impala and ``tell`` know; those runs, newest first.
+
+        They are closed last: if this process dies before, the next one tells again.
+        """
+        adopt_copies(self.journal.store, warehouse.files, warehouse.final_root)
+
+        def publisher_for(record: RunRecord) -> Publisher:
+            return self.publisher(warehouse, TableName.parse(record.tables["final"]), record.mode, assert_locked)
+
+        settled = execute.settle_earlier(self.journal.store, publisher_for)
+        for record in settled:
+            steps.forget_shadow(warehouse.spark, record)
+        if settled:
+            tell(settled)
+            touched = [each for each in settled if each.publication is not Publication.UNTOUCHED]
+            if touched:
+                self.refresh_final(touched[0], [day for each in touched for day in each.days])
+            execute.close_settled(self.journal.store, settled, self.journal.note_rolled_back)
+        return settled
+
+    def publisher(
+        self, warehouse: Warehouse, name: TableName, mode: str, assert_locked: Callable[[], None]
+    ) -> Publisher:
+        facts = warehouse.catalog.facts(name)
+        if facts is None:
+            raise StateError(f"the table {name} of an earlier run is gone", hint="Make it again")
+
+        def save(record: RunRecord) -> None:
+            self.journal.save(record)
+            try:
+                copy_beside_table(record, warehouse.files)
+            except StateError as exc:
+                # A full disk must not keep old data from coming back.
+                if record.publication not in (Publication.RESTORING, Publication.RESTORED):
+                    raise
+                log.warning("%s", exc)
+                if record.publication is Publication.RESTORED:
+                    remove_copy(record, warehouse.files)
+
+        kind = SwapPublisher if mode == "swap" else Publisher
+        return kind(warehouse.catalog.table(facts), warehouse.files, save, assert_locked)
+
+    def impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
+        if not self.config.impala.enabled:
+            return None
+        login = kerberos_login(self.config.impala.auth, self.config.spark, self._spark_settings)
+        return ImpalaRefresher(
+            self.config.impala, self.impala_password, login=login, sleep=stop.sleep, checkpoint=stop.check
+        )
+
+    def refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
+        """Has Impala reload the final table after some of its days were put back, or forward."""
+        impala = self.impala(Stop())
+        if impala is None:
+            return
+        name = table_names(self.config.tables)["final"]
+        witness.send(impala, record, steps.refresh_final_statements(name, partitions))
+
+
+def files_of(spark: SparkSession, root: str) -> Files:
+    """The files of the file system that a location is on."""
+    context = spark.sparkContext
+    return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
+
+
+def operator_error(exc: Exception) -> TrafficAggrError:
+    """What the operator is told of ``exc``, in one line; the log has its traceback."""
+    if isinstance(exc, TrafficAggrError):
+        return exc
+    log.debug("the command failed", exc_info=exc)
+    known = explain_start_failure(exc) or explain_lost_jvm(exc) or explain_java_error(exc)
+    if known is not None:
+        return known
+    first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
+    return StepError(f"{type(exc).__name__}: {first_line}", hint="The log has the details")

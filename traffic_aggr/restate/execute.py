@@ -1,0 +1,147 @@
+"""
+Runs the steps of a plan under a run record, puts old data back when one fails, and settles runs that died.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Protocol
+
+from traffic_aggr.errors import TrafficAggrError, UnprovenError
+from traffic_aggr.restate import steps
+from traffic_aggr.restate.publish import Publisher
+from traffic_aggr.restate.steps import Work
+from traffic_aggr.run.plan import Step
+from traffic_aggr.run.record import Outcome, Publication, RunRecord, StepRecord, timestamp
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.spark import progress
+from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.units import counted
+
+log = logging.getLogger(__name__)
+
+STEPS: dict[Step, Callable[[Work], None]] = {
+    Step.DROP: steps.drop,
+    Step.STAGE: steps.stage,
+    Step.LOAD: steps.load,
+}
+
+
+class Marker(Protocol):
+    """Shows the step in progress to the outside, in the status file."""
+
+    def __call__(self, step: Step) -> None: ...
+
+
+def execute(work: Work, mark: Marker) -> None:
+    """
+    Runs the plan's steps in order, each marked before it starts.
+
+    When one fails, old data is put back if anything was taken away, and the error goes on.
+    """
+    try:
+        for step in work.plan.steps:
+            work.stop.check()
+            mark(step)
+            _run_step(work, step)
+    except BaseException as exc:  # whatever it was, old data goes back first
+        _put_back(work, exc)
+        raise
+
+
+def _run_step(work: Work, step: Step) -> None:
+    entry = StepRecord(step.label, timestamp())
+    work.record.flag = step
+    work.record.steps.append(entry)
+    work.save(work.record)
+    log.info("%s: %s", step.label, counted(len(work.record.days), "partition"))
+    started = monotonic()
+    try:
+        with progress.shown(work.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
+            STEPS[step](work)
+    except BaseException:  # noted in the record, then goes on
+        entry.ended, entry.outcome = timestamp(), Outcome.FAILED
+        raise
+    entry.ended, entry.outcome = timestamp(), Outcome.SUCCESS
+    work.save(work.record)
+    log.info("%s: done, %s%.1f s", step.label, _rows(work, step), monotonic() - started)
+
+
+def _change(record: RunRecord) -> str:
+    """The change to a table that is being made; empty where none is."""
+    return "" if not record.changes or record.changes[-1].done else record.changes[-1].what
+
+
+def _rows(work: Work, step: Step) -> str:
+    if step is Step.DROP:
+        return ""
+    stage = "staging" if step is Step.STAGE else "final_after"
+    totals = (getattr(work.record.totals_of(partition), stage) for partition in work.record.days)
+    return f"{counted(sum(each.rows for each in totals if each is not None), 'row')}, "
+
+
+def _put_back(work: Work, reason: BaseException) -> None:
+    record = work.record
+    steps.forget_shadow_quietly(work)
+    if record.publication.settled and not isinstance(reason, UnprovenError):
+        return
+    days = counted(len(record.days), "day")
+    log.warning("%s: putting the old data of %s back", _cause(work, reason), days)
+    try:
+        work.publisher.restore(record)
+    except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
+        log.error("the old data could not be put back: %s", spark_says(exc) or exc, exc_info=True)
+        return
+    if record.lost:
+        log.error("%s", record.data_state)
+    else:
+        log.info("the old data of %s is back", days)
+    try:
+        work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
+    except TrafficAggrError as exc:
+        log.warning("Impala could not be told that the old data is back: %s", exc)
+
+
+def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publisher]) -> list[RunRecord]:
+    """
+    Takes every run that died forward or back until its days are whole; the records of those, newest first.
+
+    They count as interrupted until ``close_settled``, so that whoever comes next tells of them if this process dies.
+    """
+    settled = store.unsettled()
+    for record in settled:
+        if not record.publication.settled:
+            log.warning("run %s was interrupted while %s: settling it first", record.run_id, record.publication.value)
+            publication = publisher_for(record).settle(record)
+            what = "new data is in place" if publication is Publication.PUBLISHED else "old data was put back"
+            record.notes.append(f"settled after an interruption: {what}")
+            log.info("run %s: %s for %s", record.run_id, what, counted(len(record.days), "partition"))
+            if record.lost:
+                log.error("run %s: %s", record.run_id, record.data_state)
+        store.save(record)
+    return settled
+
+
+def close_settled(
+    store: RecordStore, settled: Sequence[RunRecord], note_rolled_back: Callable[[RunRecord, RunRecord], None]
+) -> None:
+    """
+    Closes the records of runs that were settled, newest first, once everybody who should know of them does.
+    ``note_rolled_back`` enters the end of an interrupted rollback into the record of its target.
+    """
+    for record in reversed(settled):
+        if record.rolls_back and record.publication is Publication.RESTORED:
+            note_rolled_back(store.load(record.rolls_back), record)
+        if record.outcome is Outcome.RUNNING:
+            record.outcome = Outcome.INTERRUPTED
+        store.save(record)
+
+
+def _cause(work: Work, error: BaseException) -> str:
+    """Why the run ends. A signal cancels Spark's jobs, whose errors then speak of the cancelling alone."""
+    stopped = work.stop.reason()
+    if stopped is not None:
+        return str(stopped)
+    return spark_says(error) or (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,102 @@
+"""
+Guards beside those of preflight: promises that the job does not keep, and values that a written table would not give
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from traffic_aggr.hive import promises
+from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.hive.layout import text_hazards
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.restate.preflight import EXAMPLES, Sources, Tables
+from traffic_aggr.run.plan import Refusal
+from traffic_aggr.text import shown
+from traffic_aggr.traffic import aggregation
+from traffic_aggr.traffic.columns import GRAIN_TEXT, PARTITION_COLUMN, declared_length
+from traffic_aggr.units import counted
+
+
+def refuse_tables(tables: Tables) -> None:
+    """Raises GuardError for a table that promises what the job does not keep."""
+    for facts in (tables.raw, tables.organisations, tables.countries, tables.staging, tables.final):
+        written = facts in (tables.staging, tables.final)
+        problems = promises.table_problems(facts, written=written) if facts is not None else []
+        if facts is not None and problems:
+            raise promises.refusal(facts, problems, written=written)
+
+
+def refuse_partitions(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> None:
+    """Raises GuardError naming listed partitions that promise by themselves what the job does not keep."""
+    for facts in (tables.raw, tables.final):
+        if facts is None or facts.partition_columns != (PARTITION_COLUMN,):
+            continue
+        problems = promises.partition_problems(facts, catalog.table(facts).promises(partitions))
+        if problems:
+            raise promises.refusal(facts, problems[:EXAMPLES], written=facts is tables.final)
+
+
+def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool, in_bytes: bool) -> list[Refusal]:
+    """
+    Values that a delimited text table would misread (domain.md): they shift columns, or turn into NULL. And values
+    longer than the VARCHAR that they belong into, in characters as Hive counts them or ``in_bytes`` as Impala does.
+
+    With ``replace_with_space`` delimiters are made harmless by the aggregation, and only NULL markers remain.
+    """
+    hazards, lengths = text_hazards(tables.text_formats), _lengths(tables)
+    if not hazards.characters and not hazards.null_markers and not lengths:
+        return []
+    texts = aggregation.stored_text(
+        sources.raw,
+        aggregation.lookup_names(sources.organisations),
+        aggregation.lookup_countries(sources.countries),
+        hazards.characters if replace_with_space else None,
+    )
+    characters = "" if replace_with_space else hazards.characters
+    row = aggregation.values_with(texts, characters, hazards.null_markers, lengths, in_bytes=in_bytes).first()
+    assert row is not None
+    found = {
+        name: f"in {counted(values['rows'], 'row')}, such as {shown(values['example'])!r}"
+        for name, values in row.asDict().items()
+        if values["rows"]
+    }
+    misread = [f"{name} {found[name]}" for name in texts.columns if name in found]
+    unit = "bytes" if in_bytes else "characters"
+    too_long = [
+        f"{name} of more than {length} {unit} {found[key]}"
+        for name, length in lengths.items()
+        for key in [f"{name}_too_long"]
+        if key in found
+    ]
+    refusals = []
+    if misread:
+        refusals.append(
+            Refusal(
+                "delimiter_in_text",
+                f"values hold a delimiter or the NULL marker of a text table: {'; '.join(misread)}",
+                "Correct them at their source, or set tables.delimiter_in_text: space for delimiters",
+            )
+        )
+    if too_long:
+        refusals.append(
+            Refusal(
+                "text_too_long",
+                f"values do not fit into the VARCHAR of final or staging, and readers would cut them:"
+                f" {'; '.join(too_long)}",
+                "Make these columns longer, or STRING",
+            )
+        )
+    return refusals
+
+
+def _lengths(tables: Tables) -> dict[str, int]:
+    """How long values may be in those text columns of the written tables that limit them."""
+    limits: dict[str, int] = {}
+    for facts in (tables.final, tables.staging):
+        for name, type_ in facts.columns if facts is not None else ():
+            length = declared_length(type_)
+            if length is not None and name.lower() in GRAIN_TEXT:
+                limits[name.lower()] = min(length, limits.get(name.lower(), length))
+    return limits

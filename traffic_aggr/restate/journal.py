@@ -1,0 +1,210 @@
+"""
+The books of a run: its record and report; what of it the edge node shows goes through ``edge``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Optional
+
+from traffic_aggr.config.config import Config
+from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, TrafficAggrError
+from traffic_aggr.host.edge import Edge, RunLock
+from traffic_aggr.host.holder import Holder, process_start_time
+from traffic_aggr.report.page import report_files
+from traffic_aggr.run.command_line import UNKNOWN, CommandLine
+from traffic_aggr.run.next_run import next_run
+from traffic_aggr.run.plan import Step
+from traffic_aggr.run.record import Next, Outcome, Publication, RunRecord
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.user import user_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class RunJournal:
+    """
+    The records of one configuration; ``now`` is the time. ``application_id`` and ``attempt`` are those of the YARN
+    application that this driver runs inside of, if it does. ``typed`` is the command as the operator typed it.
+    """
+
+    config: Config
+    store: RecordStore
+    edge: Edge
+    typed: CommandLine = UNKNOWN
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    application_id: Optional[str] = None
+    attempt: Optional[int] = None
+
+    def new_record(self, command: str, tables: dict[str, str], run_id: str) -> RunRecord:
+        """The record of a command that begins now, in this process; not on disk yet."""
+        return RunRecord(
+            run_id=run_id,
+            command=command,
+            started=self._time(),
+            host=socket.gethostname(),
+            user=user_name(),
+            process_id=os.getpid(),
+            process_started=process_start_time(os.getpid()),
+            typed=self.typed,
+            config_digest=self.config.digest,
+            mode=self.config.publish.mode,
+            tables=tables,
+            application_id=self.application_id,
+        )
+
+    def holder(self, record: RunRecord) -> Holder:
+        """The record's process as the holder of locks."""
+        return Holder.this_process(
+            record.run_id, record.command, record.started, application_id=self.application_id, attempt=self.attempt
+        )
+
+    def lock(self, record: RunRecord) -> AbstractContextManager[RunLock]:
+        """Holds the run lock. Raises LockHeldError."""
+        return self.edge.lock(self.holder(record))
+
+    # ---- the course of a run
+
+    def save(self, record: RunRecord) -> None:
+        self.store.save(record)
+
+    def begin(self, record: RunRecord) -> None:
+        """Shows the run as running."""
+        self.save(record)
+        self.edge.begin()
+
+    def mark(self, step: Step) -> None:
+        """Shows the step in progress; a run that dies is resumed from it."""
+        self.edge.mark(step)
+
+    def succeed(self, record: RunRecord) -> None:
+        """Closes the record and shows success."""
+        record.outcome, record.exit_code, record.ended, record.flag = Outcome.SUCCESS, 0, self._time(), 0
+        self.save(record)
+        self._write_report(record)
+        self.show_success(record)
+
+    def show_success(self, record: RunRecord) -> None:
+        """Shows the success that the record tells of; the desk hears of it only if it has a ticket."""
+        self.edge.succeeded(record, lambda: self._failures_before(record))
+        self.edge.leave_metrics(record, record)
+
+    def fail(self, record: RunRecord, error: TrafficAggrError) -> None:
+        """
+        Closes the record, shows failure, and opens one ticket an incident. A failure to tell is logged and
+        does not hide ``error``, which is told where the data is.
+        """
+        if isinstance(error, LockHeldError):
+            self._leave_to_holder(record, error)
+            return
+        concerned = self._concerned(record)
+        whose = f"run {concerned.run_id}: " if concerned is not record else ""
+        error.message = f"{error.message}; {whose}{concerned.data_state}"
+        record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
+        record.outcome = _outcome(error)
+        self._attempt("find out what to run next", lambda: self._name_next(record, error))
+        self._attempt("write the run record", lambda: self.save(record))
+        self._attempt("write the report", lambda: self._write_report(record))
+        self._show_failure(record, concerned)
+
+    def show_failure(self, record: RunRecord) -> None:
+        """Shows the failure that the record tells of."""
+        self._show_failure(record, self._concerned(record))
+
+    def _show_failure(self, record: RunRecord, concerned: RunRecord) -> None:
+        self._attempt("update the status file", self.edge.failed)
+        self.edge.leave_metrics(record, concerned)
+        if record.outcome is not Outcome.STOPPED:
+            self._attempt("raise the ticket", lambda: self.edge.raise_ticket(record, concerned))
+
+    def _leave_to_holder(self, record: RunRecord, error: LockHeldError) -> None:
+        """
+        Nothing was touched, so status and desk stay as they were. A run that lost its lock meanwhile leaves even its
+        own record alone: whoever has the lock now has settled the run, or will.
+        """
+        if record.steps or record.publication is not Publication.UNTOUCHED:
+            log.error("run %s has lost its lock and changes nothing more", record.run_id)
+            return
+        record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
+        record.outcome = Outcome.REFUSED
+        self._attempt("find out what to run next", lambda: self._name_next(record, error))
+        self._attempt("write the run record", lambda: self.save(record))
+        self.leave_to_holder()
+
+    def leave_to_holder(self) -> None:
+        """Shows what was shown before this run."""
+        self._attempt("update the status file", self.edge.left_to_holder)
+
+    def recovered(self, settled: list[RunRecord]) -> None:
+        """Leaves the flag so that the next run starts afresh, or only refreshes and verifies what is loaded."""
+        newest = settled[0]
+        newest.flag = int(Step.LOAD) if newest.publication is Publication.PUBLISHED else 0
+        self.save(newest)
+        self.edge.recovered(newest.flag)
+
+    def note_rolled_back(self, target: RunRecord, rollback: RunRecord) -> None:
+        """Enters into the record and the report of a run that its days were put back."""
+        target.rolled_back_by = rollback.run_id
+        self.save(target)
+        self._attempt("write the report of the run that was rolled back", lambda: self._write_report(target))
+
+    # ---- parts
+
+    def _name_next(self, record: RunRecord, error: TrafficAggrError) -> None:
+        """Enters the command to type next, and what it will do, into the record and the error."""
+        if isinstance(error, PartitionListError) and {"--dates", "--month"} & set(record.typed.command):
+            return  # the mistake is in the command itself
+        resumed = bool(record.steps)
+        record.next = Next(record.typed.of(*error.command) if error.command else record.typed.again(resumed=resumed))
+        error.next = record.next.command
+        if record.command == "run" and record.partitions and not error.command:
+            flag = record.flag if resumed else self.edge.flag()
+            from_step = None if resumed else self.typed.from_step
+            found = next_run(self.store, flag, record.mode, Step[from_step.upper()] if from_step else None)
+            record.next = Next(record.next.command, found.after(record))
+
+    def _concerned(self, record: RunRecord) -> RunRecord:
+        """The run that says where the data is: ``record``, or an earlier one that died and is not settled yet."""
+        if record.settled_earlier_runs or not record.publication.settled:
+            return record
+        try:
+            earlier = [each for each in self.store.unsettled() if not each.publication.settled]
+        except (TrafficAggrError, OSError) as exc:
+            log.error("could not look for runs that died: %s", exc)
+            return record
+        return earlier[0] if earlier else record
+
+    def _failures_before(self, record: RunRecord) -> list[str]:
+        """The runs of the incident that ``record`` ends, oldest first: one of them raised the ticket."""
+        failures: list[str] = []
+        for each in self.store.newest_first():
+            if each.outcome is Outcome.SUCCESS and each.run_id != record.run_id:
+                break
+            if each.outcome in (Outcome.FAILED, Outcome.REFUSED) and each.exit_code != LockHeldError.exit_code:
+                failures.insert(0, each.run_id)
+        return failures
+
+    def _write_report(self, record: RunRecord) -> None:
+        self.store.write_report(record.run_id, report_files(record))
+
+    def _attempt(self, what: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (TrafficAggrError, OSError) as exc:
+            log.error("could not %s: %s", what, exc)
+
+    def _time(self) -> str:
+        return self.now().astimezone(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _outcome(error: TrafficAggrError) -> Outcome:
+    if isinstance(error, Interrupted):
+        return Outcome.STOPPED
+    return Outcome.REFUSED if error.exit_code in (2, 3) else Outcome.FAILED

@@ -1,0 +1,292 @@
+"""
+Restating days: the plan, and the run that carries it out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Callable, Optional
+
+from pyspark.sql import SparkSession
+
+from traffic_aggr.errors import GuardError
+from traffic_aggr.hive.catalog import TableFacts
+from traffic_aggr.hive.layout import Placement, run_directory
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.scan import open_scan
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.host.edge import RunLock
+from traffic_aggr.restate import execute, guards, preflight, steps, witness
+from traffic_aggr.restate.context import JobContext, Warehouse
+from traffic_aggr.restate.preflight import table_names
+from traffic_aggr.restate.signals import Stop
+from traffic_aggr.restate.steps import Work
+from traffic_aggr.restate.writers import find_writers
+from traffic_aggr.run.breakdown import UsageBy
+from traffic_aggr.run.next_run import settling_notes, unfinished
+from traffic_aggr.run.plan import Plan, PlanRequest, RunArguments, Step, TableState, build_plan
+from traffic_aggr.run.reconcile import RawTotals
+from traffic_aggr.run.record import Day, Input, RunRecord
+from traffic_aggr.spark import progress
+from traffic_aggr.traffic.columns import FINAL_COLUMNS
+
+log = logging.getLogger(__name__)
+
+_LOOKING = "looking at the tables"
+
+
+def plan(context: JobContext, ask: RunArguments) -> Plan:
+    """What ``run`` would do now. Changes no table and no state."""
+    flag = context.journal.edge.flag()
+    with context.session() as spark:
+        warehouse = context.open(spark)
+        with progress.shown(spark, _LOOKING), _sources(warehouse, ask) as sources:
+            plan, _ = _plan(context, warehouse, sources, ask, flag)
+    return plan
+
+
+def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
+    """Restates the days that ``ask`` names, or raises a TrafficAggrError after putting old data back."""
+    record = context.journal.new_record("run", context.tables, run_id)
+    with context.recorded(record) as (stop, lock):
+        flag = context.journal.edge.flag()
+        asked = ask()
+        record.take_list(asked.partitions)
+        record.flag = flag
+        context.journal.begin(record)
+        with context.session() as spark:
+            context.name_session(record, lock, spark)
+            stop.cancel = spark.sparkContext.cancelAllJobs
+            _run(context, spark, record, asked, flag, stop, lock)
+        context.journal.succeed(record)
+        context.journal.edge.after_load(record.run_id)
+    return record
+
+
+def _run(
+    context: JobContext, spark: SparkSession, record: RunRecord, ask: RunArguments, flag: int, stop: Stop, lock: RunLock
+) -> None:
+    warehouse = context.open(spark)
+    record.final_root = warehouse.final_root
+    with context.table_lock(warehouse, record, lock) as assert_locked:
+        context.settle(warehouse, assert_locked)
+        record.settled_earlier_runs = True
+        context.journal.save(record)
+        stop.check()
+        with _sources(warehouse, ask) as sources:
+            _restate(context, warehouse, record, sources, ask, flag, stop, assert_locked)
+
+
+def _restate(
+    context: JobContext,
+    warehouse: Warehouse,
+    record: RunRecord,
+    sources: preflight.Sources,
+    ask: RunArguments,
+    flag: int,
+    stop: Stop,
+    assert_locked: Callable[[], None],
+) -> None:
+    with progress.shown(warehouse.spark, _LOOKING):
+        plan, last = _plan(context, warehouse, sources, ask, flag)
+    _take_over(context, record, plan, last, warehouse)
+    _log_plan(plan)
+    stop.check()
+    _refuse(plan)
+    impala = context.impala(stop)
+    if impala is not None and context.config.impala.verify_raw and not plan.verify_only:
+        witness.prove_raw(impala, record, warehouse.tables.raw, context.journal.save)
+    if not record.days:
+        log.info("nothing to restate")
+        return
+    if impala is not None:
+        impala.probe()
+    assert_locked()
+    staging, final, created = _create_missing(context, warehouse)
+    work = Work(
+        spark=warehouse.spark,
+        catalog=warehouse.catalog,
+        files=warehouse.files,
+        tables=warehouse.tables,
+        sources=sources,
+        staging=staging,
+        final=final,
+        created=created,
+        plan=plan,
+        record=record,
+        publisher=context.publisher(warehouse, final.name, record.mode, assert_locked),
+        inputs=lambda: _inputs(warehouse, plan.restated),
+        old_usage=_old_usage(warehouse, plan),
+        impala=impala,
+        verify_impala=context.config.impala.verify,
+        replace_delimiters=context.config.tables.delimiter_in_text == "space",
+        stop=stop,
+        save=context.journal.save,
+        assert_locked=assert_locked,
+    )
+    execute.execute(work, lambda step: _mark(context, record, step, last))
+
+
+def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
+    """Taken before anything is, since the drop step takes the old days out of the table."""
+    with_rows = [partition for partition in plan.changed if (old := plan.days[partition].old) is not None and old.rows]
+    final = warehouse.tables.final
+    if final is None or Step.STAGE not in plan.steps:
+        return {}
+    return preflight.old_usage(open_scan(warehouse.catalog, final, warehouse.files, with_rows).rows, with_rows)
+
+
+def _mark(context: JobContext, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
+    context.journal.mark(step)
+    if last is not None and last.run_id == record.resumes and last.continued_by is None:
+        # Only now is there a step in this run's own record, from which a later one would resume.
+        last.continued_by = record.run_id
+        context.journal.save(last)
+
+
+def _sources(warehouse: Warehouse, ask: RunArguments) -> AbstractContextManager[preflight.Sources]:
+    # Once an interrupted run is settled: what a table came to promise must not keep old data away.
+    guards.refuse_tables(warehouse.tables)
+    guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
+    days = ask.partitions.partitions
+    return preflight.open_sources(warehouse.catalog, warehouse.tables, days, warehouse.files_of)
+
+
+def _plan(
+    context: JobContext, warehouse: Warehouse, sources: preflight.Sources, ask: RunArguments, flag: int
+) -> tuple[Plan, Optional[RunRecord]]:
+    config, files, tables = context.config, warehouse.files, warehouse.tables
+    partitions = ask.partitions.partitions
+    inputs = sources.inputs
+    raw = preflight.raw_totals(sources, partitions)
+    final = warehouse.catalog.table(tables.final) if tables.final else None
+    placements, old, notes = preflight.old_totals(warehouse.catalog, tables.final, files, partitions)
+    unsettled, last = unfinished(context.journal.store)
+    request = PlanRequest(
+        partitions=ask.partitions,
+        mode=config.publish.mode,
+        tables=context.tables,
+        empty_source=config.partitions.empty_source,
+        max_change_pct=config.audit.max_change_pct,
+        from_step=ask.from_step,
+    )
+    names = table_names(config.tables)
+    directories = {day.location: partition for partition, day in inputs.items()}
+    directories.update({f"{warehouse.final_root}/{partition.directory}": partition for partition in partitions})
+    directories.update({where.location: partition for partition, where in placements.items()})
+    writing, left_by_writers = find_writers(files, warehouse.final_root, directories, context.journal.now())
+    found = TableState(
+        days=preflight.found_days(raw, inputs, placements, old, files),
+        flag=flag,
+        refusals=(
+            *preflight.refuse_duplicate_keys(sources),
+            *preflight.refuse_shared_directories(final, partitions),
+            *guards.refuse_unsafe_text(
+                sources,
+                tables,
+                replace_with_space=config.tables.delimiter_in_text == "space",
+                in_bytes=config.impala.enabled,
+            ),
+            *writing,
+        ),
+        staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
+        creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
+        notes=(
+            *settling_notes(unsettled),
+            *notes,
+            *sources.notes,
+            *left_by_writers,
+            *_changed_since(last, request, raw),
+        ),
+        final_root=warehouse.final_root,
+        free_bytes=files.free_bytes(warehouse.final_root),
+        rewritten=tables.rewritten,
+    )
+    return build_plan(request, found, last), last
+
+
+def _inputs(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[Partition, Input]:
+    raw = warehouse.tables.raw
+    return preflight.raw_inputs(warehouse.catalog.table(raw), warehouse.files_of(raw.location), partitions)
+
+
+def _changed_since(last: Optional[RunRecord], request: PlanRequest, raw: Mapping[Partition, RawTotals]) -> list[str]:
+    """The days whose raw rows are others than those that the run to resume has staged."""
+    same_work = last is not None and last.same_work(request.tables, request.mode, request.partitions.digest)
+    if last is None or last.staged is None or not same_work:
+        return []
+    changed = [partition for partition, totals in raw.items() if last.totals_of(partition).raw != totals]
+    return [f"raw of {', '.join(changed)} has changed since run {last.run_id} staged it"] if changed else []
+
+
+def _take_over(
+    context: JobContext, record: RunRecord, plan: Plan, last: Optional[RunRecord], warehouse: Warehouse
+) -> None:
+    """Enters the plan into the record: the days to change, what was found, what an earlier run left."""
+    record.resumes = plan.resumes
+    record.notes += plan.notes
+    record.kept, record.refused = list(plan.kept), list(plan.refused)
+    for partition, day in plan.days.items():
+        totals = record.totals_of(partition)
+        totals.raw, totals.final_before = day.raw, day.old
+        if day.input is not None:
+            record.inputs[partition] = day.input
+    if plan.verify_only and last is not None:
+        record.days, record.publication = last.days, last.publication
+        record.staged, record.breakdown = last.staged, last.breakdown
+        record.only_verifies = True
+        # What Impala saw then it may not see now, and this run may not ask it.
+        record.totals = {day: replace(found, impala=None) for day, found in last.totals.items()}
+    else:
+        aside = f"{run_directory(warehouse.final_root, record.run_id)}/old"
+        placements = _placements(context, warehouse, plan.changed)
+        record.days = {
+            partition: Day(
+                home=f"{warehouse.final_root}/{partition.directory}",
+                kept=f"{aside}/{partition.directory}",
+                before=placements.get(partition),
+            )
+            for partition in plan.changed
+        }
+    if plan.reuses_staged and last is not None:
+        record.staged, record.breakdown = last.staged, last.breakdown
+        for partition in plan.restated:
+            record.totals_of(partition).staging = last.totals_of(partition).staging
+    context.journal.save(record)
+
+
+def _placements(
+    context: JobContext, warehouse: Warehouse, partitions: Sequence[Partition]
+) -> Mapping[Partition, Placement]:
+    final = warehouse.tables.final
+    return warehouse.catalog.table(final).partitions(partitions) if final else {}
+
+
+def _create_missing(context: JobContext, warehouse: Warehouse) -> tuple[TableFacts, TableFacts, tuple[TableName, ...]]:
+    created = []
+    found = {}
+    for role in ("staging", "final"):
+        facts = getattr(warehouse.tables, role)
+        if facts is None:
+            name = table_names(context.config.tables)[role]
+            location = warehouse.catalog.default_location(name)
+            facts = warehouse.catalog.create_partitioned(name, FINAL_COLUMNS, location)
+            created.append(name)
+            log.info("created %s as Parquet in %s", name, location)
+        found[role] = facts
+    return found["staging"], found["final"], tuple(created)
+
+
+def _log_plan(plan: Plan) -> None:
+    for note in plan.notes:
+        log.info("%s", note)
+    log.info("plan: %s; %s", " -> ".join(step.label for step in plan.steps), plan.summary)
+
+
+def _refuse(plan: Plan) -> None:
+    if plan.refusals:
+        text = "; ".join(f"{refusal.guard}: {refusal.message}" for refusal in plan.refusals)
+        raise GuardError(text, hint=". ".join(dict.fromkeys(refusal.hint for refusal in plan.refusals)))

@@ -1,0 +1,417 @@
+"""
+The three steps: drop, stage, load. Each starts from any state of the table and leaves a whole one or raises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from traffic_aggr.errors import ReconciliationError, StepError, UnprovenError
+from traffic_aggr.files.local import Files
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
+from traffic_aggr.hive.layout import Placement, normal, run_directory, text_hazards
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.scan import open_scan
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.impala.refresh import ImpalaRefresher
+from traffic_aggr.restate import preflight, witness
+from traffic_aggr.restate.preflight import Sources, Tables
+from traffic_aggr.restate.publish import Publisher, fingerprint
+from traffic_aggr.restate.signals import Stop
+from traffic_aggr.run.breakdown import UsageBy, compare
+from traffic_aggr.run.plan import Plan, Step, steps_of
+from traffic_aggr.run.reconcile import (
+    Difference,
+    reconcile_final,
+    reconcile_staging,
+    summary,
+)
+from traffic_aggr.run.record import Input, RunRecord, Staged
+from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.spark.progress import ExpectedRows
+from traffic_aggr.traffic import aggregation
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION_COLUMN, STAGING_COLUMNS
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS)
+_COLUMNS = [column.name for column in STAGING_COLUMNS]
+_BROADCAST_CDRIDS = 1_000_000
+_RAW_ROWS_PER_FILE = 10_000_000
+"""A file of 80 MB where seven raw rows become one, of 600 where none do: Impala reads such files best."""
+_DAYS_AT_ONCE = 100
+"""Days of one aggregation: each adds a sum that is taken over all rows of it."""
+
+
+@dataclass
+class Work:
+    """What the steps of one run work on and with."""
+
+    spark: SparkSession
+    catalog: HiveCatalog
+    files: Files
+    tables: Tables
+    sources: Sources
+    staging: TableFacts
+    final: TableFacts
+    created: tuple[TableName, ...]
+    plan: Plan
+    record: RunRecord
+    publisher: Publisher
+    inputs: Callable[[], dict[Partition, Input]]
+    old_usage: Optional[UsageBy]
+    impala: Optional[ImpalaRefresher]
+    verify_impala: bool
+    replace_delimiters: bool
+    stop: Stop
+    save: Callable[[RunRecord], None]
+    assert_locked: Callable[[], None]
+
+    @property
+    def directory(self) -> str:
+        return run_directory(self.final.location, self.record.run_id)
+
+    def make_directory(self) -> None:
+        """Makes the run's directory before Spark would, so that its name survives a power cut."""
+        self.files.make_directories(self.directory, self.final.location)
+
+    def refresh(self, statements: Sequence[str]) -> None:
+        """Sends a batch to Impala and keeps in the record what was sent, be it answered or not."""
+        if self.impala is None or not statements:
+            return
+        self.stop.check()
+        try:
+            witness.send(self.impala, self.record, statements)
+        finally:
+            self.save(self.record)
+
+    def refresh_table(self, table: TableName) -> list[str]:
+        return [sql.invalidate(table) if table in self.created else sql.refresh(table)]
+
+
+def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) -> list[str]:
+    """Impala: what reloads the table after partitions came, went, or point elsewhere."""
+    return [sql.refresh(table), *sql.refresh_moved(table, partitions)]
+
+
+def reading(work: Work, step: Step) -> Optional[ExpectedRows]:
+    """The rows that a step is going to read; None where that is not known."""
+    plan = work.plan
+    if step is Step.STAGE and work.tables.raw.partition_columns == (PARTITION_COLUMN,):
+        return ExpectedRows(sum(plan.days[day].raw.rows for day in plan.restated), "raw row", str(work.tables.raw.name))
+    if step is Step.LOAD:
+        staged = [totals.staging for totals in map(work.record.totals_of, work.record.days) if totals.staging]
+        # What is rewritten is read from staging, then read back, and read once more in its place.
+        times_read = 3 if not plan.verify_only and _is_rewritten(work) else 1
+        return ExpectedRows(times_read * sum(totals.rows for totals in staged))
+    return None
+
+
+def drop(work: Work) -> None:
+    """Takes the listed partitions out of the final table, their data kept aside; refreshes it."""
+    work.publisher.withdraw(work.record)
+    work.refresh(work.refresh_table(work.final.name))
+
+
+def stage(work: Work) -> None:
+    """
+    Aggregates raw into a directory of this run, the staging table pointing at it, and proves it against raw.
+
+    Raises ReconciliationError when a total differs.
+    """
+    plan, record = work.plan, work.record
+    directory = f"{work.directory}/staged"
+    work.make_directory()
+    by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
+    if by_day:
+        work.files.make_directories(directory, work.final.location)
+    else:
+        _empty_old_staging(work, directory)
+    source_rows: dict[str, int] = {}
+    for days in sql.batches(plan.restated, _DAYS_AT_ONCE):
+        work.stop.check()
+        counted = Observation()
+        rows = _aggregated(work, days, counted)
+        if by_day:
+            # Of staging's files come final's where both are Parquet.
+            _write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
+        else:
+            rows.write.insertInto(work.staging.name.quoted)
+        source_rows |= {day: count or 0 for day, count in counted.get.items()}
+    if by_day:
+        staged = _read_parquet(work.spark, directory)
+        _point_staging(work, directory)
+    else:
+        staged = work.catalog.table(work.staging).rows()
+    totals = preflight.aggregated_totals(staged, plan.restated)
+    differences: list[Difference] = []
+    for partition in plan.restated:
+        totals_of_day = record.totals_of(partition)
+        raw = totals_of_day.raw
+        assert raw is not None
+        with_sources = dataclasses.replace(totals[partition], source_rows=source_rows[partition])
+        totals_of_day.staging = with_sources
+        differences += reconcile_staging(partition, raw, with_sources)
+    if differences:
+        raise ReconciliationError(
+            f"staging differs from raw: {summary(differences)}",
+            hint="Old data is in place; did raw change while it was read?",
+        )
+    _break_down(work, staged)
+    record.staged = Staged(directory, by_day, fingerprint(work.files, directory))
+    work.save(record)
+    work.refresh(work.refresh_table(work.staging.name))
+
+
+def _break_down(work: Work, staged: DataFrame) -> None:
+    new = preflight.new_usage(staged, work.sources) if work.old_usage is not None else None
+    if work.old_usage is None or new is None:
+        limit = f"{preflight.MAX_VALUES:,}"
+        work.record.notes.append(f"not broken down: there are more than {limit} customers, countries and call types")
+        return
+    work.record.breakdown = compare(work.old_usage, new)
+
+
+def load(work: Work) -> None:
+    """
+    Publishes what was staged, in the final table's own format, reads it back, and has Impala agree.
+
+    Raises StepError when what is read back differs from staging; ImpalaMismatchError when Impala does.
+    """
+    if not work.plan.verify_only:
+        _publish(work)
+    _prove_final(work)
+    _refresh_final(work)
+    if work.impala is not None and work.verify_impala:
+        witness.prove_final(work.impala, work.record, work.final.name, work.save)
+
+
+def _publish(work: Work) -> None:
+    record, plan = work.record, work.plan
+    staged = record.staged
+    assert staged is not None
+    directory = staged.directory
+    if _is_rewritten(work):
+        directory = f"{work.directory}/new"
+        _rewrite(work, staged, directory)
+    work.stop.check()
+    for partition in plan.restated:
+        new = f"{directory}/{partition.directory}"
+        record.days[partition].new = new
+        model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
+        work.files.copy_permissions(model, new, True)
+    if plan.restated:  # from the top: a power cut must take neither a day's files nor its name in there
+        work.files.make_durable(directory)
+    if staged.partitioned:
+        _forget_staged_partitions(work)
+    _notice_changed_raw(work)
+    work.publisher.publish(record)
+
+
+def _is_rewritten(work: Work) -> bool:
+    """Whether staged rows are written once more, in the final table's own format."""
+    staged = work.record.staged
+    return not (staged is not None and staged.partitioned and work.final.row_format.is_parquet)
+
+
+def _notice_changed_raw(work: Work) -> None:
+    """Says which days' raw files have changed since they were read: what is published does not have that change."""
+    now = work.inputs()
+    for partition in work.plan.restated:
+        read = work.record.inputs.get(partition)
+        if read is not None and now.get(partition) != read:
+            note = (
+                f"raw of {partition} has changed since it was read: {read} then, {now.get(partition) or 'nothing'} now."
+                f" What is published is of before; restate the day again"
+            )
+            work.record.notes.append(note)
+            log.warning("%s", note)
+
+
+def _prove_final(work: Work) -> None:
+    published = open_scan(work.catalog, work.final, work.files, work.record.days)
+    differences = _read_back(work, published.rows, "final", keep=True)
+    work.save(work.record)
+    if not differences:
+        return
+    what = f"the final table differs from staging: {summary(differences)}"
+    if work.plan.verify_only:
+        raise StepError(
+            what,
+            hint=f"Another writer changed it after run {work.plan.resumes}: restate the days once more",
+            command=(*work.record.typed.command, "--from-step", steps_of(work.record.mode)[0].label),
+        )
+    raise UnprovenError(what, hint="The log has the details")
+
+
+def _models(work: Work, partition: Partition) -> list[str]:
+    """Directories whose permissions the new data of a partition takes, the likeliest first."""
+    day = work.record.days[partition]
+    return [day.home, day.kept, *([day.before.location] if day.before else [])]
+
+
+def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> DataFrame:
+    """
+    Staging's rows of ``days``, with the raw rows of each day counted by ``counted``, under its name, as they pass.
+
+    The count stands behind the last shuffle, where a task that is run twice counts once.
+    """
+    totals = [work.plan.days[day].raw for day in days]
+    repeats = sum(of_day.repeated_cdrs for of_day in totals)
+    repeated = work.sources.repeated.where(F.col(PARTITION_COLUMN).isin(*days)) if repeats else None
+    hazards = text_hazards(work.tables.text_formats)
+    groups = aggregation.group(
+        aggregation.select_days(work.sources.raw, days),
+        aggregation.lookup_names(work.sources.organisations),
+        aggregation.lookup_countries(work.sources.countries),
+        repeated=repeated,
+        broadcast_repeated=repeats <= _BROADCAST_CDRIDS,
+        delimiters=hazards.characters if work.replace_delimiters else None,
+        files_per_day=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in totals)),
+    )
+    numbered = groups.withColumn("_day", _number(F.col(PARTITION_COLUMN)))
+    per_day = [F.sum(F.when(F.col("_day") == _number(F.lit(day)), F.col("source_rows"))).alias(day) for day in days]
+    return aggregation.final_rows(numbered.observe(counted, *per_day)).select(_COLUMNS)
+
+
+def _number(day: Column) -> Column:
+    """A day as a number: each row is compared with each day, and texts are slow to compare."""
+    return F.datediff(day, F.lit("1970-01-01"))
+
+
+def _by_day(rows: DataFrame) -> DataFrame:
+    """Brings the rows of a day together, in files of a good size; PySpark's ``hint`` cannot name the column."""
+    return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({PARTITION_COLUMN}) */ * FROM {{rows}}", rows=rows)
+
+
+def _write_parquet(rows: DataFrame, directory: str, table: TableFacts) -> None:
+    codec = table.properties.get("parquet.compression", "snappy")
+    rows.write.mode("append").partitionBy(PARTITION_COLUMN).option("compression", codec).parquet(directory)
+
+
+def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
+    return spark.read.schema(_SCHEMA).parquet(directory)
+
+
+def _point_staging(work: Work, directory: str) -> None:
+    """Empties the staging table and points it at this run's directories; files of earlier runs stay."""
+    staging = work.catalog.table(work.staging)
+    work.assert_locked()
+    staging.drop(staging.all_partitions())
+    staging.add({each: Placement(f"{directory}/{each.directory}") for each in work.plan.restated})
+
+
+def _empty_old_staging(work: Work, directory: str) -> None:
+    """Empties a staging table that is not Parquet by day, as the old job's is not, and points it at ``directory``."""
+    table = work.catalog.table(work.staging)
+    work.assert_locked()
+    if work.staging.partition_columns:
+        table.drop(table.all_partitions())
+    work.spark.sql(sql.set_table_location(work.staging.name, directory))
+    work.spark.catalog.refreshTable(work.staging.name.quoted)
+
+
+def _rewrite(work: Work, staged: Staged, directory: str) -> None:
+    """Writes the staged rows in the final table's format to ``directory`` and proves them against staging."""
+    rows = (
+        _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
+    )
+    together = _by_day(rows.select(_COLUMNS))
+    work.make_directory()
+    if work.final.row_format.is_parquet:
+        _write_parquet(together, directory, work.final)
+        written = _read_parquet(work.spark, directory)
+    else:
+        written = _write_shadow(work, together, directory)
+    differences = _read_back(work, written, "the new data", keep=False)
+    forget_shadow(work.spark, work.record)
+    work.save(work.record)
+    if differences:
+        raise ReconciliationError(
+            f"the new data differs from staging: {summary(differences)}", hint="Old data is in place"
+        )
+
+
+def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
+    """Writes through a table of the final one's format, which lays out rows as any writer to it would."""
+    shadow = TableName(
+        work.final.name.database, f"{work.final.name.name}__{work.record.run_id.replace('-', '_').lower()}"
+    )
+    work.record.shadow = str(shadow)
+    work.save(work.record)
+    work.assert_locked()
+    types = {name.lower(): type_ for name, type_ in work.final.columns}  # VARCHAR where final has it
+    columns = [dataclasses.replace(column, type=types[column.name]) for column in FINAL_COLUMNS]
+    facts = work.catalog.create_partitioned(shadow, columns, directory, like=work.final)
+    rows.write.insertInto(shadow.quoted)
+    return work.catalog.table(facts).rows()
+
+
+def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
+    """Removes a run's shadow table from the metastore; it is external without purge, so its files stay."""
+    if record.shadow is not None:
+        spark.sql(sql.drop_table(TableName.parse(record.shadow)))
+        record.shadow = None
+
+
+def forget_shadow_quietly(work: Work) -> None:
+    """Like ``forget_shadow``, on the way out of a failed run: what is left, the next run removes."""
+    try:
+        forget_shadow(work.spark, work.record)
+    except Exception as exc:  # Spark may be gone, which is what failed the run
+        log.warning("the table %s is left over: %s", work.record.shadow, spark_says(exc) or exc)
+
+
+def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Difference]:
+    partitions = list(work.record.days)
+    totals = preflight.aggregated_totals(rows, partitions)
+    differences: list[Difference] = []
+    for partition in partitions:
+        of_day = work.record.totals_of(partition)
+        if keep:
+            of_day.final_after = totals[partition]
+        differences += reconcile_final(partition, of_day.loaded, totals[partition], name)
+    return differences
+
+
+def _forget_staged_partitions(work: Work) -> None:
+    """Staging must not point at directories that are about to become the final table's."""
+    staging = work.catalog.table(work.staging)
+    work.assert_locked()
+    staging.drop(staging.all_partitions())
+
+
+def _refresh_final(work: Work) -> None:
+    record, name = work.record, work.final.name
+    moved = [
+        partition
+        for partition, day in record.days.items()
+        for location in [work.publisher.published_location(day)]
+        if day.before is not None and location is not None and normal(day.before.location) != normal(location)
+    ]
+    statements = work.refresh_table(work.staging.name) if not work.plan.verify_only else []
+    statements += work.refresh_table(name)
+    if name not in work.created:
+        statements += sql.refresh_moved(name, moved)
+    work.refresh(statements)
+
+
+def staged_matches(
+    files: Files, staging: Optional[TableFacts], record: RunRecord, raw: Mapping[Partition, object]
+) -> bool:
+    """Whether what ``record`` staged is still there, the same files, made from the same raw totals."""
+    if record.staged is None or not files.is_directory(record.staged.directory):
+        return False
+    if not record.staged.partitioned and (staging is None or staging.location != normal(record.staged.directory)):
+        return False
+    same_raw = all(partition in record.totals and record.totals[partition].raw == now for partition, now in raw.items())
+    return same_raw and fingerprint(files, record.staged.directory) == record.staged.fingerprint

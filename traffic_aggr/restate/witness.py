@@ -1,0 +1,167 @@
+"""
+Impala as the second witness: its own totals of raw and of final, from the same files, compared with Spark's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Callable
+
+from traffic_aggr.errors import (
+    GuardError,
+    ImpalaError,
+    ImpalaMismatchError,
+    ImpalaRejectedError,
+    ReconciliationError,
+)
+from traffic_aggr.hive import sql
+from traffic_aggr.hive.catalog import TableFacts
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.sql import TableName
+from traffic_aggr.impala.refresh import NO_OPTIONS, ImpalaRefresher, SentStatement
+from traffic_aggr.impala.session import Row
+from traffic_aggr.run.reconcile import (
+    SUMS,
+    Difference,
+    ImpalaTotals,
+    reconcile_impala,
+    reconcile_impala_raw,
+    summary,
+    totals_from_mapping,
+)
+from traffic_aggr.run.record import RunRecord
+from traffic_aggr.traffic.columns import PARTITION_COLUMN
+from traffic_aggr.units import counted
+
+log = logging.getLogger(__name__)
+
+_BY_NAME = {"PARQUET_FALLBACK_SCHEMA_RESOLUTION": "name"}
+"""Raw's files may have their columns in any order: Hive and Spark go by the names."""
+
+Save = Callable[[RunRecord], None]
+
+
+def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) -> None:
+    """Sends a batch to Impala; ``record`` keeps what was sent, be it answered or not."""
+    sent: Sequence[SentStatement] = ()
+    try:
+        sent = impala.execute(statements)
+    except ImpalaError as exc:
+        sent = exc.sent
+        raise
+    finally:
+        record.impala += map(dataclasses.asdict, sent)
+
+
+def prove_raw(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, save: Save) -> None:
+    """
+    Compares Impala's totals of raw with those that ``record`` has from Spark, for every listed day.
+
+    Impala may not know new files yet: where it differs, or cannot answer, it is sent a REFRESH and asked once more.
+    Raises ReconciliationError when it still differs, GuardError when it still cannot answer.
+    """
+    try:
+        differences = _differences_after_refresh(impala, record, raw)
+    finally:
+        save(record)
+    if differences:
+        day = f"PARTITION ({PARTITION_COLUMN}='{differences[0].partition}')"
+        raise ReconciliationError(
+            f"Spark and Impala read {raw.name} differently: {summary(differences)}",
+            hint="If raw was being loaded, wait for it; otherwise compare the files of the day with those that Impala"
+            f" lists: SHOW FILES IN {raw.name} {day}",
+        )
+    log.info("raw of %s has the same totals in Impala", counted(len(record.totals), "day"))
+
+
+def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts) -> list[Difference]:
+    try:
+        differences = _raw_differences(impala, record, raw.name)
+        if not differences:
+            return []
+        why, statements = summary(differences), _refreshes(raw, dict.fromkeys(each.partition for each in differences))
+    except ImpalaRejectedError as exc:
+        why, statements = exc.message, [sql.refresh(raw.name), *_refreshes(raw, record.totals)]
+    log.warning("Impala may know raw as it was before: %s; refreshing it and asking once more", why)
+    try:
+        send(impala, record, statements)
+        return _raw_differences(impala, record, raw.name)
+    except ImpalaRejectedError as exc:
+        raise GuardError(
+            f"Impala cannot confirm the totals of {raw.name}: {exc.message}",
+            hint="Fix what Impala names (the job's user needs SELECT and REFRESH on the table) or set"
+            " impala.verify_raw: false",
+        ) from exc
+
+
+def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName) -> list[Difference]:
+    days = list(record.totals)
+    statements = [sql.raw_totals(raw, batch) for batch in sql.batches(days)]
+    seen = _totals_by_day(impala, record, statements, ("rows", *SUMS), _BY_NAME)
+    differences: list[Difference] = []
+    for partition in days:
+        of_day = record.totals_of(partition)
+        assert of_day.raw is not None
+        of_day.impala_raw = seen[partition]
+        differences += reconcile_impala_raw(partition, of_day.raw, seen[partition])
+    return differences
+
+
+def _refreshes(raw: TableFacts, days: Iterable[Partition]) -> list[str]:
+    """What has Impala reload these days, wherever their partitions are now."""
+    if raw.partition_columns != (PARTITION_COLUMN,):
+        return [sql.refresh(raw.name)]
+    return sql.refresh_moved(raw.name, list(days))
+
+
+def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, save: Save) -> None:
+    """
+    Compares Impala's totals of the changed days of final with Spark's, which ``record`` has.
+
+    Raises ImpalaMismatchError when they differ.
+    """
+    days = list(record.days)
+    statements = [sql.final_totals(final, batch) for batch in sql.batches(days)]
+    differences: list[Difference] = []
+    try:
+        seen = _totals_by_day(impala, record, statements, ("rows", "cdrs", *SUMS))
+        for partition in days:
+            of_day = record.totals_of(partition)
+            assert of_day.final_after is not None
+            of_day.impala = seen[partition]
+            differences += reconcile_impala(partition, of_day.final_after, seen[partition])
+    finally:
+        save(record)
+    if differences:
+        raise ImpalaMismatchError(
+            f"Impala does not see what was loaded: {summary(differences)}",
+            hint="The new data is in place",
+        )
+
+
+def _totals_by_day(
+    impala: ImpalaRefresher,
+    record: RunRecord,
+    statements: Sequence[str],
+    names: Sequence[str],
+    options: Mapping[str, str] = NO_OPTIONS,
+) -> Mapping[str, ImpalaTotals]:
+    """Impala's totals ``names``, which follow the day in each row; zero for a day that its answers lack."""
+    nothing = dict.fromkeys(names, 0)
+    found = defaultdict(lambda: totals_from_mapping(ImpalaTotals, nothing))
+    for statement in statements:
+        for day, *values in _ask(impala, record, statement, options):
+            totals = {name: value or 0 for name, value in zip(names, values)}
+            found[day] = totals_from_mapping(ImpalaTotals, totals)
+    return found
+
+
+def _ask(impala: ImpalaRefresher, record: RunRecord, statement: str, options: Mapping[str, str]) -> list[Row]:
+    sent: list[SentStatement] = []
+    try:
+        return impala.query(statement, options, sent)
+    finally:
+        record.impala += map(dataclasses.asdict, sent)

@@ -1,0 +1,122 @@
+"""
+What may be deleted: data that runs have kept aside or left behind, once nothing can need it any more.
+
+Only directories that a run record names are ever candidates, and only those that no partition and no table is in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from traffic_aggr.hive.layout import RUN_ROOT, normal
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.record import Outcome, Publication, RunRecord
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """The directories of one run that can go."""
+
+    record: RunRecord
+    directories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InUse:
+    """
+    Locations that are in use now, read just before: of partitions and unpartitioned tables (``data``), in which nothing
+    may be deleted, and of partitioned tables (``roots``), which run directories lie in and which may only not be
+    deleted themselves. ``final_days`` are the days that the final table has.
+    """
+
+    data: Collection[str]
+    roots: Collection[str]
+    final_days: Collection[Partition]
+
+    def forbids(self, directory: str) -> bool:
+        """Whether a location equals ``directory``, lies in it, or has it inside."""
+        directory = normal(directory)
+        return any(_within(location, directory) or _within(directory, location) for location in self.data) or any(
+            _within(root, directory) for root in self.roots
+        )
+
+
+def find_leftovers(
+    records: Sequence[RunRecord],
+    final: str,
+    in_use: InUse,
+    keep_days: int,
+    now: datetime,
+    exists: Callable[[str], bool],
+) -> list[Leftovers]:
+    """
+    What can be deleted of the runs on the table ``final`` (``db.table``), newest first: directories for which
+    ``exists`` is true.
+
+    Old data of a published run is kept for ``keep_days``, for a rollback; what a run that published nothing has left
+    can go as soon as no run can resume from it. Unsettled runs keep everything. A run whose cleaning has begun can no
+    longer be taken back, so it needs nothing any more.
+    """
+    ours = [record for record in records if record.tables.get("final") == final]
+    newest = next((each for each in ours if each.steps), None)
+    resumable = newest if newest and not newest.finished else None
+    limit = now - timedelta(days=keep_days)
+    over = [record for record in ours if record is not resumable and (record.cleaned or _is_over(record, limit))]
+    needed = {normal(where) for record in ours if record not in over for where in _needed_by(record)}
+    found: list[Leftovers] = []
+    seen: set[str] = set()
+    for record in over:
+        if record.cleaning_ended:
+            continue
+        names = dict.fromkeys(normal(where) for where in _named_by(record, in_use.final_days))
+        free = tuple(
+            where
+            for where in names
+            if where not in seen
+            and exists(where)
+            and not in_use.forbids(where)
+            and not any(_within(where, each) or _within(each, where) for each in needed)
+        )
+        seen.update(free)
+        if free or record.cleaned or record.publication is not Publication.PUBLISHED:
+            found.append(Leftovers(record, free))
+    return found
+
+
+def _is_over(record: RunRecord, limit: datetime) -> bool:
+    if not record.publication.settled or record.outcome is Outcome.RUNNING:
+        return False
+    if record.publication is not Publication.PUBLISHED:
+        return True
+    return datetime.fromisoformat(record.ended or record.started) < limit
+
+
+def _needed_by(record: RunRecord) -> Iterator[str]:
+    """What a run that is not over would need to be taken back or resumed."""
+    for day in record.days.values():
+        yield day.kept
+        if day.before is not None:
+            yield day.before.location
+        if day.new is not None:
+            yield day.new
+    if record.staged is not None:
+        yield record.staged.directory
+
+
+def _named_by(record: RunRecord, final_days: Collection[Partition]) -> Iterator[str]:
+    """What a run has left: its staged and rewritten data, what it kept aside, what it took partitions away from."""
+    for partition, day in record.days.items():
+        yield day.kept
+        if day.new is not None:
+            yield day.new
+        # Without a partition in its place it might be what somebody means to add again.
+        if record.publication is Publication.PUBLISHED and day.before is not None and partition in final_days:
+            yield day.before.location
+        run = f"{day.kept.partition(f'/{RUN_ROOT}/')[0]}/{RUN_ROOT}/{record.run_id}"
+        yield from (f"{run}/{part}/{day.home.rsplit('/', 1)[-1]}" for part in ("staged", "new"))
+
+
+def _within(inner: str, outer: str) -> bool:
+    return inner == outer or inner.startswith(f"{outer}/")

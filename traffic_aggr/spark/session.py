@@ -1,0 +1,263 @@
+"""
+The Spark session of the application. Only ``app`` and tests make one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Optional, Protocol
+
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from traffic_aggr.errors import InputError, StepError, TrafficAggrError
+from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.spark.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
+from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, REFUSED
+
+log = logging.getLogger(__name__)
+
+_MASTER = "spark.master"
+_EXECUTOR_OPTIONS = "spark.executor.extraJavaOptions"
+
+
+class SparkSettings(Protocol):
+    """
+    The ``spark`` section of the configuration.
+    """
+
+    @property
+    def master(self) -> str: ...
+    @property
+    def deploy_mode(self) -> str: ...
+    @property
+    def conf(self) -> Mapping[str, str]: ...
+    @property
+    def submit(self) -> Sequence[str]: ...
+
+
+def start_gateway(config: SparkSettings, log_dir: Path) -> Any:
+    """
+    PySpark's gateway to the JVM of this process: under a plain ``spark-submit`` the one that is there, otherwise one
+    that is started beneath this process and writes to ``log_dir/spark.log``. Raises InputError.
+    """
+    logging.getLogger().addFilter(_py4j_at_root)
+    if given_gateway():
+        return launch_gateway()  # type: ignore[no-untyped-call]
+    return start_jvm({_MASTER: config.master, **config.conf}, config.submit, log_dir)
+
+
+def start_session(
+    config: SparkSettings, app_name: str, *, log_dir: Path, gateway: Optional[Any] = None
+) -> SparkSession:
+    """
+    Starts Spark and returns its session, with Hive's catalog and the settings in ``CORRECTNESS``.
+
+    It is started in the JVM of ``gateway``, which outlives the session then, or in one of ``start_gateway``. SIGINT
+    keeps the handler it had. Raises InputError, one line, when Spark cannot start.
+    """
+    jvm = gateway or start_gateway(config, log_dir)
+    SparkContext._ensure_initialized(gateway=jvm)
+    try:
+        return _session(_spark_conf(config, app_name, jvm))
+    except BaseException as exc:  # whatever it is, a signal's exception too: the JVM must not outlive the attempt
+        explained = explain_start_failure(exc) or _start_failure(exc, log_dir)
+        if gateway is None:
+            end_gateway(jvm)
+        if explained is None:
+            raise
+        raise explained from exc
+
+
+def stop_session(spark: SparkSession, *, keep_jvm: bool = False) -> None:
+    """
+    Stops Spark and, where this process started its JVM and nobody keeps it, waits until that is gone. Raises nothing
+    when it died before.
+    """
+    gateway = spark.sparkContext._gateway
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            spark.stop()
+    except (Py4JError, OSError) as exc:
+        log.warning("Spark did not answer when it was stopped: %s", exc)
+    if not keep_jvm:
+        end_gateway(gateway)
+
+
+def jvm_process_id(spark: SparkSession) -> int:
+    """
+    The process id of the driver's JVM, on this host.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    name: str = jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getName()
+    return int(name.partition("@")[0])
+
+
+def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
+    """
+    The one line behind a failure of the session's start or of the first statement on the catalog; None if not known.
+
+    The embedded metastore is opened by the first statement only, so ask about that one's error too.
+    """
+    told = "\n".join(_accounts(exc))
+    if "XSDB6" in told:
+        where = re.search(r"may have already booted the database (.+?)\.?$", told, re.MULTILINE)
+        return InputError(
+            f"the embedded metastore {where.group(1) + ' ' if where else ''}is in use by another process",
+            hint="Wait until that has ended, or use a metastore server: spark.conf, spark.hadoop.hive.metastore.uris",
+        )
+    if "Could not connect to meta store" in told:
+        return InputError(
+            "the Hive metastore does not answer",
+            hint="Check that it runs, and spark.hadoop.hive.metastore.uris in spark.conf or hive-site.xml",
+        )
+    if "Could not parse Master URL" in told:
+        return InputError("spark.master is not one that Spark knows", hint="Use local[*], yarn or spark://HOST:PORT")
+    return None
+
+
+def explain_java_error(exc: BaseException) -> Optional[TrafficAggrError]:
+    """
+    The one line for an error of Spark's or Java's; None for any other, and where the JVM is gone.
+    """
+    said = spark_says(exc)
+    return StepError(said, hint="The log has the details") if said is not None else None
+
+
+def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
+    """
+    The one line for an error that comes from the JVM's end during the work; None for any other.
+    """
+    # Nobody but py4j lets such an error through: Impala's and the mail server's are translated where they occur.
+    signs = (Py4JNetworkError, ConnectionRefusedError, ConnectionResetError)
+    if any(isinstance(each, signs) for each in _chain(exc)):
+        return StepError(
+            "Spark's JVM has ended (killed, or out of memory)", hint=f"{SPARK_LOG} in logs.dir may say why"
+        )
+    return None
+
+
+def _py4j_at_root(record: logging.LogRecord) -> bool:
+    """
+    py4j reports a lost JVM to the root logger, whose messages come to standard error, traceback and all. This filter
+    hands them to py4j's own logger.
+    """
+    if "py4j" not in Path(record.pathname).parts:
+        return True
+    logging.getLogger("py4j").handle(record)
+    return False
+
+
+def _start_failure(exc: BaseException, log_dir: Path) -> Optional[TrafficAggrError]:
+    if not isinstance(exc, Py4JJavaError):
+        return None
+    reason: str = exc.java_exception.getMessage() or exc.java_exception.toString()
+    if "Cannot call methods on a stopped SparkContext" in reason:
+        # What remains to see when a standalone master has not answered for a minute.
+        return InputError("Spark's master does not answer", hint="Check that it runs, and spark.master")
+    return InputError(f"Spark did not start: {reason.splitlines()[0].rstrip('.')}", hint=f"See {log_dir / SPARK_LOG}")
+
+
+def _chain(exc: Optional[BaseException]) -> Iterator[BaseException]:
+    """
+    An error and those that led to it.
+    """
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _accounts(exc: BaseException) -> Iterator[str]:
+    """
+    What an error and those that led to it say, Java's stack traces with their causes included.
+    """
+    for each in _chain(exc):
+        # PySpark 3.5 and 4 name it differently; neither shows it in str().
+        yield str(getattr(each, "stackTrace", "") or getattr(each, "_stackTrace", ""))
+        with suppress(Py4JError, OSError):  # Java's errors ask their JVM for the text, which may be gone
+            yield str(each)
+
+
+def hadoop_configuration(config: SparkSettings, gateway: Any) -> Any:
+    """
+    Hadoop's Configuration as a session of this JVM would have it, before there is one.
+    """
+    spark_conf = _spark_conf(config, "traffic_aggr", gateway)._jconf
+    return gateway.jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(spark_conf)
+
+
+def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf:
+    """
+    The settings of the JVM (spark-defaults.conf, spark-submit's arguments), ours over them, weakest first.
+    """
+    conf = SparkConf(_jvm=gateway.jvm).setAppName(app_name)
+    conf.setIfMissing(_MASTER, config.master)
+    local = re.match(r"local(\[.*)?$", conf.get(_MASTER, ""))
+    for key, value in {**DEFAULTS, **(LOCAL_DEFAULTS if local else {})}.items():
+        conf.setIfMissing(key, value)
+    # Inside its application the JVM has them already, with paths of that host in place of the launcher's.
+    in_cluster = conf.get("spark.submit.deployMode") == "cluster"
+    for key, value in config.conf.items():
+        if key != _MASTER and not in_cluster:
+            conf.set(key, value)
+    for key, value in CORRECTNESS.items():
+        if config.conf.get(key, value) != value:
+            log.warning("spark.conf: %s is %s here, since results depend on it", key, value)
+        conf.set(key, value)
+    options = conf.get(_EXECUTOR_OPTIONS, "")
+    conf.set(_EXECUTOR_OPTIONS, f"{options} {JAVA_OPTIONS}".strip())  # the last of several counts
+    return conf
+
+
+def _session(conf: SparkConf) -> SparkSession:
+    # SparkContext installs a SIGINT handler of its own; the application's must win.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        spark = SparkSession.builder.config(conf=conf).getOrCreate()
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+    _settle_java(spark)
+    return spark
+
+
+def _settle_java(spark: SparkSession) -> None:
+    """
+    What of Java and Hadoop results depend on, and Spark's configuration cannot settle for the driver's own JVM.
+
+    Raises InputError for a setting that would change results and has no neutral value.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    jvm.java.util.Locale.setDefault(jvm.java.util.Locale.ENGLISH)
+    jvm.java.util.TimeZone.setDefault(jvm.java.util.TimeZone.getTimeZone("UTC"))
+    configuration: Any = spark._jsparkSession.sessionState().newHadoopConf()
+    for key in REFUSED:
+        if configuration.get(key) is not None:
+            sources = ", ".join(configuration.getPropertySources(key) or ())
+            raise InputError(
+                f"{key} is set ({sources or 'source unknown'}): files would be read otherwise than by Hive and Impala",
+                hint="Take it out of spark.conf, spark-defaults.conf, hive-site.xml or Hadoop's files",
+            )
+
+
+def end_gateway(gateway: Any) -> None:
+    """
+    Ends the JVM of ``gateway`` where this process started it, and waits until it is gone.
+    """
+    if gateway.proc is None:
+        return
+    stop_jvm(gateway)
+    # Names of a JVM that is gone: the next session in this process, if any, starts its own.
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+    SparkSession._instantiatedSession = None

@@ -1,0 +1,462 @@
+"""
+The aggregation of raw traffic and the sums that prove it, as DataFrame -> DataFrame; nothing here runs a query.
+
+The rules are those of domain.md ("Tables"). Usage is summed as BIGINT and costs as DECIMAL, never as floating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+from typing import Optional
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from traffic_aggr.traffic.columns import (
+    COSTS,
+    COUNTRY_LOOKUP_COLUMNS,
+    FINAL_COLUMNS,
+    GRAIN,
+    GRAIN_TEXT,
+    ORG_DETAILS_COLUMNS,
+    PARTITION_COLUMN,
+    RAW_COLUMNS,
+    TRIMMED,
+    USAGE,
+    declared_length,
+)
+
+_SOURCE_TEXT = {
+    column.name
+    for column in (*RAW_COLUMNS, *ORG_DETAILS_COLUMNS, *COUNTRY_LOOKUP_COLUMNS)
+    if column.type == "STRING" and column.name != PARTITION_COLUMN
+}
+_COST_PARTS = [(name, f"{name}_whole", f"{name}_rest") for name in COSTS]
+_PARTS = [part for _, *parts in _COST_PARTS for part in parts]
+_KB_PER_BYTE = Decimal("0.0009765625")
+_BYTES_PER_MB = 1048576
+_SECONDS_PER_MINUTE = 60
+_SECONDS_PER_DAY = 86400
+
+
+def is_data(calltype: Column) -> Column:
+    """Whether ``calltype`` is Data, without regard to case or blanks around it; NULL for NULL."""
+    return _is(calltype, "data")
+
+
+def is_voice(calltype: Column) -> Column:
+    """Whether ``calltype`` is Voice, without regard to case or blanks around it; NULL for NULL."""
+    return _is(calltype, "voice")
+
+
+def is_sms(calltype: Column) -> Column:
+    """Whether ``calltype`` is SMS, without regard to case or blanks around it; NULL for NULL."""
+    return _is(calltype, "sms")
+
+
+def is_classified(calltype: Column) -> Column:
+    """Whether ``calltype`` is one that the final table counts usage of; false for NULL."""
+    return F.coalesce(is_data(calltype) | is_voice(calltype) | is_sms(calltype), F.lit(False))
+
+
+def _is(calltype: Column, kind: str) -> Column:
+    text = F.trim(calltype)
+    # A JVM in Turkish makes an ASCII i of the two bytes of U+0130.
+    return (F.lower(text) == kind) & (F.octet_length(text) == len(kind))
+
+
+def select_days(raw: DataFrame, partitions: Sequence[str]) -> DataFrame:
+    """
+    The rows of ``partitions``, with the columns of ``RAW_COLUMNS`` and no others.
+    """
+    # Compared as strings, so that the metastore prunes the partitions.
+    wanted = F.col(PARTITION_COLUMN).isin([str(partition) for partition in partitions])
+    return raw.where(wanted).select(*(column.name for column in RAW_COLUMNS))
+
+
+def as_declared(rows: DataFrame, columns: Iterable[tuple[str, str]]) -> DataFrame:
+    """
+    ``rows`` of raw or a lookup as Hive reads them, ``columns`` being those of the table (name, type): text that the job
+    needs is cut to what a CHAR or VARCHAR holds, and loses the blanks that Spark adds to a CHAR.
+    """
+    cut = {}
+    for name, type_ in columns:
+        length = declared_length(type_)
+        if length is not None and name.lower() in _SOURCE_TEXT:
+            text = F.substring(name, 1, length)
+            cut[name] = text if type_.startswith("varchar") else F.rtrim(text)
+    return rows.withColumns(cut) if cut else rows
+
+
+def lookup_names(org_details: DataFrame) -> DataFrame:
+    """
+    Names of organisations: ``orgno, orgname`` without NULL keys and NULL names, which match nothing.
+    """
+    return org_details.select(_key(org_details, "orgno"), "orgname").dropna()
+
+
+def lookup_countries(country_lookup: DataFrame) -> DataFrame:
+    """
+    Names of countries: ``mcc`` (trimmed), ``country`` without NULL keys and NULL names, which match nothing.
+    """
+    return country_lookup.select(_key(country_lookup, "mcc"), "country").dropna()
+
+
+def duplicate_keys(lookup: DataFrame, key: str) -> DataFrame:
+    """
+    Keys that stand in more than one row of ``lookup``, whatever the name beside them: the trimmed key and ``rows``.
+
+    NULL keys match nothing and are left out.
+    """
+    keys = lookup.select(_key(lookup, key)).dropna()
+    return keys.groupBy(key).agg(F.count(F.lit(1)).alias("rows")).where("rows > 1").orderBy(key)
+
+
+def describe(
+    raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
+) -> DataFrame:
+    """
+    Each raw row with the grain, ``GRAIN``, instead of what it is made of; other columns stay. The grain is as it will
+    be stored but for ``calldate``, a DATE.
+
+    ``organisations`` and ``countries`` come from ``lookup_names`` and ``lookup_countries`` and have unique keys.
+    Each character of ``delimiters`` in a text of the grain becomes a space, before blanks are trimmed from the columns
+    that are trimmed. Lookups are matched by what raw holds before that.
+    """
+    grain = {
+        **{name: F.trim(_without(F.col(name), delimiters)) for name in TRIMMED},
+        "customername": _without(F.coalesce("_orgname", "companyname"), delimiters),
+        "country": _without(F.coalesce("_country", "country"), delimiters),
+        "calldate": _utc_day(raw),
+    }
+    others = [name for name in raw.columns if name not in GRAIN]
+    found = with_lookups(raw, organisations, countries)
+    return found.select(*(grain.get(name, F.col(name)).alias(name) for name in GRAIN), *others)
+
+
+def aggregate(
+    raw: DataFrame,
+    organisations: DataFrame,
+    countries: DataFrame,
+    *,
+    repeated: Optional[DataFrame],
+    delimiters: Optional[str] = None,
+    files_per_day: int = 1,
+) -> DataFrame:
+    """
+    The rows of the final table, as ``final_rows`` makes them of what ``group`` finds; parameters as there.
+    """
+    return final_rows(
+        group(raw, organisations, countries, repeated=repeated, delimiters=delimiters, files_per_day=files_per_day)
+    )
+
+
+def group(
+    raw: DataFrame,
+    organisations: DataFrame,
+    countries: DataFrame,
+    *,
+    repeated: Optional[DataFrame],
+    broadcast_repeated: bool = True,
+    delimiters: Optional[str] = None,
+    files_per_day: int = 1,
+) -> DataFrame:
+    """
+    The groups of raw rows that are alike: ``GRAIN`` (``calldate`` a DATE), ``partition_date``, ``bytes, voice_secs,
+    sms`` as BIGINT, each cost in the two parts of ``_parts``, ``cdrs``, the number of different cdrids, and
+    ``source_rows``, the number of raw rows.
+
+    ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated`` is what
+    ``repeated_cdrids`` finds in ``raw``, or None where it is known to find nothing; ``broadcast_repeated`` sends it to
+    every task. Rows of a day are brought together in at most ``files_per_day`` tasks, each of which writes a file.
+    """
+    usage = raw.select(*(name for name in raw.columns if name not in (*USAGE, *COSTS)), *_usage(), *_costs())
+    described = describe(usage, organisations, countries, delimiters)
+    keys, once = [*GRAIN, PARTITION_COLUMN], F.col("cdrid")
+    if repeated is not None:
+        # A cdrid that stands once counts one. Only those that do repeat are told apart, by grouping by them too: on
+        # whichever day they do, since a number alone is found faster than a number and a day.
+        cdrids = repeated.select("cdrid", F.lit(True).alias("_again")).distinct()
+        described = described.join(F.broadcast(cdrids) if broadcast_repeated else cdrids, "cdrid", "left")
+        again = F.col("_again").isNotNull()
+        described = described.withColumn("_repeated", F.when(again, F.col("cdrid")))
+        keys, once = [*keys, "_repeated"], F.when(~again, F.col("cdrid"))
+    groups = described.groupBy(*keys).agg(
+        *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS)),
+        F.count(once).alias("cdrs"),
+        F.count(F.lit(1)).alias("source_rows"),
+    )
+    # The file is one of the keys below, so that rows are not shuffled again for the groups.
+    together = groups.withColumn("_file", F.pmod(F.hash(*GRAIN), F.lit(files_per_day))).repartition(
+        PARTITION_COLUMN, "_file"
+    )
+    if repeated is not None:
+        parts = {}
+        for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
+            carried, parts[rest] = _parts(F.col(rest))
+            parts[whole] = F.col(whole) + carried
+        carried_over = together.withColumns(parts)
+        together = carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
+            *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS, "source_rows")),
+            (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
+        )
+    return together.drop("_file")
+
+
+def final_rows(groups: DataFrame) -> DataFrame:
+    """
+    The rows of the final table: ``FINAL_COLUMNS``, ``partition_date``, and ``source_rows``, the number of raw rows in
+    each, which is for the control totals and not stored. In each task they are in the order of days.
+
+    ``groups`` is what ``group`` finds.
+    """
+    measures = {
+        "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
+        "data_usage_in_mb": _rounded_quotient("bytes", _BYTES_PER_MB),
+        "voice_usage_in_secs": F.col("voice_secs"),
+        "voice_usage_in_mins": _rounded_quotient("voice_secs", _SECONDS_PER_MINUTE),
+        "sms_usage": F.col("sms"),
+        "noofcdrids": F.col("cdrs"),
+        **{name: F.col(whole).cast("decimal(20,0)") + F.col(rest) for name, whole, rest in _COST_PARTS},
+    }
+    final = (
+        measures.get(column.name, F.col(column.name)).cast(column.type).alias(column.name) for column in FINAL_COLUMNS
+    )
+    # Sorted while there are no decimals, which are slow to copy: Spark sorts what it writes by day, if it is not yet.
+    return groups.sortWithinPartitions(PARTITION_COLUMN).select(*final, PARTITION_COLUMN, "source_rows")
+
+
+def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
+    """
+    Usage of staging's or final's ``rows`` by each of ``dimensions`` by itself, in one scan: ``dimension, value``, and
+    ``rows, cdrs, bytes, voice_secs, sms`` as in ``staged_totals``.
+
+    A dimension is a column of one-field structs, ``value``, as those below; a row where it is NULL is not counted.
+    """
+    entries = [
+        F.when(column.isNotNull(), F.struct(F.lit(name).alias("dimension"), column["value"].alias("value")))
+        for name, column in dimensions.items()
+    ]
+    # Summed as BIGINT, which is much faster than DECIMAL; a value beyond it can only be damaged, and counts as 0.
+    usage = {
+        "rows": F.lit(1),
+        "cdrs": F.col("noofcdrids"),
+        "bytes": F.expr("try_cast(data_usage_in_kb * 1024 AS BIGINT)"),
+        "voice_secs": F.col("voice_usage_in_secs"),
+        "sms": F.col("sms_usage"),
+    }
+    columns = [F.coalesce(amount.cast("bigint"), F.lit(0)).alias(name) for name, amount in usage.items()]
+    exploded = rows.select(*columns, F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
+    return exploded.groupBy("_by.dimension", "_by.value").agg(*(F.sum(name).alias(name) for name in usage))
+
+
+def by_value(column: str) -> Column:
+    """Dimension for ``usage_by``: each value of ``column``, NULL too."""
+    return F.struct(F.col(column).cast("string").alias("value"))
+
+
+def by_late_calldate() -> Column:
+    """Dimension for ``usage_by``: ``calldate``, of the rows whose day it is not."""
+    return F.when(F.col("calldate") != F.col(PARTITION_COLUMN), by_value("calldate"))
+
+
+def by_unnamed(key: str, name: str) -> Column:
+    """Dimension for ``usage_by``: ``key``, of the rows for which ``with_lookups`` found no ``name``."""
+    return F.when(F.col(name).isNull(), by_value(key))
+
+
+def with_lookups(rows: DataFrame, organisations: DataFrame, countries: DataFrame) -> DataFrame:
+    """
+    ``rows`` with ``_orgname`` and ``_country``, NULL where the lookups, as for ``describe``, have no match.
+    """
+    names = organisations.select(F.col("orgno").alias("_orgno"), F.col("orgname").alias("_orgname"))
+    named_countries = countries.select(F.col("mcc").alias("_mcc"), F.col("country").alias("_country"))
+    return rows.join(F.broadcast(names), F.col("tcl_secs_id") == F.col("_orgno"), how="left").join(
+        F.broadcast(named_countries), F.trim("mcc") == F.col("_mcc"), how="left"
+    )
+
+
+def raw_totals(raw: DataFrame) -> DataFrame:
+    """
+    Control totals of raw itself, a row per ``partition_date``: ``rows, cdrs`` (rows with a cdrid), ``bytes, voice_secs,
+    sms, whole_sale_cost_1..5, unclassified``. Sums are DECIMAL(38,·) and cannot wrap.
+    """
+    other = ~is_classified(F.col("calltype"))
+    rows = raw.select(PARTITION_COLUMN, "cdrid", *_usage(), *_costs(), other.alias("other"))
+    return rows.groupBy(PARTITION_COLUMN).agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count("cdrid").alias("cdrs"),
+        *(_total(name).alias(name) for name in USAGE),
+        *((_total(whole) + F.sum(rest)).cast("decimal(38,6)").alias(name) for name, whole, rest in _COST_PARTS),
+        F.count(F.when(F.col("other"), 1)).alias("unclassified"),
+    )
+
+
+def repeated_cdrids(raw: DataFrame) -> DataFrame:
+    """
+    The cdrids that stand in more than one row of a day: ``partition_date, cdrid``, each once, and ``extra``, the number
+    of its rows beside the first. NULL is no cdrid.
+
+    Shuffles the cdrids only, and sorts them, which is twice as fast as to group them where nearly all stand once.
+    """
+    number = F.row_number().over(Window.partitionBy("cdrid", PARTITION_COLUMN).orderBy("cdrid"))
+    numbered = raw.select(PARTITION_COLUMN, "cdrid").where("cdrid IS NOT NULL").withColumn("_number", number)
+    return numbered.where("_number > 1").groupBy(PARTITION_COLUMN, "cdrid").agg(F.count(F.lit(1)).alias("extra"))
+
+
+def repeats_by_day(repeated: DataFrame) -> DataFrame:
+    """
+    Of what ``repeated_cdrids`` found, a row per ``partition_date``: ``repeated_cdrs``, and ``extra_rows`` beside the
+    first of each.
+    """
+    return repeated.groupBy(PARTITION_COLUMN).agg(
+        F.count(F.lit(1)).alias("repeated_cdrs"), F.sum("extra").alias("extra_rows")
+    )
+
+
+def staged_totals(staged: DataFrame) -> DataFrame:
+    """
+    Control totals of staging, of its shadow or of final, a row per ``partition_date``: ``rows, cdrs`` (a cdrid in two
+    groups counts twice), ``bytes, voice_secs, sms, whole_sale_cost_1..5``; 0 where all values are NULL.
+    """
+    sums = {
+        "cdrs": _total("noofcdrids"),
+        "bytes": (F.sum("data_usage_in_kb") * 1024).cast("decimal(38,0)"),
+        "voice_secs": _total("voice_usage_in_secs"),
+        "sms": _total("sms_usage"),
+        **{name: F.sum(F.col(name).cast("decimal(28,6)")) for name in COSTS},
+    }
+    return staged.groupBy(PARTITION_COLUMN).agg(
+        F.count(F.lit(1)).alias("rows"),
+        *(F.coalesce(total, F.lit(0)).alias(name) for name, total in sums.items()),
+    )
+
+
+def stored_text(
+    raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
+) -> DataFrame:
+    """
+    The texts of the grain (``GRAIN_TEXT``) of each raw row as they will be stored; parameters as for ``describe``.
+    """
+    return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
+
+
+def values_with(
+    texts: DataFrame,
+    characters: str,
+    null_markers: Collection[str],
+    lengths: Optional[Mapping[str, int]] = None,
+    *,
+    in_bytes: bool = False,
+) -> DataFrame:
+    """
+    How many values of ``texts`` would be misread from a delimited text table: one row with a struct for each column of
+    ``texts`` (all strings), of ``rows``, the number of values that hold one of ``characters`` or equal one of
+    ``null_markers``, and ``example``, one of those values (NULL where there is none).
+
+    Such a struct follows for each column of ``lengths``, ``<column>_too_long``, for values of more characters than
+    that, or with ``in_bytes`` of more bytes.
+    """
+    measure = F.octet_length if in_bytes else F.length
+    return texts.agg(
+        *(_found(F.col(name), _is_misread(F.col(name), characters, null_markers), name) for name in texts.columns),
+        *(
+            _found(F.col(name), measure(F.col(name)) > length, f"{name}_too_long")
+            for name, length in (lengths or {}).items()
+        ),
+    )
+
+
+def _is_misread(value: Column, characters: str, null_markers: Collection[str]) -> Column:
+    dangers = [*(value.contains(character) for character in characters), *(value == marker for marker in null_markers)]
+    return reduce(or_, dangers, F.lit(False))
+
+
+def _found(value: Column, condition: Column, name: str) -> Column:
+    found = F.when(condition, value)
+    return F.struct(F.count(found).alias("rows"), F.max(found).alias("example")).alias(name)
+
+
+def _key(lookup: DataFrame, key: str) -> Column:
+    column = F.col(key)
+    return (F.trim(column) if isinstance(_type(lookup, key), T.StringType) else column).alias(key)
+
+
+def _type(frame: DataFrame, column: str) -> T.DataType:
+    return frame.select(column).schema[0].dataType
+
+
+def _without(text: Column, delimiters: Optional[str]) -> Column:
+    return F.translate(text, delimiters, " " * len(delimiters)) if delimiters else text
+
+
+def _utc_day(raw: DataFrame) -> Column:
+    """
+    The day of ``calldate`` in UTC, a DATE, whatever the session's time zone.
+    """
+    if isinstance(_type(raw, "calldate"), T.TimestampNTZType):
+        return F.col("calldate").cast("date")
+    days = F.floor(F.unix_seconds("calldate") / _SECONDS_PER_DAY)
+    return F.date_from_unix_date(days.cast("int"))
+
+
+def _usage() -> list[Column]:
+    """
+    One raw row's usage as BIGINT: ``bytes`` of data, ``voice_secs``, ``sms``.
+    """
+    calltype = F.col("calltype")
+    usage = {
+        "bytes": F.when(is_data(calltype), F.col("bytes")),
+        "voice_secs": F.when(is_voice(calltype), F.col("retailduration")),
+        "sms": F.when(is_sms(calltype), F.lit(1)),
+    }
+    return [F.coalesce(amount.cast("bigint"), F.lit(0)).alias(name) for name, amount in usage.items()]
+
+
+def _costs() -> list[Column]:
+    """
+    One raw row's costs, 0 for NULL, each in two parts, whose sums are those of integers: several times as fast as those
+    of decimals of more than 18 digits.
+    """
+    # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
+    columns = []
+    for name, *aliases in _COST_PARTS:
+        cost = F.coalesce(F.col(name).cast("decimal(18,6)"), F.lit(0).cast("decimal(18,6)"))
+        columns += [part.alias(alias) for part, alias in zip(_parts(cost), aliases)]
+    return columns
+
+
+def _parts(amount: Column) -> tuple[Column, Column]:
+    """
+    A DECIMAL(18,6) as a whole number, BIGINT, and the rest of it, DECIMAL(8,6): all of it where it is below 100.
+
+    Sums of ten thousand million rests fit into DECIMAL(18,6), whatever they are.
+    """
+    whole = amount.cast("bigint")
+    small = whole.between(-99, 99)
+    fraction = amount - whole.cast("decimal(18,6)")
+    rest = F.when(small, amount.cast("decimal(8,6)")).otherwise(fraction.cast("decimal(8,6)"))
+    return F.when(small, 0).otherwise(whole), rest
+
+
+def _total(name: str) -> Column:
+    """
+    Sum of a BIGINT column as DECIMAL(38,0), which cannot wrap: of its upper and of its lower half.
+    """
+    upper, lower = F.sum(F.shiftright(name, 32)), F.sum(F.col(name).bitwiseAND(2**32 - 1))
+    return (upper.cast("decimal(20,0)") * 2**32 + lower).cast("decimal(38,0)")
+
+
+def _rounded_quotient(total: str, divisor: int) -> Column:
+    """
+    ``total / divisor`` to four decimals, half-up (away from zero), of a BIGINT column.
+
+    Decimal division would round twice, so the remainder is turned into ten thousandths among integers.
+    """
+    half = f"IF({total} < 0, -{divisor}, {divisor})"
+    fraction = f"({total} % {divisor} * 20000 + {half}) DIV {2 * divisor}"
+    return F.expr(f"CAST({total} DIV {divisor} AS DECIMAL(19,0)) + CAST({fraction} AS DECIMAL(5,0)) * 0.0001BD")
