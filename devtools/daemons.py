@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 from urllib.error import HTTPError
-from urllib.request import PlanRequest, ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from devtools.sweeper import MARK
 from traffic_aggr.spark.jvm import suitable_java
@@ -212,7 +212,7 @@ def fetch(url: str, *, method: str = "GET", body: Optional[bytes] = None, conten
     headers = {"Content-Type": content_type} if content_type else {}
     opener = build_opener(ProxyHandler({}))
     try:
-        with opener.open(PlanRequest(url, body, headers, method=method), timeout=_REQUEST_TIMEOUT_S) as answer:
+        with opener.open(Request(url, body, headers, method=method), timeout=_REQUEST_TIMEOUT_S) as answer:
             content: bytes = answer.read()
             return content
     except HTTPError as exc:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import pytest
 from fakes import run_record
 
-from traffic_aggr.files.local import FileInfo, Files, LocalFiles, Usage, files_for, temporaries, write_atomic
+from traffic_aggr.files.local import DiskUsage, FileInfo, Files, LocalFiles, files_for, temporaries, write_atomic
 from traffic_aggr.host.log_file import DailyFile
 from traffic_aggr.host.status_file import StatusFile
 from traffic_aggr.run.store import RecordStore
@@ -158,7 +158,7 @@ class FilesBehaviour:
         (tmp_path / "day" / "part-0").write_bytes(b"12345")
         (tmp_path / "day" / "hour" / "part-1").write_bytes(b"678")
         os.utime(tmp_path / "day", (1_600_000_000, 1_600_000_000))
-        assert files.usage(f"{root}/day") == Usage(files=2, bytes=8, modified=1_600_000_000_000)
+        assert files.usage(f"{root}/day") == DiskUsage(files=2, bytes=8, modified=1_600_000_000_000)
         with pytest.raises(FileNotFoundError):
             files.usage(f"{root}/missing")
 

@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "jobs", root / "jobs")
     shutil.copy(ROOT / "spark-submit.sh", root)
     script(root / "traffic_aggr" / "__init__.py", "")
-    script(root / "traffic_aggr" / "cli.py", STAND_IN)
+    script(root / "traffic_aggr" / "cli" / "main.py", STAND_IN)
     script(root / ".venv" / "bin" / "python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     return root
 
@@ -104,7 +104,7 @@ def test_it_starts_with_an_empty_environment_in_any_directory(project: Path, tmp
     answer = told(project / "spark-submit.sh", "status", cwd=tmp_path, LANG=language)
 
     assert answer["directory"] == str(tmp_path)
-    assert answer["package"] == str(project / "traffic_aggr" / "cli.py")
+    assert answer["package"] == str(project / "traffic_aggr" / "cli" / "main.py")
 
 
 def test_it_starts_through_symlinks(project: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_it_starts_through_symlinks(project: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "job").symlink_to("../link")
 
-    assert told(tmp_path / "bin" / "job", "status")["package"] == str(project / "traffic_aggr" / "cli.py")
+    assert told(tmp_path / "bin" / "job", "status")["package"] == str(project / "traffic_aggr" / "cli" / "main.py")
 
 
 def test_arguments_arrive_as_they_were_given(project: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_wrong_spark_home_is_refused(project: Path) -> None:
 
 
 def test_a_missing_package_is_refused_by_name(project: Path) -> None:
-    script(project / "traffic_aggr" / "cli.py", "import a_package_that_is_missing")
+    script(project / "traffic_aggr" / "cli" / "main.py", "import a_package_that_is_missing")
 
     assert "a_package_that_is_missing" in refusal(launch(project / "spark-submit.sh", "status"))
 
@@ -236,7 +236,7 @@ def test_the_job_script_alone_finds_its_project(project: Path, spark_home: Path,
         timeout=60,
     )
 
-    assert json.loads(done.stdout)["package"] == str(project / "traffic_aggr" / "cli.py")
+    assert json.loads(done.stdout)["package"] == str(project / "traffic_aggr" / "cli" / "main.py")
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

@@ -293,7 +293,8 @@ def test_a_text_that_is_no_unicode_is_logged(configured):
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
 def test_a_standard_error_that_is_gone_harms_nothing(tmp_path, redirect):
     program = (
-        "import logging, sys, pathlib; from traffic_aggr import log; from traffic_aggr.config.config import LogsConfig;"
+        "import logging, sys, pathlib; from traffic_aggr.host import log;"
+        "from traffic_aggr.config.config import LogsConfig;"
         "log.configure(LogsConfig(dir=pathlib.Path(sys.argv[1])), None, (), console=True);"
         "logging.getLogger('traffic_aggr').info('%s', 'in the file');"
         "logging.getLogger('traffic_aggr').info('%d', 'x')"
