@@ -11,7 +11,7 @@ from pathlib import Path
 
 import shtab
 
-from traffic_aggr.cli.main import _parser
+from traffic_aggr.cli.main import build_parser
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 FILES = {"bash": DEPLOY / "traffic-aggr.bash", "zsh": DEPLOY / "_traffic-aggr"}
@@ -26,7 +26,7 @@ _HOW_TO_LOAD = {
 
 def script(shell: str) -> str:
     """What completes ``traffic-aggr`` and the launcher ``spark-submit.sh`` in ``bash`` or ``zsh``."""
-    parser = _parser()
+    parser = build_parser()
     for action in _actions(parser):
         if action.metavar in _BY_METAVAR:
             action.complete = _BY_METAVAR[action.metavar]

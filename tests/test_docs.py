@@ -12,12 +12,12 @@ import yaml
 
 from devtools.config_reference import FILE, reference
 from traffic_aggr import errors
-from traffic_aggr.cli.main import _parser, main
+from traffic_aggr.cli.main import build_parser, main
 from traffic_aggr.impala.answers import TROUBLES
 from traffic_aggr.spark.settings import CORRECTNESS, REFUSED
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", _parser().format_help(), re.MULTILINE)))
+COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", build_parser().format_help(), re.MULTILINE)))
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -52,7 +52,7 @@ def test_the_help_of_a_command_explains_it_and_its_examples_are_understood(
 
     assert examples
     assert {example.split()[0] for example in examples} == {name}
-    assert all(_parser().parse_args(example.split()) for example in examples)
+    assert all(build_parser().parse_args(example.split()) for example in examples)
     _, about, more = shown.split("\n\n")[:3]
     assert about.endswith(".")
     assert len(more) > 60, "a line about what it changes, or how it ends"

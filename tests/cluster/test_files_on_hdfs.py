@@ -14,7 +14,7 @@ from test_files import FilesBehaviour, mode_of, names
 from devtools.cluster import Cluster
 from devtools.webhdfs import WebHdfs
 from traffic_aggr.files.hadoop import HadoopFiles
-from traffic_aggr.files.local import FileInfo, Files, Usage
+from traffic_aggr.files.local import DiskUsage, FileInfo, Files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,7 +101,7 @@ class TestFilesOnHdfs(FilesBehaviour):
         (tmp_path / "day/part-0").write_bytes(b"12345")
         (tmp_path / "day/hour/part-1").write_bytes(b"678")
         tmp_path.hdfs.set_times(f"{tmp_path}/day", LONG_AGO_MS)
-        assert files.usage(f"{root}/day") == Usage(files=2, bytes=8, modified=LONG_AGO_MS)
+        assert files.usage(f"{root}/day") == DiskUsage(files=2, bytes=8, modified=LONG_AGO_MS)
         with pytest.raises(FileNotFoundError):
             files.usage(f"{root}/missing")
 

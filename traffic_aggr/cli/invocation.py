@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
@@ -29,6 +30,7 @@ from traffic_aggr.host import log
 from traffic_aggr.host.edge import EdgeNode
 from traffic_aggr.host.notify import Notifier
 from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.run import record
 from traffic_aggr.run.command_line import CommandLine, program
 from traffic_aggr.run.plan import RunArguments, Step
 from traffic_aggr.run.store import RecordStore
@@ -202,6 +204,11 @@ class Invocation:
                 f"{uri} has {data_volume(size)}: that is no partition list", hint="Name another file"
             )
         return self.hadoop.files.read_bytes(uri)
+
+
+def new_run_id() -> str:
+    """The id of a run that begins now."""
+    return record.new_run_id(datetime.now(timezone.utc))
 
 
 def _absolute(path: str) -> str:

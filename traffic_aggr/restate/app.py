@@ -17,7 +17,7 @@ from traffic_aggr.config.config import Config, is_uri
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.files.local import files_for
 from traffic_aggr.hive.catalog import HiveCatalog
-from traffic_aggr.restate import cleanup, guards, recovery, restatement
+from traffic_aggr.restate import cleanup, guards, recovery, restatement, rollback
 from traffic_aggr.restate.check import (
     ProbeResult,
     exit_code,
@@ -68,7 +68,7 @@ class App:
 
     def rollback(self, target: str, run_id: str) -> RunRecord:
         """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
-        return recovery.rollback(self._context, target, run_id)
+        return rollback.rollback(self._context, target, run_id)
 
     def cleanup(self, run_id: str, *, dry_run: bool) -> list[str]:
         """Deletes what runs have kept or left and nothing needs any more; what was deleted."""

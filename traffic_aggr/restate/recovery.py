@@ -1,26 +1,9 @@
-"""
-Taking back: recovery of runs that died, and rollback of runs that succeeded.
-"""
+"""Recovery: takes interrupted runs forward or back."""
 
 from __future__ import annotations
 
-import logging
-from copy import deepcopy
-
-from pyspark.sql import SparkSession
-
-from traffic_aggr.errors import StepError
-from traffic_aggr.hive.sql import TableName
-from traffic_aggr.host.edge import RunLock
-from traffic_aggr.restate import preflight
-from traffic_aggr.restate.context import JobContext, Warehouse
-from traffic_aggr.restate.signals import Stop
-from traffic_aggr.run.reconcile import reconcile_final, summary
+from traffic_aggr.restate.context import JobContext
 from traffic_aggr.run.record import RunRecord
-from traffic_aggr.run.rollback_rules import refuse_rollback
-from traffic_aggr.units import counted
-
-log = logging.getLogger(__name__)
 
 
 def recover(context: JobContext, run_id: str) -> list[RunRecord]:
@@ -38,54 +21,3 @@ def recover(context: JobContext, run_id: str) -> list[RunRecord]:
             settled = context.settle(warehouse, assert_locked, tell)
             stop.check()
     return settled
-
-
-def rollback(context: JobContext, target: str, run_id: str) -> RunRecord:
-    """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
-    record = context.journal.new_record("rollback", context.tables, run_id)
-    record.rolls_back = target
-    with context.recorded(record) as (stop, lock):
-        context.journal.begin(record)
-        with context.session() as spark:
-            context.name_session(record, lock, spark)
-            _rollback(context, spark, record, stop, lock)
-        context.journal.succeed(record)
-    return record
-
-
-def _rollback(context: JobContext, spark: SparkSession, record: RunRecord, stop: Stop, lock: RunLock) -> None:
-    warehouse = context.open(spark)
-    record.final_root = warehouse.final_root
-    with context.table_lock(warehouse, record, lock) as assert_locked:
-        context.settle(warehouse, assert_locked)
-        record.settled_earlier_runs = True
-        assert record.rolls_back is not None
-        target = refuse_rollback(context.journal.store, record.rolls_back, context.tables["final"])
-        name = TableName.parse(target.tables["final"])
-        publisher = context.publisher(warehouse, name, target.mode, assert_locked)
-        publisher.refuse_unless_published(target)
-        stop.check()
-        # From here on this record can be settled like any other: it names the same days, to be taken back.
-        record.mode, record.days, record.partitions = target.mode, deepcopy(target.days), list(target.days)
-        record.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
-        publisher.restore(record)
-        context.journal.note_rolled_back(target, record)
-        log.info("the old data of %s is back", counted(len(target.days), "partition"))
-        _prove_old(warehouse, target)
-        context.refresh_final(record, list(target.days))
-
-
-def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
-    final = warehouse.tables.final
-    if final is None:
-        return
-    _, now, _ = preflight.old_totals(warehouse.catalog, final, warehouse.files, list(target.days))
-    differences = [
-        difference
-        for partition, totals in now.items()
-        for before in [target.totals_of(partition).final_before]
-        if before is not None
-        for difference in reconcile_final(partition, before, totals, "final now")
-    ]
-    if differences:
-        raise StepError(f"the old data is not what it was: {summary(differences)}", hint="Look at its files")

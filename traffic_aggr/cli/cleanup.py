@@ -1,0 +1,35 @@
+"""`cleanup`: deletes data that nothing needs any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traffic_aggr.cli.invocation import Invocation, new_run_id
+from traffic_aggr.cli.output import say
+from traffic_aggr.cli.parser import add_command
+
+
+def add_parser(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "cleanup",
+        run,
+        "delete old data past publish.keep_days, and what dead runs left",
+        """
+        Deletes only directories that run records name and that no partition or table
+        lies in. A run whose old data was deleted can no longer be rolled back.
+        """,
+        "cleanup --dry-run",
+        "cleanup",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
+
+
+def run(invocation: Invocation) -> int:
+    run_id, dry_run = new_run_id(), invocation.arguments.dry_run
+    found = invocation.app(run_id).cleanup(run_id, dry_run=dry_run)
+    for each in found:
+        say(f"{'would delete' if dry_run else 'deleted'} {each}")
+    if not found:
+        say("nothing to delete")
+    return 0

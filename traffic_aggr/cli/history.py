@@ -1,0 +1,40 @@
+"""`history`: lists past runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from traffic_aggr.cli.invocation import Invocation
+from traffic_aggr.cli.output import print_json
+from traffic_aggr.cli.parser import add_command, positive
+from traffic_aggr.report.status import history_lines, summary
+from traffic_aggr.terminal import paint_for
+
+
+def add_parser(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "history",
+        run,
+        "past runs, newest first",
+        """
+        A line each: id, command, start, how long it took, days, rows and outcome.
+        Changes nothing.
+        """,
+        "history -n 5",
+        "history --json",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("-n", "--number", type=positive, default=20, help="how many (default 20)")
+
+
+def run(invocation: Invocation) -> int:
+    store = invocation.store()
+    runs = [summary(store.load(run_id)) for run_id in store.run_ids()[: invocation.arguments.number]]
+    if invocation.arguments.json:
+        print_json(runs)
+    else:
+        print("\n".join(history_lines(runs, paint_for(sys.stdout, os.environ))))
+    return 0

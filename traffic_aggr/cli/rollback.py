@@ -1,0 +1,40 @@
+"""`rollback`: puts back the partitions as they were before a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traffic_aggr.cli.invocation import Invocation, new_run_id
+from traffic_aggr.cli.output import say
+from traffic_aggr.cli.parser import add_command, run_id_argument
+from traffic_aggr.run.rollback_rules import refuse_rollback
+from traffic_aggr.units import counted
+
+
+def add_parser(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "rollback",
+        run,
+        "put back the partitions as they were before a run",
+        """
+        Takes back a run whose result is wrong: its days get their old data again, and
+        Impala is refreshed. `history` lists the ids.
+
+        Exit code 3, with nothing changed: the run published nothing, a newer run
+        restated one of its days, another writer changed one, or `cleanup` has deleted
+        the old data.
+        """,
+        "rollback 20210501T020200Z-1a2b3c",
+    )
+    parser.add_argument("run", metavar="RUN_ID", type=run_id_argument, help="the run to take back")
+
+
+def run(invocation: Invocation) -> int:
+    tables = invocation.config.tables
+    refuse_rollback(invocation.store(), invocation.arguments.run, f"{tables.database}.{tables.final}")
+    run_id = new_run_id()
+    record = invocation.app(run_id).rollback(invocation.arguments.run, run_id)
+    partitions = counted(len(record.partitions), "partition")
+    say(f"run {invocation.arguments.run} is rolled back: old data is in place for {partitions}")
+    return 0
