@@ -1,5 +1,5 @@
 """
-Sample tables to try the job on: raw traffic, lookups, a partition list, and an old final table that does not match.
+Creates sample tables to try the job on: raw traffic, lookups, a partition list, and an old final table with errors.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ PARTITION_LIST = "partitions.txt"
 
 _NULL = "\\N"
 _ROWS_BESIDE_THE_LIST = 10_000
-# Its method for so many columns is above the size that the JVM compiles, and five times slower for it.
+# The generated method for so many columns exceeds the size that the JVM compiles, and runs five times slower.
 _WHOLE_STAGE = "spark.sql.codegen.wholeStage"
-# Made-up columns are deep expressions; what follows from them for a join outgrows the heap.
+# The sample columns are deep expressions; the constraints that Spark infers from them for a join outgrow the heap.
 _CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
 _TEXT = RowFormat(
     TEXT_SERDE,
@@ -45,7 +45,7 @@ _TEXT = RowFormat(
 @dataclass(frozen=True)
 class SampleData:
     """
-    What was made: raw ``rows`` of ``days`` listed days, ``bytes`` on disk of everything, and where the list lies.
+    What was created: raw ``rows`` in ``days`` listed days, ``bytes`` on disk in total, path of the partition list.
     """
 
     rows: int
@@ -71,15 +71,15 @@ def generate(
     final_format: str = "parquet",
 ) -> SampleData:
     """
-    Write sample data under ``out``, a location on the file system of ``files``, and register it as the tables that
-    ``config`` names, all of them external.
+    Writes sample data under ``out`` and registers it as the external tables that ``config`` names.
 
-    ``out`` gets ``raw``, ``org_details`` (comma-delimited text), ``country_lookup``, ``partitions.txt`` and ``final``
-    (``parquet``, or ``text``: ``;``-delimited, purged when dropped, as in production). Final has a day before and one
-    after the list, which a run must leave alone; of the listed days some lack groups, some have a customer's
-    usage twice, and the last of several is missing. The same seed makes the same rows.
+    ``out`` is a location on the file system of ``files``. It gets ``raw``, ``org_details`` (comma-delimited text),
+    ``country_lookup``, ``partitions.txt`` and ``final``. The ``final_format`` is ``parquet``, or ``text``:
+    ``;``-delimited and purged when dropped, as in production. Final has a day before the list and one after it, which a
+    run must leave alone. Of the listed days some lack groups, some count a customer's usage twice, and the last one of
+    several is missing. The same seed makes the same rows.
 
-    Raises InputError when ``out`` holds anything, or when one of these tables is there with its files elsewhere.
+    Raises InputError when ``out`` is not an empty directory, or when one of these tables exists with files elsewhere.
     """
     day_zero = Partition(first_day).day - datetime.timedelta(days=1)
     listed = [Partition((day_zero + datetime.timedelta(days=number)).isoformat()) for number in range(1, days + 1)]
@@ -115,7 +115,9 @@ def _refuse_used_directory(files: Files, out: str) -> None:
 
 def _free_names(catalog: HiveCatalog, config: TablesConfig, out: str) -> dict[str, TableName]:
     """
-    The tables to make, by their key in the configuration; those that are there must be left from earlier sample data.
+    Returns the tables to create, by configuration key.
+
+    Raises InputError when one exists with files outside ``out``, so that it is not left from earlier sample data.
     """
     keys = ("raw", "org_details", "country_lookup", "final")
     names = {key: TableName(config.database, getattr(config, key)) for key in keys}
@@ -128,14 +130,14 @@ def _free_names(catalog: HiveCatalog, config: TablesConfig, out: str) -> dict[st
             if not f"{location}/".startswith(f"{normal(out)}/"):
                 raise InputError(
                     f"the table {name} exists, with its data in {location or 'another table'}; it was left as it is",
-                    hint="Set columns.database to a new database: sample data replaces no table",
+                    hint="Set tables.database to a new database: sample data replaces no table",
                 )
     return names
 
 
 def _write_list(files: Files, path: str, listed: Sequence[Partition]) -> str:
     """
-    The list as upstream jobs leave it, with a comment, a line of a log, and a day that is named twice.
+    Writes the list as upstream jobs do, with a comment, a log line and a repeated day. Returns its path.
     """
     lines = [
         "# days to restate",
@@ -204,8 +206,9 @@ def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: str,
 
 def _damaged(right: DataFrame, listed: Sequence[Partition]) -> DataFrame:
     """
-    What the old job might have left: every fourth day lacks 7 % of its groups, every fifth counts a customer twice,
-    and the last one of several is not there at all.
+    Returns the rows as the old job might have left them.
+
+    Every fourth day lacks 7 % of its groups, every fifth counts a customer twice, and the last of several is missing.
     """
     day = F.col(columns.PARTITION_COLUMN)
     loses = day.isin(*listed[::4]) & (F.pmod(F.xxhash64(*columns.GRAIN), F.lit(100)) < 7)
