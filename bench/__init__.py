@@ -1,1 +1,1 @@
-"""The job timed beside what else would do the same work: ``python -m bench``, or ``make bench``."""
+"""Times the job beside other ways to do the same work: ``python -m bench``, or ``make bench``."""

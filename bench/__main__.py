@@ -1,5 +1,5 @@
 """
-Times the job and its peers as whole processes, in turns, and writes what they cost to ``docs/performance.md``.
+Times the job and its peers, in turns, as whole processes. ``--write`` puts the results into ``docs/performance.md``.
 
     python -m bench --rows 10000000 --days 10 --rounds 3
 """
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def timed(contender: Contender, home: Path, data: Data, right: str) -> Cost:
-    """One run; raises CommandError where it fails, or where its rows are not the right ones."""
+    """Runs a contender once. Raises CommandError when it fails or its rows are wrong."""
     found = cost(contender.command(home, data), home / "output.log", environment())
     if bench_data.totals(contender.result(home)) != right:
         raise CommandError(f"the totals of {contender.title} are not those of the others")
@@ -111,7 +111,7 @@ def _facts(arguments: argparse.Namespace, data: Data, load: float) -> list[str]:
 
 
 def machine() -> list[str]:
-    """What was measured on, and of what."""
+    """Returns a line on the machine and the versions of the software."""
     described = [line.partition(": ") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     model = next((value for key, _, value in described if key.startswith("model name")), platform.machine())
     versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "duckdb"))

@@ -1,5 +1,5 @@
 """
-Who takes part: how each gets ready, what is timed, and where its final rows are.
+The contenders: how each is prepared, what is timed, and where its final rows are.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 @dataclass(frozen=True)
 class Contender:
     """
-    ``title`` names it in tables. ``command`` is what is timed, of its home and the data; ``has_tables`` tells whether
-    it needs a warehouse in its home, ``before`` what it runs once before it is timed, ``result`` where the rows are
-    when it has ended.
+    One way to do the work; ``title`` names it in tables.
+
+    ``command`` returns what is timed, from its home and the data. ``has_tables`` says whether it needs a warehouse in
+    its home. ``before`` returns a command to run once before timing, or None. ``result`` returns where the final rows
+    are afterwards.
     """
 
     name: str
@@ -85,7 +87,7 @@ def _with_java(option: str, command: Sequence[str]) -> Sequence[str]:
 
 
 def _archiving(home: Path, data: Data) -> Sequence[str]:
-    """Keeps Java's classes as docs/operations.md ("A faster start") says."""
+    """Archives Java's classes as docs/operations.md ("A faster start") says."""
     return _with_java(f"-XX:ArchiveClassesAtExit={home}/classes.jsa", _ours("swap", "plan")(home, data))
 
 
@@ -94,7 +96,7 @@ def _archived(home: Path, data: Data) -> Sequence[str]:
 
 
 def _newest_staged(home: Path) -> Path:
-    """In swap mode partitions point at what the newest run has staged."""
+    """Returns what the newest run staged; in swap mode partitions point at that."""
     return max((home / "final" / ".traffic_aggr").glob("*/staged"))
 
 

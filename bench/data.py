@@ -1,5 +1,5 @@
 """
-What all contenders work on, made once and kept: raw traffic, lookups, and the right final rows to check them by.
+The data that all contenders share, made once and kept: raw traffic, lookups, and the correct final rows.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ SEED = 7
 @dataclass(frozen=True)
 class Data:
     """
-    ``raw`` (Parquet by ``partition_date``, 43 columns), ``org_details`` (text), ``country_lookup`` and ``final``, the
-    rows that are right (Parquet both), in ``home``; ``days`` of ``rows // days`` rows, in ``files_per_day`` files.
+    The data in ``home``: ``days`` days of ``rows // days`` rows each, in ``files_per_day`` files.
+
+    It consists of ``raw`` (Parquet by ``partition_date``, 43 columns), ``org_details`` (text), ``country_lookup``
+    (Parquet), and ``final``, the correct rows (Parquet).
     """
 
     home: Path
@@ -53,7 +55,7 @@ class Data:
 
 
 def made(rows: int, days: int, files_per_day: int) -> Data:
-    """The data, from the cache where it is there already."""
+    """Returns the data, from the cache if it is there."""
     home = cache_directory().with_name("bench") / f"{rows}-rows-{days}-days-{files_per_day}-files-{SEED}"
     data = Data(home, rows, days, files_per_day)
     if not (home / "complete").exists():
@@ -97,7 +99,7 @@ def _make_final(data: Data) -> None:
 
 
 def totals(final: Path) -> str:
-    """Exact totals of each day of final rows in Parquet, as text that is equal where they are."""
+    """Returns exact totals per day of final rows in Parquet, as text that is equal when they are."""
     sums = ", ".join(f"sum({name})" for name in MEASURES)
     with duckdb.connect() as connection:
         files = duckdb_rows(f"{final}/*/*.parquet")

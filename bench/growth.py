@@ -1,5 +1,5 @@
 """
-How the job's cost grows with rows, days and files.
+Measures how the job's cost grows with rows, days and files.
 
     python -m bench.growth --write
 """
@@ -29,7 +29,7 @@ CASES = (
     (ROWS, DAYS, 1),
     (ROWS, DAYS, 200),
 )
-"""Rows in all, days, files a day."""
+"""Rows in all, days, files per day."""
 
 
 HEADS = ("rows", "days", "files a day", "seconds", "before stage", "stage", "load", "CPU seconds", "peak GiB")
@@ -65,7 +65,7 @@ def _line(data: Data) -> str:
 
 
 def row(data: Data, found: Cost, record: RunRecord) -> str:
-    """A line of the table, its cells those of ``HEADS``: a run in ``swap`` mode has the steps stage and load."""
+    """Returns a line of the table with the cells of ``HEADS``. A run in ``swap`` mode has the steps stage and load."""
     steps = [seconds_between(step.started, step.ended or step.started) for step in record.steps]
     times = [found.wall, seconds_between(record.started, record.steps[0].started), *steps, found.cpu]
     sizes = [f"{size:,}" for size in (data.rows, data.days, data.files_per_day)]

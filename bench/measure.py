@@ -1,5 +1,5 @@
 """
-What a command costs as a whole process, with all that it starts: seconds, CPU seconds, and memory at its peak.
+Measures a command with all processes that it starts: seconds, CPU seconds, and peak memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KB = 1024
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the wall, seconds of all cores, and bytes of memory at the peak (shared ones divided)."""
+    """Wall-clock seconds, CPU seconds over all cores, and bytes of memory at the peak (shared pages divided)."""
 
     wall: float
     cpu: float
@@ -29,14 +29,15 @@ class Cost:
 
 
 class CommandError(Exception):
-    """A command failed; what it said last."""
+    """A command failed or produced wrong rows."""
 
 
 def cost(command: Sequence[str], log: Path, environment: Optional[Mapping[str, str]] = None) -> Cost:
     """
-    Runs ``command``, its output into ``log``, and whatever it has started until the last of that has ended.
+    Runs ``command``, with its output in ``log``, and waits until every process that it started has ended.
 
-    Orphans become ours, so that their seconds are counted too. Raises CommandError.
+    This process adopts orphans, so that their seconds count too. Raises CommandError, with the last lines of output,
+    when the command fails.
     """
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     with log.open("wb") as out:
@@ -80,7 +81,7 @@ def _descendants() -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                # The name of the program may hold blanks and brackets; what follows it does not.
+                # The program's name may contain blanks and brackets; the fields after it do not.
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue

@@ -1,4 +1,4 @@
-"""Results as tables and a picture, for ``docs/performance.md``."""
+"""Results as tables and a chart, for ``docs/performance.md``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GIB = 1024**3
 
 @dataclass(frozen=True)
 class Line:
-    """What a contender cost: seconds on the wall (median, least, most), CPU seconds, bytes of memory at the peak."""
+    """A contender's cost: wall-clock seconds (median, least, most), CPU seconds, and bytes of memory at the peak."""
 
     title: str
     wall: float
@@ -28,7 +28,7 @@ class Line:
 
 
 def table(lines: Sequence[Line]) -> list[str]:
-    """Markdown; ratios are to the first line."""
+    """Returns a Markdown table. Ratios are to the first line."""
     first = lines[0].wall
     rows = [
         f"| {line.title} | {line.wall:.1f} | {line.least:.1f} to {line.most:.1f} | {line.wall / first:.2f} "
@@ -39,7 +39,7 @@ def table(lines: Sequence[Line]) -> list[str]:
 
 
 def picture(lines: Sequence[Line]) -> str:
-    """Bars of the seconds on the wall, as SVG."""
+    """Returns a bar chart of the wall-clock seconds, as SVG."""
     longest = max(line.wall for line in lines)
     drawn = []
     for number, line in enumerate(lines):
@@ -58,7 +58,7 @@ def picture(lines: Sequence[Line]) -> str:
 
 
 def write_block(page: Path, name: str, lines: Sequence[str]) -> None:
-    """Replaces what an earlier benchmark has put into ``page`` between the marks of ``name``."""
+    """Replaces what an earlier benchmark put into ``page`` between the markers for ``name``."""
     begin, end = (f"<!-- {word} of what `python -m bench` made: {name} -->" for word in ("begin", "end"))
     before, found, rest = page.read_text(encoding="utf-8").partition(begin)
     _, found_end, after = rest.partition(end)

@@ -1,7 +1,8 @@
 """
-The aggregation as one query, as it would be written by hand, for Spark and for DuckDB.
+The aggregation as one hand-written query, for Spark and for DuckDB.
 
-It keeps to the rules of the numbers (exact sums, half-up quotients, days in UTC), so that all results can be compared.
+It follows the job's rules for numbers (exact sums, half-up quotients, days in UTC), so that all results can be
+compared.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ JOINS = """
 
 
 def spark_aggregation(database: str, days: Sequence[str]) -> str:
-    """The rows of staging, ``partition_date`` last."""
+    """Returns the query for the rows of staging, ``partition_date`` last."""
     calldate = "date_format(r.calldate, 'yyyy-MM-dd')"
     listed = ", ".join(f"'{day}'" for day in days)
     grain = ", ".join(f"{value} AS {name}" for name, value in GRAIN.items())
@@ -50,12 +51,12 @@ def spark_aggregation(database: str, days: Sequence[str]) -> str:
 
 
 def duckdb_rows(files: str) -> str:
-    """What DuckDB reads from Parquet by ``partition_date``, a text."""
+    """Returns the expression with which DuckDB reads Parquet files by ``partition_date``, a string."""
     return f"read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
 
 
 def duckdb_aggregation(home: Path, day: str) -> str:
-    """The same of a day's files in ``home``."""
+    """Returns the same query over one day's files in ``home``."""
     grain = ", ".join(f"{value} AS {name}" for name, value in GRAIN.items())
     costs = ", ".join(f"CAST(sum(coalesce(r.{name}, 0)) AS DECIMAL(28,6)) AS {name}" for name in COSTS)
     organisations = (

@@ -1,7 +1,7 @@
 """
-A warehouse for one contender: tables over the common data, and a final table of its own, full of old rows.
+A warehouse for one contender: tables over the shared data, and a final table of its own, full of old rows.
 
-    python -m bench.warehouse HOME DATA    makes it in HOME; DATA is the directory of the data
+    python -m bench.warehouse HOME DATA    creates it in HOME; DATA is the directory of the data
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CORES = 2
 
 
 def settings(home: Path) -> dict[str, str]:
-    """The same for all contenders on Spark."""
+    """Returns the settings that all contenders on Spark share."""
     return {
         **CORRECTNESS,
         **DEFAULTS,
@@ -41,7 +41,7 @@ def settings(home: Path) -> dict[str, str]:
 
 
 def session(home: Path) -> SparkSession:
-    """A session as a script would start it."""
+    """Starts a session as a script would."""
     builder = SparkSession.builder.appName("bench")
     for key, value in settings(home).items():
         builder = builder.config(key, value)
@@ -49,7 +49,7 @@ def session(home: Path) -> SparkSession:
 
 
 def make(home: Path, data: Path) -> None:
-    """Creates the database; staging is left to the contender."""
+    """Creates the database and its tables. The contender creates staging."""
     shutil.copytree(data / "final", home / "final", copy_function=os.link)
     spark = session(home)
     spark.sql(f"CREATE DATABASE {DATABASE}")

@@ -1,9 +1,9 @@
 """
-The nightly run as a DAG of Airflow 3, for a worker on the edge node (queue ``edge``), where lock and status file are.
+The nightly run as an Airflow 3 DAG, for a worker on the edge node (queue ``edge``), where lock and status file are.
 
-A failure (exit code 1) is tried again, which resumes the run; what somebody has to mend first (2, 3) or has stopped on
-purpose (130, 143) is not. Beside another run (75) the task is skipped. Ending the task sends SIGTERM to the driver,
-which has a session of its own and puts old data back also when Airflow has stopped listening.
+Airflow retries a failure (exit code 1), which resumes the run. It does not retry what a person must fix first (2, 3) or
+has stopped on purpose (130, 143). It skips the task when another run holds the lock (75). Ending the task sends SIGTERM
+to the driver. The driver has a session of its own, so it puts old data back even when Airflow no longer listens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 LAUNCHER = "/opt/traffic_aggr/spark-submit.sh"
 CONFIG = "/etc/traffic_aggr/my.yaml"
-# Nothing of the worker's own environment: it holds Airflow's secrets, and a PYTHONPATH that is not the job's.
+# Not the worker's own environment: that holds Airflow's secrets, and a PYTHONPATH that is not the job's.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HADOOP_CONF_DIR": "/etc/hadoop/conf"}
 
 LOCK_HELD = 75
@@ -25,7 +25,7 @@ FOR_PEOPLE = (2, 3, 130, 143)
 
 
 class TrafficAggrOperator(BaseOperator):
-    """One command of the job; its exit code decides what becomes of the task."""
+    """Runs one command of the job. Its exit code decides the state of the task."""
 
     def __init__(self, *, command: str, **settings: Any) -> None:
         super().__init__(**settings)

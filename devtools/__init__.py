@@ -1,1 +1,1 @@
-"""Servers that stand in for the warehouse's neighbours in tests and in the demo; no part of the product."""
+"""Servers and tools for the tests, the demo and the generated docs; not part of the product."""

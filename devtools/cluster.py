@@ -1,12 +1,13 @@
 """
-A whole cluster on one machine: HDFS, YARN, a metastore server whose warehouse is on that HDFS, and Spark's own manager.
+A whole cluster on one machine: HDFS, YARN, a metastore whose warehouse is on that HDFS, and Spark standalone.
 
     python -m devtools.cluster up     # or: make cluster-up
     source .cluster/env               # HADOOP_CONF_DIR and the like, for spark-submit and the job
     python -m devtools.cluster down   # or: make cluster-down
 
-It runs in the background and keeps everything in ``.cluster`` (or ``$TRAFFIC_AGGR_CLUSTER``); what is on HDFS and in
-the metastore is there again the next time. All of it takes 2 GB of memory. Tests make a ``Cluster`` of their own.
+The cluster runs in the background and keeps everything in ``.cluster`` (or ``$TRAFFIC_AGGR_CLUSTER``). HDFS and the
+metastore keep their contents between starts. The whole cluster takes 2 GB of memory. Tests start a ``Cluster`` of their
+own.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ STOP_TIMEOUT_S = 120
 
 class Cluster:
     """
-    ``hadoop``, ``metastore`` and, unless that is not wanted, Spark's own manager ``standalone``, all beneath ``home``.
+    Runs ``hadoop``, ``metastore`` and, with ``standalone``, Spark's own manager, all beneath ``home``.
 
-    With ``login`` HDFS and YARN insist on Kerberos. The metastore server does not; it makes directories on that HDFS as
-    ``metastore_login``, whoever asks for them.
+    With ``login`` HDFS and YARN require Kerberos. The metastore server does not: it creates directories on that HDFS as
+    ``metastore_login``, whoever the client is.
 
-    Use it as a context manager. Raises JarsUnavailableError where Hadoop's servers cannot be had.
+    Use it as a context manager. Raises JarsUnavailableError when the jars of Hadoop's servers are unavailable.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What lets a client find the cluster."""
+        """Environment variables that let a client find the cluster."""
         names = ("HADOOP_CONF_DIR", "YARN_CONF_DIR", "SPARK_CONF_DIR")
         realm = {"JAVA_TOOL_OPTIONS": self._login.java_option} if self._login is not None else {}
         return {**dict.fromkeys(names, str(self.conf)), "SPARK_LOCAL_IP": HOST, **realm}
 
     @property
     def spark_conf(self) -> dict[str, str]:
-        """Settings that Spark needs here, or is quicker with; they are in ``conf/spark-defaults.conf`` as well."""
+        """Settings that Spark needs here or that make it faster; ``conf/spark-defaults.conf`` has them too."""
         return {
             "spark.yarn.jars": self.hadoop.local_spark_jars,
             "spark.yarn.appMasterEnv.PYSPARK_PYTHON": sys.executable,
@@ -107,7 +108,7 @@ class Cluster:
         self.stop()
 
     def start(self) -> None:
-        """Starts everything, each once what it builds on is there. Raises RuntimeError when that fails."""
+        """Starts each server once its dependencies are up. Raises RuntimeError when a server does not start."""
         with contextlib.ExitStack() as starting:
             starting.callback(Sweeper(self.home).sweep)
             starting.enter_context(self.hadoop)
@@ -118,18 +119,18 @@ class Cluster:
             self._started = starting.pop_all()
 
     def mend(self) -> None:
-        """Starts again what was stopped or killed since, and leaves safe mode; nothing else is touched."""
+        """Restarts servers that were stopped or killed since, and leaves safe mode; touches nothing else."""
         self.hadoop.mend()
         self.metastore.start()
         if self.standalone is not None:
             self.standalone.start()
 
     def stop(self) -> None:
-        """Ends everything, in the opposite order."""
+        """Stops everything, in reverse order."""
         self._started.close()
 
     def summary(self) -> str:
-        """A few lines for people: addresses, and where things are."""
+        """Returns a few lines for people: addresses, and where the logs are."""
         rows = {
             "HADOOP_CONF_DIR": self.conf,
             "HDFS": self.hadoop.hdfs_uri,
@@ -143,10 +144,10 @@ class Cluster:
         return "".join(f"{name:<16} {value}\n" for name, value in rows.items())
 
     def _write_configuration(self) -> None:
-        # Spark takes the metastore and the warehouse from here, as it does on clusters where Hive is installed.
+        # Spark takes the metastore and the warehouse from here, as on clusters where Hive is installed.
         hive = {"hive.metastore.uris": self.metastore.uri, "hive.metastore.warehouse.dir": self.metastore.warehouse}
         if self._login is not None:
-            # It takes a client's word for its name, in which HDFS would do nothing.
+            # With setugi the metastore acts as the user that a client claims to be, and HDFS refuses such a user.
             hive["hive.metastore.execute.setugi"] = "false"
         write_site(self.conf / "hive-site.xml", hive)
         defaults = "".join(f"{name} {value}\n" for name, value in self.spark_conf.items())
@@ -156,7 +157,7 @@ class Cluster:
 
 
 def up(home: Path) -> int:
-    """Starts the cluster in the background, unless it runs, and says where things are."""
+    """Starts the cluster in the background unless it is running, and prints where things are."""
     home.mkdir(parents=True, exist_ok=True)
     summary, server = home / "summary", None
     if _serving(home):
@@ -179,7 +180,7 @@ def up(home: Path) -> int:
 
 
 def down(home: Path) -> int:
-    """Stops the cluster, and leaves nothing running."""
+    """Stops the cluster and kills whatever it left running."""
     pid = _serving(home)
     if pid:
         os.kill(pid, signal.SIGTERM)
@@ -212,7 +213,7 @@ def serve(home: Path) -> int:
 
 
 def main() -> int:
-    """Does what the command line says; the exit code."""
+    """Runs the command and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m devtools.cluster", description=up.__doc__)
     parser.add_argument("command", choices=["up", "down", "serve"])
     command = parser.parse_args().command
@@ -237,7 +238,7 @@ def _start_serving(home: Path) -> subprocess.Popen[bytes]:
 
 
 def _serving(home: Path) -> int:
-    """The process that runs the cluster in ``home``; 0 when none does."""
+    """Returns the PID of the process that runs the cluster in ``home``, or 0."""
     try:
         with (home / "lock").open() as lock:
             try:

@@ -1,6 +1,8 @@
 """
-Completion for shells, from the parser of the command line: ``python -m devtools.completion`` writes
-``deploy/traffic-aggr.bash`` and ``deploy/_traffic-aggr``. The scripts are kept, so that no host of the job needs shtab.
+Generates shell completion from the parser of the command line.
+
+``python -m devtools.completion`` writes ``deploy/traffic-aggr.bash`` and ``deploy/_traffic-aggr``. The generated
+scripts are committed, so no host of the job needs shtab.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _HOW_TO_LOAD = {
 
 
 def script(shell: str) -> str:
-    """What completes ``traffic-aggr`` and the launcher ``spark-submit.sh`` in ``bash`` or ``zsh``."""
+    """Returns the ``bash`` or ``zsh`` completion for ``traffic-aggr`` and the launcher ``spark-submit.sh``."""
     parser = build_parser()
     for action in _actions(parser):
         if action.metavar in _BY_METAVAR:
@@ -38,7 +40,7 @@ def script(shell: str) -> str:
 
 
 def _with_own_introduction(lines: list[str], shell: str) -> Iterator[str]:
-    """shtab's comment says how to install a script that has no other home; ours is in the project."""
+    """Replaces shtab's comment on how to install a script, since ours has a home in the project."""
     first = next(number for number, line in enumerate(lines) if line.startswith("# AUTOMATICALLY GENERATED"))
     last = next(number for number in range(first, len(lines)) if not lines[number].startswith("#"))
     yield from lines[:first]

@@ -1,6 +1,7 @@
 """
-The reference of the configuration's keys, from the classes that read it: ``python -m devtools.config_reference`` writes
-``docs/configuration.md``.
+Generates the reference of the configuration's keys from the classes that read it.
+
+``python -m devtools.config_reference`` writes ``docs/configuration.md``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ never written here: `{env: NAME}`, `{file: PATH}` (mode 0600) or `{hadoop: ALIAS
 
 
 def reference() -> str:
-    """The page, in Markdown."""
+    """Returns the page in Markdown."""
     return "\n".join([_INTRODUCTION, *_sections(Config, "")])
 
 

@@ -1,5 +1,5 @@
 """
-Java servers as child processes: started until they answer, stopped in good order or killed, and started again.
+Java servers as child processes: started until they answer, stopped or killed, and restarted.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ STOP_TIMEOUT_S = 20
 
 _ASK_EVERY_S = 0.2
 _REQUEST_TIMEOUT_S = 30
-# Below the ports that Linux gives to outgoing connections, which could take that of a server while it is down.
+# Below Linux's ephemeral ports: an outgoing connection could take a server's port while the server is down.
 _PORTS = range(20_000, 32_000)
 _OPENS = ("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util")
 JVM_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
-    "-XX:+IgnoreUnrecognizedVMOptions",  # Java 8 knows nothing of modules
+    "-XX:+IgnoreUnrecognizedVMOptions",  # Java 8 has no modules
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENS),
 )
 
 
 class RefusedError(OSError):
-    """A server answered a request with an error, which ``code`` and ``content`` tell."""
+    """A server answered a request with an HTTP error; ``code`` and ``content`` hold the answer."""
 
     def __init__(self, code: int, content: bytes) -> None:
         super().__init__(f"the server answered {code}: {content[:500].decode(errors='replace')}")
@@ -49,9 +49,9 @@ class RefusedError(OSError):
 
 class Daemon:
     """
-    One server: ``command`` run in ``directory``, up once ``answers`` is true. What it prints is appended to ``log``.
+    One server process: ``command`` run in ``directory``, ready once ``answers`` returns true.
 
-    It can be started again after ``stop`` and ``kill``.
+    Its output is appended to ``log``. It can be started again after ``stop`` or ``kill``.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Daemon:
 
     @property
     def pid(self) -> Optional[int]:
-        """Of the process that runs; None when none does."""
+        """PID of the running process; None when there is none."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def launch(self) -> None:
-        """Starts the process, unless it runs, without waiting for it to answer."""
+        """Starts the process unless it is running, without waiting for it to answer."""
         if self.pid is not None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -94,21 +94,21 @@ class Daemon:
             )
 
     def start(self) -> None:
-        """Starts the process and waits until it answers. Raises RuntimeError when it ends instead, or stays silent."""
+        """Starts the process and waits until it answers. Raises RuntimeError when it exits first or stays silent."""
         self.launch()
         self.wait_until_it_answers()
 
     def wait_until_it_answers(self) -> None:
-        """Raises RuntimeError when the process ends, or has not answered after ``START_TIMEOUT_S``."""
+        """Raises RuntimeError when the process exits or has not answered after ``START_TIMEOUT_S``."""
         wait_until(self._has_answered, f"the {self.name} to answer (see {self.log})")
 
     def terminate(self) -> None:
-        """Asks the process to end and does not wait for it."""
+        """Sends SIGTERM without waiting for the process to exit."""
         if self.pid is not None and self._process is not None:
             self._process.terminate()
 
     def stop(self) -> None:
-        """Ends the process in good order, and by force when it takes its time."""
+        """Sends SIGTERM, then SIGKILL when the process is still running after ``STOP_TIMEOUT_S``."""
         self.terminate()
         if self._process is not None:
             try:
@@ -117,13 +117,13 @@ class Daemon:
                 self.kill()
 
     def kill(self) -> None:
-        """Ends the process at once (SIGKILL), whatever it is doing."""
+        """Kills the process at once (SIGKILL), whatever it is doing."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def restart(self) -> None:
-        """Stops the process, if it runs, and starts it again."""
+        """Stops the process if it is running, then starts it."""
         self.stop()
         self.start()
 
@@ -137,7 +137,7 @@ class Daemon:
 
 
 def wait_until(reached: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
-    """Waits for ``reached`` to be true. Raises RuntimeError, which names ``what``, when it takes too long."""
+    """Polls ``reached`` until it is true. Raises RuntimeError, which names ``what``, after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not reached():
         if time.monotonic() > deadline:
@@ -147,8 +147,10 @@ def wait_until(reached: Callable[[], bool], what: str, timeout_s: float = START_
 
 def java_environment(belongs_to: Path, **more: str) -> dict[str, str]:
     """
-    This process's environment with ``JAVA_HOME`` of a Java that suits Spark, the mark of the directory that its
-    processes belong to, and ``more``. Raises InputError.
+    Returns this process's environment with a Java that suits Spark, marked as belonging to ``belongs_to``, plus
+    ``more``.
+
+    The mark lets ``Sweeper`` find the processes that inherit this environment. Raises InputError when no Java suits.
     """
     changed = {**os.environ, **suitable_java()}
     environment = {name: value for name, value in changed.items() if value is not None}
@@ -166,7 +168,7 @@ def java_command(
     memory: str,
     properties: Optional[Mapping[str, object]] = None,
 ) -> list[str]:
-    """The command that runs ``main_class`` with at most ``memory`` of heap, system ``properties`` and ``arguments``."""
+    """Returns the command that runs ``main_class`` with at most ``memory`` of heap and the system ``properties``."""
     return [
         os.path.join(environment["JAVA_HOME"], "bin", "java"),
         f"-Xmx{memory}",
@@ -181,7 +183,9 @@ def java_command(
 
 def kept_ports(path: Path, names: Sequence[str]) -> dict[str, int]:
     """
-    A port for each of ``names``: those that ``path`` has, or free ones, which are written there for the next time.
+    Returns a port for each of ``names``, the same ones each time.
+
+    ``path`` remembers the ports. Names that it lacks get free ports, which are written there.
     """
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     missing = [name for name in names if name not in known]
@@ -193,7 +197,7 @@ def kept_ports(path: Path, names: Sequence[str]) -> dict[str, int]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports on which nothing listens."""
+    """Returns ``count`` different ports on which nothing listens."""
     with contextlib.ExitStack() as held:
         ports: list[int] = []
         for port in random.sample(_PORTS, len(_PORTS)):
@@ -208,7 +212,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def fetch(url: str, *, method: str = "GET", body: Optional[bytes] = None, content_type: str = "") -> bytes:
-    """What a server on this machine answers. Raises OSError: RefusedError where the server says no."""
+    """Returns the answer of a server on this machine. Raises OSError, and RefusedError for an HTTP error."""
     headers = {"Content-Type": content_type} if content_type else {}
     opener = build_opener(ProxyHandler({}))
     try:
@@ -221,5 +225,5 @@ def fetch(url: str, *, method: str = "GET", body: Optional[bytes] = None, conten
 
 
 def fetch_json(url: str) -> Any:
-    """What a server on this machine answers, which is JSON."""
+    """Returns the JSON answer of a server on this machine, parsed."""
     return json.loads(fetch(url))

@@ -1,8 +1,9 @@
 """
-The demonstration behind `make demo`: sample data, then the real job on it, with an Impala double over a socket.
+The demonstration behind `make demo`: sample data, then the real job on it, with an Impala stand-in on a socket.
 
-Everything lies in ``demo/`` (or ``$TRAFFIC_AGGR_DEMO``) and is made anew each time. The job runs in this process, on
-the one session that an embedded metastore allows, which the double asks as a coordinator asks its catalog.
+Everything is in ``demo/`` (or ``$TRAFFIC_AGGR_DEMO``) and is created from scratch each time. The job runs in this
+process, on the only session that an embedded metastore allows. The stand-in asks that session as a coordinator asks its
+catalog.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DAYS, ROWS_PER_DAY = 30, 2000
 
 
 def demo() -> int:
-    """Runs the demonstration; the exit code of the first command that fails, else 0."""
+    """Runs the demonstration. Returns the exit code of the first command that fails, else 0."""
     home = Path(os.environ.get("TRAFFIC_AGGR_DEMO") or ROOT / "demo").resolve()
     os.environ["TRAFFIC_AGGR_DEMO"] = str(home)
     for name in MADE:

@@ -1,8 +1,8 @@
 """
-A shell in which the demo goes on: `make demo-shell`, after `make demo`.
+A shell in which to continue the demo: `make demo-shell`, after `make demo`.
 
-A metastore server works on the database that the demo has left, and a stand-in for Impala asks it. Both end with the
-shell. Commands on standard input are run in place of a shell for a terminal.
+A metastore server runs on the database that the demo created, and a stand-in for Impala asks it. Both stop when the
+shell exits. When standard input is not a terminal, the shell runs the commands that it reads there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ A metastore server and a stand-in for Impala run until you leave this shell. Try
 
 
 def demo_shell() -> int:
-    """The exit code of the shell. Raises RuntimeError where the metastore does not start."""
+    """
+    Runs the shell and returns its exit code, or 2 when there is no demo yet.
+
+    Raises RuntimeError when the metastore does not start.
+    """
     home = Path(os.environ.get("TRAFFIC_AGGR_DEMO") or ROOT / "demo").resolve()
     if not (home / "metastore_db").is_dir():
         print("demo-shell: there is no demo yet; run `make demo` first", file=sys.stderr)

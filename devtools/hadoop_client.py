@@ -1,8 +1,8 @@
 """
-Hadoop's own clients for operators: what runs on YARN, killing it, and the safe mode of HDFS.
+Hadoop's clients for operators: they list and kill YARN applications, and switch the safe mode of HDFS.
 
-They live in a small JVM of their own, which answers in milliseconds where each call of ``yarn`` or ``hdfs`` would start
-another one. The ResourceManager's web service is no substitute: in the shaded jar it answers with next to nothing.
+They run in a small JVM of their own and answer in milliseconds, where each ``yarn`` or ``hdfs`` command would start
+another JVM. The ResourceManager's web service is no substitute: in the shaded jar it returns next to nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 
 @dataclass(frozen=True)
 class Container:
-    """A container that YARN has given an application; ``node`` is the id of its NodeManager."""
+    """A container that YARN gave to an application; ``node`` is the id of its NodeManager."""
 
     id: str
     node: str
@@ -35,8 +35,10 @@ class Container:
 @dataclass(frozen=True)
 class Attempt:
     """
-    One attempt at an application. ``container`` is the id of that in which its application master runs, which is the
-    driver's with ``--deploy-mode cluster``; empty while it has none.
+    One attempt to run an application.
+
+    ``container`` is the id of the application master's container, empty while there is none. With ``--deploy-mode
+    cluster`` the driver runs in it.
     """
 
     id: str
@@ -48,8 +50,10 @@ class Attempt:
 @dataclass(frozen=True)
 class Application:
     """
-    An application as YARN knows it: ``state`` is ACCEPTED, RUNNING, FINISHED, FAILED, KILLED or one before these,
-    ``final_status`` UNDEFINED, SUCCEEDED, FAILED or KILLED.
+    An application as YARN reports it.
+
+    ``state`` is ACCEPTED, RUNNING, FINISHED, FAILED, KILLED or an earlier state; ``final_status`` is UNDEFINED,
+    SUCCEEDED, FAILED or KILLED.
     """
 
     id: str
@@ -66,7 +70,7 @@ class Application:
 
 
 class HadoopClient:
-    """The clients, of the cluster whose configuration ``class_path`` begins with; ``close`` ends their JVM."""
+    """Clients of the cluster whose configuration comes first in ``class_path``; ``close`` ends their JVM."""
 
     def __init__(
         self, class_path: Sequence[Path], environment: Mapping[str, str], directory: Path, login: Optional[Login] = None
@@ -88,7 +92,7 @@ class HadoopClient:
         if login is not None:
             self._hadoop.security.UserGroupInformation.loginUserFromKeytab(login.principal, str(login.keytab))
         self._conf = self._hadoop.yarn.conf.YarnConfiguration()
-        # While a daemon is down, say so soon.
+        # Fail fast while a daemon is down.
         for setting, value in {
             "yarn.resourcemanager.connect.max-wait.ms": 5_000,
             "yarn.resourcemanager.connect.retry-interval.ms": 500,
@@ -101,7 +105,7 @@ class HadoopClient:
 
     def close(self) -> None:
         """Ends the JVM."""
-        # After a mere close, py4j would report each of its Java objects to a JVM that is gone, and log a traceback.
+        # After close() alone, py4j would release its Java objects in a JVM that is gone, and log tracebacks.
         self._gateway.shutdown()
         self._process.stdin.close()
         try:
@@ -111,16 +115,16 @@ class HadoopClient:
             self._process.wait()
 
     def applications(self) -> list[Application]:
-        """All applications, oldest first."""
+        """Returns all applications, oldest first."""
         found = [_application(report) for report in self._yarn.getApplications()]
         return sorted(found, key=lambda application: application.id)
 
     def application(self, application_id: str) -> Application:
-        """One application."""
+        """Returns one application."""
         return _application(self._yarn.getApplicationReport(self._application_id(application_id)))
 
     def attempts(self, application_id: str) -> list[Attempt]:
-        """The attempts at an application so far, the first one first."""
+        """Returns the attempts at an application so far, oldest first."""
         found = [
             Attempt(
                 id=report.getApplicationAttemptId().toString(),
@@ -133,7 +137,7 @@ class HadoopClient:
         return sorted(found, key=lambda attempt: attempt.id)
 
     def containers(self, attempt_id: str) -> list[Container]:
-        """The containers that an attempt has now."""
+        """Returns the containers that an attempt has now."""
         attempt = self._hadoop.yarn.api.records.ApplicationAttemptId.fromString(attempt_id)
         found = [
             Container(
@@ -146,17 +150,17 @@ class HadoopClient:
         return sorted(found, key=lambda container: container.id)
 
     def kill_application(self, application_id: str) -> None:
-        """Asks YARN to kill an application; it takes a moment to do so."""
+        """Asks YARN to kill an application, without waiting for it to end."""
         self._yarn.killApplication(self._application_id(application_id))
 
     def node_states(self) -> dict[str, str]:
-        """RUNNING, LOST, SHUTDOWN, ... by the id of each NodeManager."""
+        """Returns the state (RUNNING, LOST, SHUTDOWN, ...) of each NodeManager by its id."""
         states = self._gateway.new_array(self._hadoop.yarn.api.records.NodeState, 0)
         reports = self._yarn.getNodeReports(states)
         return {report.getNodeId().toString(): report.getNodeState().toString() for report in reports}
 
     def set_safe_mode(self, on: bool) -> None:
-        """Makes HDFS refuse changes, or take them again."""
+        """Turns the safe mode of HDFS, in which it refuses changes, on or off."""
         action = self._hadoop.hdfs.protocol.HdfsConstants.SafeModeAction
         system = self._hadoop.fs.FileSystem.get(self._conf)
         system.setSafeMode(action.SAFEMODE_ENTER if on else action.SAFEMODE_LEAVE)

@@ -1,5 +1,5 @@
 """
-HDFS and YARN on one machine, each daemon a process of its own, of the Hadoop version whose client pip's pyspark ships.
+HDFS and YARN on one machine, each daemon a process of its own, in the Hadoop version that pip's pyspark ships.
 
     with HadoopCluster(directory) as cluster:
         os.environ["HADOOP_CONF_DIR"] = str(cluster.conf)
@@ -7,12 +7,11 @@ HDFS and YARN on one machine, each daemon a process of its own, of the Hadoop ve
         cluster.namenode.kill()
         cluster.namenode.start()
 
-Permissions are checked against the name that a client gives: HADOOP_USER_NAME decides who that is, and who starts the
-cluster is HDFS's superuser. All daemons listen on the loopback interface only. ``home`` has ``conf``, ``logs`` of the
-daemons, and ``nodemanager-N/logs`` of the containers; a cluster on a used one has its files again, at the same
-addresses.
+HDFS checks permissions against the name that a client claims, which HADOOP_USER_NAME sets. Whoever starts the cluster
+is HDFS's superuser. All daemons listen on the loopback interface only. ``home`` holds ``conf``, the daemons' ``logs``,
+and the containers' ``nodemanager-N/logs``. A cluster on a used ``home`` has the same files and addresses again.
 
-With ``login`` the cluster insists on Kerberos, except for WebHDFS, and there is no log aggregation.
+With ``login`` the cluster requires Kerberos, except for WebHDFS, and does not aggregate logs.
 """
 
 from __future__ import annotations
@@ -51,27 +50,28 @@ _NODE_PORTS = ("yarn.nodemanager.address", "yarn.nodemanager.localizer.address",
 
 class NodeManager(Daemon):
     """
-    The daemon of a node, and ``home/nodemanager-N``, in which its containers run.
+    A node's daemon and its directory ``home/nodemanager-N``, in which its containers run.
 
-    Containers outlive a daemon that is killed, as the driver in one of them does until it asks the ResourceManager;
-    ``lose`` ends them too, as the loss of the machine would.
+    Containers outlive a killed daemon; a driver in one keeps running until it asks the ResourceManager. ``lose`` ends
+    the containers too, as losing the machine would.
     """
 
     node_id: str
     container_logs: Path
 
     def lose(self) -> None:
-        """Ends the daemon and everything that it has started, at once."""
+        """Kills the daemon and every process that it started."""
         self.kill()
         kill_processes_of(self.directory)
 
 
 class HadoopCluster:
     """
-    The cluster with its data in ``home`` and nodes of ``node_memory_mb`` each; use it as a context manager.
+    A cluster with its data in ``home``; use it as a context manager.
 
-    Its daemons are ``namenode``, ``datanode``, ``resource_manager`` and the list ``node_managers``; each can be killed
-    and started again. Raises JarsUnavailableError where the servers' jars cannot be had.
+    Each node offers ``node_memory_mb`` MiB to containers. The daemons are ``namenode``, ``datanode``,
+    ``resource_manager`` and the list ``node_managers``; each can be killed and restarted. Raises JarsUnavailableError
+    when the servers' jars are unavailable.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class HadoopCluster:
         self._node_memory_mb = node_memory_mb
         self._daemon_memory = daemon_memory
         self._class_path: list[Path] = [self.conf, *daemon_class_path()]
-        # Drivers and executors in containers announce the address that they find here.
+        # Drivers and executors in containers announce this address.
         logged_in = login.environment if login is not None else {}
         local = {"SPARK_LOCAL_IP": HOST, "SPARK_LOCAL_HOSTNAME": "localhost"}
         self._environment = java_environment(self.home, **local, **logged_in)
@@ -116,27 +116,27 @@ class HadoopCluster:
 
     @property
     def hdfs_uri(self) -> str:
-        """The root of the file system, without a slash at its end."""
+        """The root of the file system, without a trailing slash."""
         return f"hdfs://{HOST}:{self._ports[hadoop_conf.DEFAULT_FS]}"
 
     @property
     def resource_manager_address(self) -> str:
-        """Where applications are submitted."""
+        """The host and port to which applications are submitted."""
         return f"{HOST}:{self._ports[hadoop_conf.RESOURCE_MANAGER]}"
 
     @property
     def resource_manager_web(self) -> str:
-        """The ResourceManager's pages and web service."""
+        """The URL of the ResourceManager's pages and web service."""
         return f"http://{HOST}:{self._ports[hadoop_conf.RESOURCE_MANAGER_WEB]}"
 
     @property
     def daemons(self) -> list[Daemon]:
-        """All of them, in the order in which they are started."""
+        """All daemons, HDFS before YARN."""
         return [self.namenode, self.datanode, self.resource_manager, *self.node_managers]
 
     @property
     def local_spark_jars(self) -> str:
-        """For ``spark.yarn.jars``: Spark's jars where they are, as they are on every node; nothing is copied at all."""
+        """Value for ``spark.yarn.jars``: every node has Spark's jars at this path, so YARN copies none."""
         return f"local:{spark_jars()}/*"
 
     def __enter__(self) -> HadoopCluster:
@@ -152,7 +152,11 @@ class HadoopCluster:
         self.stop()
 
     def start(self) -> None:
-        """Starts what does not run and waits until work can be submitted. Raises RuntimeError when it cannot."""
+        """
+        Starts the daemons that are not running and waits until work can be submitted.
+
+        Raises RuntimeError when a daemon does not start.
+        """
         hadoop_conf.write_configuration(self.conf, self.home, self._ports, self._node_memory_mb, self.login)
         (self.home / "tmp").mkdir(exist_ok=True)
         if self._sweeper is None:
@@ -172,8 +176,9 @@ class HadoopCluster:
 
     def stop(self) -> None:
         """
-        Ends all daemons, and whatever their containers left behind. Files stay; applications are forgotten, which
-        would else go on where they were when the cluster is next started.
+        Stops all daemons and kills whatever their containers left running.
+
+        Files stay. The ResourceManager's state is deleted, since applications would otherwise resume at the next start.
         """
         for daemon in reversed(self.daemons):
             daemon.terminate()
@@ -188,7 +193,7 @@ class HadoopCluster:
         shutil.rmtree(self.home / "resourcemanager", ignore_errors=True)
 
     def mend(self) -> None:
-        """Starts what has ended since the start, has HDFS take changes, and waits until work can be submitted."""
+        """Restarts daemons that have exited, leaves safe mode, and waits until work can be submitted."""
         entered = self.namenode.pid is not None and self.in_safe_mode()
         for daemon in self.daemons:
             daemon.launch()
@@ -197,7 +202,7 @@ class HadoopCluster:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Waits until HDFS takes writes and every NodeManager is known to run. Raises RuntimeError."""
+        """Waits until HDFS accepts writes and every NodeManager runs. Raises RuntimeError when that fails."""
         for daemon in self.daemons:
             daemon.wait_until_it_answers()
         if self.login is not None:
@@ -207,7 +212,11 @@ class HadoopCluster:
         wait_until(lambda: self.node_states() == nodes, "every NodeManager to run")
 
     def run(self, main_class: str, *arguments: str, user: Optional[str] = None) -> str:
-        """What one of Hadoop's command line tools prints. Raises CalledProcessError, with ``stderr``, when it fails."""
+        """
+        Runs one of Hadoop's command line tools and returns its output.
+
+        Raises CalledProcessError, with ``stderr``, when it fails.
+        """
         environment = {**self._environment, **({"HADOOP_USER_NAME": user} if user else {})}
         done = subprocess.run(
             java_command(
@@ -229,11 +238,11 @@ class HadoopCluster:
         return done.stdout
 
     def put(self, source: Path, target: str) -> None:
-        """Copies a local file or directory to a path on HDFS that is not there yet."""
+        """Copies a local file or directory to a path on HDFS that does not exist yet."""
         self.run(_main("fs.FsShell"), "-put", str(source), target)
 
     def upload_spark_jars(self) -> str:
-        """Puts Spark's jars on HDFS, once, for nodes to copy; what ``spark.yarn.jars`` is to say."""
+        """Uploads Spark's jars to HDFS, once, for nodes to copy; returns the value for ``spark.yarn.jars``."""
         if not self.hdfs.exists(SPARK_JARS_ON_HDFS):
             self.hdfs.make_directories(SPARK_JARS_ON_HDFS.rpartition("/")[0])
             self.put(spark_jars(), f"{SPARK_JARS_ON_HDFS}.part")
@@ -241,12 +250,12 @@ class HadoopCluster:
         return f"{self.hdfs_uri}{SPARK_JARS_ON_HDFS}/*.jar"
 
     def make_user(self, name: str) -> None:
-        """Gives a user who is not the superuser a home directory on HDFS, which Spark on YARN wants."""
+        """Creates the home directory on HDFS that Spark on YARN needs for a user who is not the superuser."""
         self.hdfs.make_directories(f"/user/{name}", 0o755, owner=name)
 
     @property
     def client(self) -> HadoopClient:
-        """Hadoop's clients for operators, in a JVM that is started when they are first asked for."""
+        """Hadoop's clients for operators, in a JVM that starts at first use."""
         if self._client is None:
             self._client = HadoopClient(self._class_path, self._environment, self.home, self.login)
         return self._client
@@ -256,7 +265,7 @@ class HadoopCluster:
         self.client.set_safe_mode(True)
 
     def leave_safe_mode(self) -> None:
-        """Makes HDFS take changes again."""
+        """Makes HDFS accept changes again."""
         self.client.set_safe_mode(False)
 
     def in_safe_mode(self) -> bool:
@@ -264,24 +273,24 @@ class HadoopCluster:
         return bool(self._namenode_bean("NameNodeInfo")["Safemode"])
 
     def applications(self) -> list[Application]:
-        """What YARN knows of each application, oldest first."""
+        """Returns what YARN knows of each application, oldest first."""
         return self.client.applications()
 
     def application_state(self, application_id: str) -> str:
-        """ACCEPTED, RUNNING, FINISHED, FAILED, KILLED, ..."""
+        """Returns ACCEPTED, RUNNING, FINISHED, FAILED, KILLED, ..."""
         return self.client.application(application_id).state
 
     def kill_application(self, application_id: str) -> None:
-        """Has YARN kill an application, and waits until it has."""
+        """Has YARN kill an application, and waits until it has ended."""
         self.client.kill_application(application_id)
         wait_until(lambda: self.client.application(application_id).has_ended, f"{application_id} to end")
 
     def node_states(self) -> dict[str, str]:
-        """RUNNING, LOST, SHUTDOWN, ... by the id of each NodeManager."""
+        """Returns the state (RUNNING, LOST, SHUTDOWN, ...) of each NodeManager by its id."""
         return self.client.node_states()
 
     def container_logs(self, application_id: str) -> dict[str, str]:
-        """What the containers of an application have written so far, by container and file (``.../stderr``)."""
+        """Returns what an application's containers have logged so far, by container and file (``.../stderr``)."""
         found = {}
         for node in self.node_managers:
             top = node.container_logs / application_id
@@ -340,9 +349,9 @@ class HadoopCluster:
         return int(self._namenode_bean("FSNamesystemState")["NumLiveDataNodes"])
 
     def _calm_resource_manager(self) -> None:
-        """A thread of it that looks after tokens never pauses; others shall not wait for a processor because of it."""
+        """Lowers the priority of the ResourceManager's token threads: one never pauses and would hog a processor."""
         for thread in Path(f"/proc/{self.resource_manager.pid}/task").glob("*"):
-            with contextlib.suppress(OSError):  # it has ended since
+            with contextlib.suppress(OSError):  # the thread has ended
                 if (thread / "comm").read_text(encoding="utf-8").startswith("DelegationToken"):
                     os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
 

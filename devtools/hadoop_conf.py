@@ -1,7 +1,7 @@
 """
-The configuration of a Hadoop cluster on the loopback interface: NameNode, DataNode, ResourceManager and NodeManagers.
+Configuration of a Hadoop cluster on the loopback interface: NameNode, DataNode, ResourceManager and NodeManagers.
 
-The directory that ``write_configuration`` makes serves daemons and clients alike: it is what HADOOP_CONF_DIR names.
+Daemons and clients share the directory that ``write_configuration`` fills; HADOOP_CONF_DIR names it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from devtools.daemons import HOST
 from devtools.sweeper import MARK
 
-LOG4J = "hadoop-log4j2.properties"  # a name that Spark, which gets this directory too, does not take for its own
+LOG4J = "hadoop-log4j2.properties"  # Spark gets this directory too, and would read a log4j2.properties
 QUEUES = ("default", "etl")
 DEFAULT_FS = "fs.defaultFS"
 NAMENODE_WEB = "dfs.namenode.http-address"
@@ -30,9 +30,9 @@ YARN_ADDRESSES = (
     "yarn.resourcemanager.resource-tracker.address",
     "yarn.resourcemanager.admin.address",
 )
-"""Settings whose value is a host and a port, each with a port of its own; those of NodeManagers are given to them."""
+"""Settings whose value is a host and a port. Each gets a port of its own; each NodeManager is given its own."""
 
-# A node that is silent for so long counts as lost.
+# A node that sends no heartbeat for this long counts as lost.
 NODE_EXPIRY_MS = 12_000
 MINIMUM_CONTAINER_MB = 256
 
@@ -50,7 +50,7 @@ appender.console.layout.pattern = %d{ISO8601} %p %c{1}: %m%n%ex
 
 @dataclass(frozen=True)
 class Login:
-    """The Kerberos principal of all daemons and of who looks after them, its key, and where Java finds the realm."""
+    """The Kerberos principal of all daemons and of their operator, its keytab, and the krb5.conf for Java."""
 
     principal: str
     keytab: Path
@@ -58,19 +58,23 @@ class Login:
 
     @property
     def java_option(self) -> str:
-        """What makes a JVM know the realm."""
+        """The option that tells a JVM where the realm is."""
         return f"-Djava.security.krb5.conf={self.krb5_conf}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which Hadoop's classes are logged in."""
+        """The environment in which Hadoop's classes log in."""
         return {"JAVA_TOOL_OPTIONS": self.java_option, "KRB5PRINCIPAL": self.principal, "KRB5KEYTAB": str(self.keytab)}
 
 
 def write_configuration(
     directory: Path, home: Path, ports: Mapping[str, int], node_memory_mb: int, login: Optional[Login] = None
 ) -> None:
-    """Writes all files into ``directory``; the daemons' data goes beneath ``home``. With ``login`` Kerberos rules."""
+    """
+    Writes all configuration files into ``directory``.
+
+    The daemons keep their data beneath ``home``. With ``login`` they require Kerberos.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     addresses = {name: f"{HOST}:{port}" for name, port in ports.items()}
     hdfs, yarn = ({name: addresses[name] for name in names} for names in (HDFS_ADDRESSES, YARN_ADDRESSES))
@@ -83,7 +87,7 @@ def write_configuration(
 
 
 def write_site(path: Path, settings: Mapping[str, object]) -> None:
-    """Writes settings the way Hadoop and Hive read them."""
+    """Writes settings as an XML file that Hadoop and Hive read."""
     lines = (
         f"  <property><name>{escape(name)}</name><value>{escape(str(value))}</value></property>"
         for name, value in settings.items()
@@ -106,12 +110,12 @@ def _hdfs(home: Path) -> dict[str, object]:
         "dfs.datanode.hostname": HOST,
         "dfs.replication": 1,
         "dfs.permissions.enabled": "true",
-        # A kill loses nothing without it, only a power cut would.
+        # Without the fsync a kill loses nothing; only a power cut would.
         "dfs.namenode.edits.noeditlogchannelflush": "true",
         "dfs.namenode.safemode.extension": 0,
         "dfs.namenode.safemode.min.datanodes": 1,
         "dfs.heartbeat.interval": 1,
-        # The only DataNode reports a block a moment after the writer has it acknowledged; by default that waits 400 ms.
+        # The DataNode reports a block a moment after the writer's ack; by default the writer then waits 400 ms.
         "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": 5,
         "dfs.namenode.heartbeat.recheck-interval": 1_000,
     }
@@ -124,7 +128,7 @@ def _yarn(home: Path, node_memory_mb: int) -> dict[str, object]:
         "yarn.nm.liveness-monitor.expiry-interval-ms": NODE_EXPIRY_MS,
         "yarn.resourcemanager.connect.retry-interval.ms": 1_000,
         "yarn.am.liveness-monitor.expiry-interval-ms": 30_000,
-        # A ResourceManager that comes back goes on with what was running, as on clusters that matter.
+        # A restarted ResourceManager keeps its running applications, as on production clusters.
         "yarn.resourcemanager.recovery.enabled": "true",
         "yarn.resourcemanager.store.class": _STATE_STORE,
         "yarn.resourcemanager.fs.state-store.uri": (home / "resourcemanager").as_uri(),
@@ -137,7 +141,7 @@ def _yarn(home: Path, node_memory_mb: int) -> dict[str, object]:
         "yarn.nodemanager.pmem-check-enabled": "false",
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
         "yarn.nodemanager.env-whitelist": f"JAVA_HOME,SPARK_LOCAL_IP,SPARK_LOCAL_HOSTNAME,JAVA_TOOL_OPTIONS,{MARK}",
-        # Logs are collected on HDFS when an application ends, and stay where they were written as well.
+        # YARN copies logs to HDFS when an application ends. The delay below keeps the local ones as well.
         "yarn.log-aggregation-enable": "true",
         "yarn.nodemanager.remote-app-log-dir": "/yarn/logs",
         "yarn.nodemanager.delete.debug-delay-sec": 86_400,
@@ -145,7 +149,11 @@ def _yarn(home: Path, node_memory_mb: int) -> dict[str, object]:
 
 
 def _secured(login: Login) -> dict[str, dict[str, object]]:
-    """What Kerberos adds to each file. Pages and web services stay as they are: they take a caller's word for it."""
+    """
+    Returns what Kerberos adds to each file.
+
+    Pages and web services stay as they are: they believe the name that a caller claims.
+    """
     principal, keytab = login.principal, login.keytab
     return {
         "core": {"hadoop.security.authentication": "kerberos"},
@@ -156,7 +164,7 @@ def _secured(login: Login) -> dict[str, dict[str, object]]:
             "dfs.datanode.keytab.file": keytab,
             "dfs.block.access.token.enable": "true",
             "dfs.data.transfer.protection": "authentication",
-            # Else HDFS insists on HTTPS, with certificates, or on ports that only root can open.
+            # Otherwise HDFS requires HTTPS with certificates, or ports that only root can open.
             "ignore.secure.ports.for.testing": "true",
         },
         "yarn": {
@@ -164,7 +172,7 @@ def _secured(login: Login) -> dict[str, dict[str, object]]:
             "yarn.resourcemanager.keytab": keytab,
             "yarn.nodemanager.principal": principal,
             "yarn.nodemanager.keytab": keytab,
-            # In a secured cluster it takes Hadoop's native library, without which the NodeManager dies of it.
+            # In a secured cluster it needs Hadoop's native library; without that the NodeManager crashes.
             "yarn.log-aggregation-enable": "false",
         },
     }
@@ -174,7 +182,7 @@ def _queues() -> dict[str, object]:
     settings: dict[str, object] = {
         "yarn.scheduler.capacity.root.queues": ",".join(QUEUES),
         "yarn.scheduler.capacity.maximum-am-resource-percent": 1.0,
-        # Looks at every node at once rather than wait for its next heartbeats when data would be on another one.
+        # Considers every node at once, instead of waiting some heartbeats for the node that has the data.
         "yarn.scheduler.capacity.node-locality-delay": 0,
     }
     for queue in QUEUES:

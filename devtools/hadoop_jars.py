@@ -1,8 +1,8 @@
 """
-The jars that make Hadoop's daemons out of what pip's pyspark brings, fetched with Maven and kept for every clone.
+The jars that turn pip's pyspark into Hadoop's daemons, fetched with Maven and cached for all clones.
 
-PySpark ships Hadoop's client only. The servers of the same version, and the cryptography that the ResourceManager
-wants, are named with their checksums in ``hadoop_jars.txt``; ``python -m devtools.hadoop_jars`` has them fetched.
+PySpark ships only Hadoop's client. ``hadoop_jars.txt`` lists, with checksums, the servers of the same version and the
+cryptography that the ResourceManager needs. ``python -m devtools.hadoop_jars`` fetches them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FETCH_TIMEOUT_S = 600
 
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 _ESCAPE_CODES = re.compile(r"\x1b\[[0-9;]*m")
-# Of pyspark's jars those that the servers use, without their versions.
+# pyspark's jars that the servers use, named without versions.
 _FROM_PYSPARK = (
     "hadoop-client-api",
     "hadoop-client-runtime",
@@ -36,19 +36,19 @@ _FROM_PYSPARK = (
     "log4j-1.2-api",
     "log4j-slf4j2-impl",
     "jcl-over-slf4j",
-    "commons-logging",  # for a class of its own that HDFS names
+    "commons-logging",  # HDFS names a class that only this jar has
     "activation",
     "jakarta.xml.bind-api",
 )
 
 
 class JarsUnavailableError(Exception):
-    """The jars are not here and cannot be had, or do not suit the PySpark that is installed."""
+    """The jars are neither cached nor fetchable, or do not match the installed PySpark."""
 
 
 @dataclass(frozen=True)
 class Jar:
-    """A jar by its Maven coordinate, and what it must be to the byte."""
+    """A jar by its Maven coordinate, with the checksum that its file must have."""
 
     group: str
     name: str
@@ -64,7 +64,7 @@ class Jar:
         return f"{self.name}-{self.version}.jar"
 
     def is_at(self, path: Path) -> bool:
-        """Whether the file at ``path`` is this jar and nothing else."""
+        """Whether the file at ``path`` exists and is exactly this jar."""
         try:
             return hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256
         except FileNotFoundError:
@@ -72,13 +72,13 @@ class Jar:
 
 
 def pinned_jars(pins: Path = PINS) -> list[Jar]:
-    """The jars that a file such as ``hadoop_jars.txt`` names."""
+    """Returns the jars that a file such as ``hadoop_jars.txt`` lists."""
     lines = [line.split() for line in pins.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
     return [Jar(*[*coordinate.split(":"), checksum]) for checksum, coordinate in lines]
 
 
 def cache_directory() -> Path:
-    """Where fetched jars are kept, outside of any clone."""
+    """Where fetched jars are kept, outside any clone."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "traffic_aggr", "jars")
 
 
@@ -89,8 +89,9 @@ def spark_jars() -> Path:
 
 def daemon_class_path() -> list[Path]:
     """
-    The jars of Hadoop's daemons, in order, with what is missing fetched. Raises JarsUnavailableError when there is no
-    way to have them; its message is one line.
+    Returns the jars of Hadoop's daemons, in order, and fetches missing ones.
+
+    Raises JarsUnavailableError, with a message of one line, when they cannot be obtained.
     """
     wanted = pinned_jars()
     return [*fetched(wanted, cache_directory()), *_daemons_jars_of_pyspark(wanted[0].version)]
@@ -98,7 +99,7 @@ def daemon_class_path() -> list[Path]:
 
 def fetched(jars: Sequence[Jar], directory: Path) -> list[Path]:
     """
-    Paths of ``jars`` in ``directory``, where each is fetched that is missing or not what its checksum says.
+    Returns the paths of ``jars`` in ``directory``, and fetches those that are missing or do not match their checksum.
 
     Raises JarsUnavailableError.
     """
@@ -149,7 +150,9 @@ def _first_error(output: str) -> str:
 
 
 def jars_of_pyspark(names: Sequence[str]) -> list[Path]:
-    """Jars that come with Spark, by their names without versions. Raises JarsUnavailableError for one that does not."""
+    """
+    Returns jars that come with Spark, by name without version. Raises JarsUnavailableError for one that is missing.
+    """
     directory, found = spark_jars(), []
     for name in names:
         paths = sorted(directory.glob(f"{name}-[0-9]*.jar"))

@@ -1,14 +1,14 @@
 """
-A Hive metastore server of one's own, made of the jars that come with pip's pyspark; Derby keeps what it knows.
+A private Hive metastore server, run from the jars of pip's pyspark, with its database in Derby.
 
     with MetastoreServer(directory) as metastore:
         print(metastore.uri)  # for spark.hadoop.hive.metastore.uris
 
-The warehouse lies beside the database unless ``warehouse`` names another place. One on HDFS takes ``conf`` too, the
-directory of Hadoop's configuration, and a secured one the ``environment`` in which Hadoop's classes are logged in.
+The warehouse is beside the database unless ``warehouse`` names another place. A warehouse on HDFS also needs ``conf``,
+Hadoop's configuration directory. A secured HDFS also needs the ``environment`` in which Hadoop's classes log in.
 
-It asks nobody for a password and, as this version of Hive has no setting for it, listens on every interface: for tests
-and trials on a host whose firewall keeps others out. It starts in 10 s, on a used directory in 6, and takes 250 to
+The server asks for no password and listens on every interface, since this version of Hive has no setting for that. Use
+it for tests and trials, on a host behind a firewall. It starts in 10 s, in 6 s on a used directory, and takes 250 to
 500 MB of memory.
 """
 
@@ -33,7 +33,7 @@ START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 60
 
 _ASK_EVERY_S = 0.2
-# Hive sets up its logging through classes that are not among Spark's jars unless it is given a configuration.
+# Without a configuration, Hive sets up logging through classes that are not among Spark's jars.
 _LOG4J = """\
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
@@ -46,9 +46,9 @@ appender.console.layout.pattern = %d{ISO8601} %p %c{1}: %m%n%ex
 
 class MetastoreServer:
     """
-    The server over the database in ``home``, which is made when it is not there; use it as a context manager.
+    A server over the database in ``home``, which it creates when missing; use it as a context manager.
 
-    ``port`` 0 takes a free one, which it keeps over restarts. What the server prints goes to ``home/metastore.log``.
+    ``port`` 0 takes a free port, which it keeps over restarts. The server's output goes to ``home/metastore.log``.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class MetastoreServer:
 
     @property
     def uri(self) -> str:
-        """The address as Hive's clients want it."""
+        """The address in the form that Hive's clients expect."""
         return f"thrift://{HOST}:{self.port}"
 
     @property
@@ -93,9 +93,9 @@ class MetastoreServer:
 
     def start(self) -> None:
         """
-        Starts the server, unless it runs, and waits until it answers.
+        Starts the server unless it is running, and waits until it answers.
 
-        Raises RuntimeError when it ends instead, or stays silent.
+        Raises RuntimeError when it exits first or stays silent.
         """
         if self._process is not None and self._process.poll() is None:
             return
@@ -118,7 +118,7 @@ class MetastoreServer:
             raise
 
     def stop(self) -> None:
-        """Ends the server in good order, if it runs."""
+        """Stops the server if it is running; kills it when it is still there after ``STOP_TIMEOUT_S``."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -127,13 +127,13 @@ class MetastoreServer:
                 self.kill()
 
     def kill(self) -> None:
-        """Ends the server at once (SIGKILL), whatever it is doing."""
+        """Kills the server at once (SIGKILL), whatever it is doing."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def restart(self) -> None:
-        """Starts the server again, on the same port and database, after ``kill`` or ``stop``."""
+        """Stops the server if it is running, and starts it on the same port and database."""
         self.stop()
         self.start()
 

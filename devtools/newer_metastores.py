@@ -1,9 +1,9 @@
 """
-Metastore servers of newer Hives than the one that comes with pip's pyspark.
+Metastore servers of newer Hive versions than the one that comes with pip's pyspark.
 
-They are Hive's standalone metastores, named with their checksums in ``hive3_jars.txt`` and ``hive4_jars.txt``, on what
-pip's pyspark ships of the libraries that they need. Spark's own client, of Hive 2.3, talks to them as it is; of Hive 4
-that holds for 4.0.0 alone, since later ones lack calls that it makes.
+They are Hive's standalone metastores, listed with checksums in ``hive3_jars.txt`` and ``hive4_jars.txt``. pip's pyspark
+supplies the libraries that it ships. Spark's own client, of Hive 2.3, talks to these servers unchanged. Of Hive 4 that
+holds for 4.0.0 only: later versions lack calls that the client makes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from devtools.hadoop_jars import cache_directory, fetched, jars_of_pyspark, pinned_jars
 from devtools.metastore_server import MetastoreServer
 
-# Of pyspark's jars those that the servers use, without their versions.
+# pyspark's jars that all these servers use, named without versions.
 _FROM_PYSPARK = (
     "hadoop-client-api",
     "hadoop-client-runtime",
@@ -40,7 +40,7 @@ _FROM_PYSPARK = (
     "log4j-1.2-api",
     "log4j-slf4j2-impl",
 )
-# Hive's own choices are classes of hive-exec: 40 MB more, for partition filters and tasks that nobody here asks for.
+# Hive's defaults are classes of hive-exec: 40 MB more, for partition filters and tasks that nobody here uses.
 _WITHOUT_HIVE_EXEC = {
     "hive.metastore.expression.proxy": "org.apache.hadoop.hive.metastore.DefaultPartitionExpressionProxy",
     "metastore.task.threads.always": "org.apache.hadoop.hive.metastore.events.EventCleanerTask",
@@ -49,16 +49,16 @@ _WITHOUT_HIVE_EXEC = {
 
 
 class NewerMetastore(MetastoreServer):
-    """One of the servers below; all but its version is as it is with ``MetastoreServer``."""
+    """A metastore server of another version; in all else it is a ``MetastoreServer``."""
 
     pins: Path
-    """The file that names the jars to fetch."""
+    """The file that lists the jars to fetch."""
     shipped: Sequence[str]
-    """Jars of pyspark that it needs beside those that all need, without their versions."""
+    """Jars of pyspark that only this version needs, named without versions."""
 
     @classmethod
     def jars(cls) -> list[Path]:
-        """Its jars, with what is missing fetched. Raises JarsUnavailableError where they cannot be had."""
+        """Returns its jars, and fetches missing ones. Raises JarsUnavailableError when they cannot be obtained."""
         return [
             *fetched(pinned_jars(cls.pins), cache_directory()),
             *jars_of_pyspark([*_FROM_PYSPARK, *cls.shipped]),
@@ -72,7 +72,7 @@ class NewerMetastore(MetastoreServer):
 
 
 class Hive3Metastore(NewerMetastore):
-    """The server of Hive 3.1, to which ``external.table.purge`` means nothing."""
+    """The server of Hive 3.1, which ignores ``external.table.purge``."""
 
     pins = Path(__file__).with_name("hive3_jars.txt")
     shipped = (
@@ -87,8 +87,9 @@ class Hive3Metastore(NewerMetastore):
 
 class Hive4Metastore(NewerMetastore):
     """
-    The server of Hive 4.0, which deletes the files of external tables whose ``external.table.purge`` is true, as do
-    those of HDP 3 and CDP 7, which call themselves 3.1.
+    The server of Hive 4.0, which deletes the files of external tables whose ``external.table.purge`` is true.
+
+    The servers of HDP 3 and CDP 7 do so too, though they call themselves 3.1.
     """
 
     pins = Path(__file__).with_name("hive4_jars.txt")

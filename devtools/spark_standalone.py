@@ -1,5 +1,5 @@
 """
-Spark's own cluster manager on one machine, a master and a worker out of pip's pyspark.
+Spark's own cluster manager on one machine: a master and a worker from pip's pyspark.
 
     with SparkStandalone(directory) as standalone:
         subprocess.run([spark_submit, "--master", standalone.uri, ...])
@@ -22,10 +22,10 @@ _PORTS = ("master", "master web", "worker", "worker web")
 
 class SparkStandalone:
     """
-    ``master`` and ``worker``, with ``cores`` and ``memory`` for executors; use it as a context manager.
+    A ``master`` and a ``worker`` with ``cores`` and ``memory`` for executors; use it as a context manager.
 
-    ``home`` has their ``logs``, and in ``work`` what executors print. Drivers run where they are submitted: with this
-    manager Spark takes no Python program to the workers. ``conf`` is a Hadoop configuration for them all.
+    ``home`` holds their ``logs``, and the executors' output in ``work``. Drivers run where they are submitted: with
+    this manager Spark does not run Python programs on the workers. ``conf`` is a Hadoop configuration for all of them.
     """
 
     def __init__(self, home: Path, *, cores: int = 2, memory: str = "2g", conf: Optional[Path] = None) -> None:
@@ -40,7 +40,7 @@ class SparkStandalone:
 
     @property
     def uri(self) -> str:
-        """What ``--master`` is to say."""
+        """Value for ``--master``."""
         return f"spark://{HOST}:{self._ports['master']}"
 
     def __enter__(self) -> SparkStandalone:
@@ -56,7 +56,7 @@ class SparkStandalone:
         self.stop()
 
     def start(self) -> None:
-        """Starts both and waits until the master knows the worker. Raises RuntimeError when that does not happen."""
+        """Starts both and waits until the worker has registered. Raises RuntimeError when it does not."""
         if self._sweeper is None:
             self._sweeper = Sweeper(self.home)
         try:
@@ -70,7 +70,7 @@ class SparkStandalone:
             raise
 
     def stop(self) -> None:
-        """Ends both, and their executors."""
+        """Stops both, and kills their executors."""
         self.worker.terminate()
         self.master.terminate()
         self.worker.stop()
@@ -80,7 +80,7 @@ class SparkStandalone:
             sweeper.sweep()
 
     def _daemon(self, name: str, main_class: str, *arguments: str) -> Daemon:
-        # The worker builds the command of an executor as spark-class does, which sets these two.
+        # The worker builds an executor's command as spark-class does, which sets SPARK_HOME and SPARK_SCALA_VERSION.
         home, (core,) = spark_jars().parent, spark_jars().glob("spark-core_*.jar")
         scala = core.name.split("_")[1].split("-")[0]
         environment = java_environment(self.home, SPARK_LOCAL_IP=HOST, SPARK_HOME=str(home), SPARK_SCALA_VERSION=scala)

@@ -1,8 +1,8 @@
 """
-What servers started, and what these started in turn, ended to the last process, however whoever began it all has ended.
+Kills all processes that servers started, directly or not, however the process that began it all has ended.
 
-Whoever starts a server puts MARK into its environment: the directory that it belongs to. Processes inherit that, and
-Linux tells it of each, so that nothing else can be hit.
+Whoever starts a server puts MARK, with the directory that the server belongs to, into its environment. Child processes
+inherit it, and /proc shows it for each process, so the sweeper cannot hit any other process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Sweeper:
     """
     Kills all processes of ``directory`` once this process is gone, or when ``sweep`` is called.
 
-    A process of its own waits for the other end of a pipe to close, which happens in either case.
+    A helper process waits for the other end of a pipe to close, which happens in both cases.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -33,14 +33,18 @@ class Sweeper:
         )
 
     def sweep(self) -> None:
-        """Kills them now, and returns when none runs any more."""
+        """Kills them now, and returns when that is done."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
 
 def kill_processes_of(directory: Path) -> None:
-    """Kills whatever belongs to ``directory``, also what is started meanwhile, and returns when nothing is left."""
+    """
+    Kills whatever belongs to ``directory``, including processes that start meanwhile.
+
+    Returns when nothing is left, or after ``_PATIENCE_S``.
+    """
     deadline = time.monotonic() + _PATIENCE_S
     while (found := processes_of(directory)) and time.monotonic() < deadline:
         for process in found:
@@ -50,13 +54,13 @@ def kill_processes_of(directory: Path) -> None:
 
 
 def processes_of(directory: Path) -> list[int]:
-    """The processes that belong to ``directory`` or to one beneath it."""
+    """Returns the PIDs of the processes that belong to ``directory`` or to one beneath it."""
     top = os.fsencode(f"{MARK}={directory.resolve()}")
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             variables = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:  # ended meanwhile, or another user's
+        except OSError:  # it has ended, or belongs to another user
             continue
         if any(variable == top or variable.startswith(top + b"/") for variable in variables):
             found.append(int(entry.name))

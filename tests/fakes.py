@@ -1,6 +1,5 @@
 """
-Stand-ins for what publishing works on: a metastore in memory, and a table of a few days on real files. And a run record
-to begin with.
+Fakes for what publishing works on: a metastore in memory, a table of a few days on real files, a minimal run record.
 """
 
 from __future__ import annotations
@@ -21,25 +20,27 @@ RUN_ID = "20210504T020200Z-0a1b2c"
 
 
 def run_record(run_id: str = RUN_ID, **values: Any) -> RunRecord:
-    """A record with the least that one holds, ``values`` put over it."""
+    """Returns a minimal record with ``values`` put over it."""
     least = {"command": "run", "started": "2021-05-04T02:02:00.000+00:00", "host": "edge1", "user": "mnaas"}
     return RunRecord(run_id=run_id, **{**least, "process_id": 4711, **values})
 
 
 class Broken(Exception):
-    """A call to the metastore, to the file system or to the state directory failed; the process lives on."""
+    """A call to the metastore, the file system or the state directory failed; the process lives on."""
 
 
 NOW = 1_620_000_000_000
-"""When each partition of a ``MemoryTable`` was added."""
+"""When each partition of a ``MemoryTable`` was added, in milliseconds."""
 
 
 class MemoryTable:
     """
-    A partitioned table of a metastore in memory. Its changes are of metadata only, as those of ``HiveTable``, and what
-    they take from a partition is what Spark and Hive's metastore take.
+    A partitioned table in an in-memory metastore.
 
-    ``effect`` makes each elementary change. A partition is one, since a statement about many is no transaction.
+    Like ``HiveTable`` it changes metadata only, and a partition loses what Spark and Hive's metastore would take from
+    it.
+
+    ``effect`` makes each elementary change. Each partition is one, since a statement about many is no transaction.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ FIRST, SECOND, UNLISTED = Partition("2021-04-01"), Partition("2021-04-02"), Part
 
 
 class TableOfDays:
-    """A table under a real directory, whose days hold one file each, and a publisher for it."""
+    """A table in a real directory with one file for each day, and a publisher for it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -88,18 +89,18 @@ class TableOfDays:
         return self.root / day.directory
 
     def aside(self, day: Partition, what: str) -> Path:
-        """The ``old`` or ``staged`` directory of the day in the run's own."""
+        """Returns the day's ``old`` or ``staged`` directory within the run's own."""
         return self.root / ".traffic_aggr" / RUN_ID / what / day.directory
 
     def have(self, day: Partition, text: Optional[str], at: Optional[Path] = None) -> None:
-        """The table has a partition for the day, with a file that holds ``text``, or else no directory."""
+        """Adds a partition for the day, with a file that holds ``text``. ``text`` None creates no directory."""
         where = at or self.home(day)
         if text is not None:
             write(where, text)
         self.table.add({day: Placement(f"file:{where}")})
 
     def record(self, days: Sequence[Partition] = (FIRST, SECOND)) -> RunRecord:
-        """The record of a run that is about to change the days."""
+        """Returns the record of a run that is about to change the days."""
         return run_record(
             days={
                 day: Day(
@@ -112,14 +113,14 @@ class TableOfDays:
         )
 
     def stage(self, record: RunRecord, *days: Partition) -> None:
-        """New data for the days, as the load step and the beginning of publishing enter it into the record."""
+        """Stages new data for the days, and records it as the load step and the start of publishing do."""
         for day in days:
             write(self.aside(day, "staged"), f"new {day}")
             new = record.days[day].new = f"file:{self.aside(day, 'staged')}"
             record.days[day].fingerprint = fingerprint(LocalFiles(), new)
 
     def read(self, day: Partition) -> Optional[str]:
-        """What a reader of the table finds."""
+        """Returns what a reader of the table finds for the day, or None when there is no partition."""
         where = self.table.placements.get(day)
         if where is None:
             return None

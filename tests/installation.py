@@ -1,4 +1,4 @@
-"""The job as cron starts it: a configuration and sample data of its own, and real processes through spark-submit.sh."""
+"""The job as cron starts it: its own configuration and sample data, and real processes through spark-submit.sh."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Installation:
     """
     A configuration with sample data of its own, and the launcher as cron would call it.
 
-    The metastore is an embedded one, or the server at ``metastore_uri``. ``spark_conf`` is merged over spark.conf,
-    ``java_options`` are added to those of the driver.
+    The metastore is an embedded one, or the server at ``metastore_uri``. ``spark_conf`` is merged over spark.conf;
+    ``java_options`` are added to the driver's.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Installation:
         self.configure({})
 
     def configure(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Writes the configuration anew, ``settings`` merged over what it has."""
+        """Rewrites the configuration with ``settings`` merged over the current one."""
         for section, values in settings.items():
             self._document[section] = {**self._document[section], **values}
         (self.home / "config.yaml").write_text(yaml.safe_dump(self._document))
@@ -90,7 +90,7 @@ class Installation:
         return json.loads(records[-1].read_text()) if records else {}
 
     def wait_until(self, reached: Callable[[dict[str, Any]], bool], process: subprocess.Popen[str]) -> None:
-        """Waits for a state of the newest run record while ``process`` runs."""
+        """Waits until the newest run record satisfies ``reached``, while ``process`` runs."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if reached(self.newest_record()):
@@ -101,7 +101,7 @@ class Installation:
         pytest.fail("never got there")
 
     def data(self) -> list[tuple[Any, ...]]:
-        """Rows in the standard directories of the listed days, in an order of their own."""
+        """Returns the rows in the standard directories of the listed days, sorted by their repr."""
         found = []
         for day in DAYS:
             files = [str(path) for path in (self.home / "sample" / "final" / f"partition_date={day}").glob("*.parquet")]

@@ -25,7 +25,7 @@ def text_of(mail: EmailMessage) -> str:
 
 
 class Desk:
-    """A service desk's mail server: keeps what it gets."""
+    """A service desk's mail server; ``mails`` holds what it received."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []

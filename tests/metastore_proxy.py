@@ -1,5 +1,5 @@
 """
-A TCP proxy between the job and its metastore server, which watches the calls go by and strikes at a chosen one.
+A TCP proxy between the job and its metastore server, which records the calls and strikes at a chosen one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 PATIENCE_S = 300
 BEFORE, AFTER = "before", "after"
 
-_CALL, _ONE_WAY = b"\x80\x01\x00\x01", b"\x80\x01\x00\x04"  # how Thrift's binary protocol begins a message
+_CALL, _ONE_WAY = b"\x80\x01\x00\x01", b"\x80\x01\x00\x04"  # the first bytes of a message in Thrift's binary protocol
 _BYTES = 1 << 16
 
 
@@ -27,8 +27,8 @@ class Strike:
     """
     What happens at the ``nth`` call whose name begins with ``method``.
 
-    BEFORE: the server never gets it. AFTER: the server carries it out, and its answer is lost. ``action`` runs at that
-    moment, in a thread of the proxy; the client's connection is closed once it has ended.
+    BEFORE: the server never receives the call. AFTER: the server executes it, and its answer is lost. ``action`` runs
+    at that moment, in a thread of the proxy. The client's connection is closed once ``action`` has returned.
     """
 
     method: str
@@ -41,8 +41,8 @@ class MetastoreProxy:
     """
     Listens on a loopback port and passes everything on to ``upstream_port``; use it as a context manager.
 
-    While the server is away, a connection that was accepted waits for it; ``refuse`` has connections refused instead.
-    ``calls`` has the names of all calls so far, ``struck`` is set when the strike has come.
+    While the server is down, an accepted connection waits for it. ``refuse`` makes the proxy refuse connections
+    instead. ``calls`` has the names of all calls since the last ``plan``; ``struck`` is set after the strike.
     """
 
     def __init__(self, upstream_port: int) -> None:
@@ -72,14 +72,14 @@ class MetastoreProxy:
             thread.join(timeout=30)
 
     def plan(self, method: str, nth: int, when: str, action: Callable[[], None]) -> None:
-        """Strikes once, at a call still to come."""
+        """Plans one strike, at a later call."""
         with self._lock:
             self.calls.clear()
             self.struck.clear()
             self._strike, self._seen = Strike(method, nth, when, action), 0
 
     def listen(self) -> None:
-        """Accepts connections, on the same port as before where there was one."""
+        """Accepts connections, on the same port as before if there was one."""
         if self._listener is None:
             self._listener = socket.create_server((HOST, self.port), backlog=64)
             self.port = self._listener.getsockname()[1]
@@ -125,7 +125,11 @@ class MetastoreProxy:
             yield server
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
-        """Hive's client waits for each answer, so a call begins with the first bytes after one."""
+        """
+        Passes bytes on until an end closes its connection or a strike comes.
+
+        Hive's client waits for each answer, so the first bytes after an answer begin a call.
+        """
         between_calls, strike = True, None
         while not self._stopping.is_set():
             readable, _, _ = select.select([client, server], [], [], 0.2)

@@ -1,7 +1,7 @@
 """
-The final table computed a second time, by DuckDB from the same files: what the aggregation is compared with.
+Computes the final table a second time, with DuckDB from the same files, to check the aggregation against.
 
-Written from domain.md alone, without a look at the transforms. Quotients are taken among 128-bit integers.
+It was written from domain.md alone, without looking at the aggregation's code. Quotients use 128-bit integers.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _KB, _MB, _MINUTES = 21, 22, 24
 
 def expected_rows(raw: Path, organisations: Path, countries: Path, days: Sequence[str]) -> list[tuple[Any, ...]]:
     """
-    The rows of the final table for ``days``: its columns, ``partition_date``, ``source_rows``.
+    Returns the rows of the final table for ``days``: its columns, ``partition_date``, ``source_rows``.
 
     ``raw`` is a directory of Parquet files in ``partition_date=…``, ``organisations`` one of comma-delimited text
     without a header, ``countries`` one of Parquet.

@@ -4,7 +4,7 @@ A reader of the final table in a process of its own, which reads for as long as 
     python -m tests.readers metastore PORT    asks the metastore for the days, then reads their files with DuckDB
     python -m tests.readers impala PORT       asks an Impala double for rows and usage of each day
 
-It prints ``reading`` after its first read, and at the end each different view that it had, and how often.
+It prints ``reading`` after its first read, and at the end each distinct view with its count, as JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.served_warehouse import DATABASE, FINAL
 
 HOST = "127.0.0.1"
 View = dict[str, Any]
-"""What a reader saw of each listed day, or what went wrong under ``error``."""
+"""What a reader saw of each listed day, or under ``error`` what went wrong."""
 
 _DIGEST = """
     SELECT filename, count(*), sum(hash(part)::HUGEINT)
@@ -40,13 +40,13 @@ _USAGE = f"SELECT partition_date, COUNT(*), SUM(data_usage_in_kb) FROM {DATABASE
 
 
 class MetastoreReader:
-    """Asks where all listed days are in one request, then reads all their rows."""
+    """Asks for the locations of all listed days in one request, then reads all their rows."""
 
     def __init__(self, port: int) -> None:
         self._connected = ExitStack()  # one connection for the reader's life
         self._client = self._connected.enter_context(ThriftMetastoreCatalog(HOST, port).client())
         self._names = [f"partition_date={day}" for day in DAYS]
-        duckdb.execute("SET threads = 1")  # the files are small, and the job wants the processors too
+        duckdb.execute("SET threads = 1")  # the files are small, and the job needs the processors too
 
     def __call__(self) -> View:
         found = self._client.get_partitions_by_names(DATABASE, FINAL, self._names)
@@ -77,8 +77,12 @@ class ImpalaReader:
 KINDS: dict[str, Callable[[int], Callable[[], View]]] = {"metastore": MetastoreReader, "impala": ImpalaReader}
 
 
-class ExpectedRows:
-    """A reader at work in its own process; use it as a context manager. ``views`` are there once it has ended."""
+class Reading:
+    """
+    A reader at work in its own process; use it as a context manager.
+
+    ``views``, and ``counts`` with the number of reads of each, are filled once it has ended.
+    """
 
     def __init__(self, kind: str, port: int) -> None:
         self.views: list[View] = []
@@ -86,7 +90,7 @@ class ExpectedRows:
         self._command = [sys.executable, "-m", "tests.readers", kind, str(port)]
         self._process: Optional[subprocess.Popen[str]] = None
 
-    def __enter__(self) -> ExpectedRows:
+    def __enter__(self) -> Reading:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
         assert self._process.stdout is not None
@@ -116,10 +120,10 @@ def _read_until_told(read: Callable[[], View]) -> list[tuple[View, int]]:
     seen: Counter[str] = Counter()
     last = False
     while not last:
-        last = told.is_set()  # one more read after the word, which sees how it ended
+        last = told.is_set()  # reads once more after the end of input, to see the final state
         try:
             view = read()
-        except Exception as exc:  # whatever a reader runs into is what this is about
+        except Exception as exc:  # any error that a reader meets is a finding
             view = {"error": f"{type(exc).__name__}: {exc}"}
         seen[json.dumps(view)] += 1
         if seen.total() == 1:

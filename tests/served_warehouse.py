@@ -1,4 +1,4 @@
-"""The job's warehouse on a metastore server of its own, with a proxy between the two, and what it held at the start."""
+"""The job's warehouse on a metastore server of its own, with a proxy between the two, and its initial content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATISTICS = {
     "impala_intermediate_stats_num_chunks": "1",
     "impala_intermediate_stats_chunk0": "A" * 4000,
 }
-"""Parameters of each old partition: one that its owner has set, and statistics that are not true of the new data."""
+"""Parameters of each old partition: one that its owner has set, and statistics that do not fit the new data."""
 
 _PARQUET = "SELECT * FROM read_parquet($1, hive_partitioning = false)"
 _COLUMNS = {column.name: column.type for column in FINAL_COLUMNS}
@@ -43,12 +43,13 @@ _QUICK = {"spark.sql.codegen.wholeStage": False, "spark.sql.shuffle.partitions":
 
 class ServedWarehouse:
     """
-    Sample data whose tables a metastore ``server`` knows; the job reaches it through ``proxy``. The final table is of
-    Parquet, or of ``;``-delimited text and purged.
+    Sample data whose tables a metastore ``server`` knows; the job reaches it through ``proxy``.
 
-    ``old`` has the rows of each day that the final table has at the start, ``old_parameters`` those of its partitions
-    after ``reset``, ``new`` the rows that a run makes. The last
-    listed day, which sample data leaves out of the final table, starts with the rows of the first.
+    The final table is Parquet, or ``;``-delimited text whose files are purged. Sample data leaves the last listed day
+    out of the final table; here it starts with the rows of the first day.
+
+    ``old`` has the initial rows of each day in the final table, ``old_parameters`` the parameters of its partitions
+    after ``reset``, ``new`` the rows that a run writes.
     """
 
     def __init__(self, home: Path, server: MetastoreServer, proxy: MetastoreProxy, final_format: str) -> None:
@@ -79,19 +80,19 @@ class ServedWarehouse:
         return {day: self.old[day] for day in DAYS}
 
     def home_of(self, day: str) -> Path:
-        """The standard directory of a day."""
+        """Returns the standard directory of a day."""
         return self._final / f"partition_date={day}"
 
     def locations(self) -> dict[str, str]:
-        """The directory of each day of the final table, asked in one request."""
+        """Returns the directory of each day in the final table, asked for in one request."""
         return self.server.catalog.partitions(DATABASE, FINAL)
 
     def content(self) -> dict[str, Rows]:
-        """The rows of each day that the final table has, read through its partitions."""
+        """Returns the rows of each day in the final table, read through its partitions."""
         return {day: rows_in(Path(location)) for day, location in self.locations().items()}
 
     def parameters(self) -> dict[str, dict[str, str]]:
-        """The parameters of each day of the final table, but for the time of its last change."""
+        """Returns the parameters of each day in the final table, except the time of its last change."""
         with self.server.catalog.client() as client:
             found = client.get_partitions(DATABASE, FINAL, -1)
         return {
@@ -102,7 +103,7 @@ class ServedWarehouse:
         }
 
     def new_parameters(self, day: str) -> dict[str, str]:
-        """What a run makes of a day's parameters, and what the metastore has counted of the files that are there."""
+        """Returns a day's expected parameters after a run, with the metastore's counts of the current files."""
         files = list(Path(self.locations()[day]).glob("[!._]*"))
         counted = {"numFiles": str(len(files)), "totalSize": str(sum(file.stat().st_size for file in files))}
         rows = {"numRows": str(sum(self.new[day].values())), "STATS_GENERATED_VIA_STATS_TASK": "true"}
@@ -110,7 +111,7 @@ class ServedWarehouse:
         return {**OWNERS, **rows, **counted, **rest}
 
     def reset(self, mode: str) -> None:
-        """Puts everything back to the start, past the job, which will publish in ``mode``."""
+        """Restores the initial state without the job, which will publish in ``mode``."""
         with self.server.catalog.client() as client:
             for partition in client.get_partitions(DATABASE, FINAL, -1):
                 client.drop_partition(DATABASE, FINAL, partition.values, False)
@@ -131,7 +132,7 @@ class ServedWarehouse:
 
 
 def rows_in(directory: Path) -> Rows:
-    """The rows of all files in ``directory``, which has to be there."""
+    """Returns the rows of all files in ``directory``, which must exist."""
     assert directory.is_dir(), f"there is no {directory}"
     files = sorted(str(path) for path in directory.glob("[!._]*"))
     query = _PARQUET if all(path.endswith(".parquet") for path in files) else _TEXT

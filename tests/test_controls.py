@@ -20,7 +20,6 @@ from traffic_aggr.run.reconcile import (
     reconcile_impala,
     reconcile_impala_raw,
     reconcile_staging,
-    summary,
     totals_from_mapping,
     totals_to_json,
 )
@@ -100,13 +99,6 @@ def test_what_impala_was_not_asked_is_not_compared() -> None:
 
 def test_a_difference_reads_as_day_total_and_both_values() -> None:
     assert str(Difference(DAY, "sms", "raw", 3, "staging", 4)) == "2021-04-01 sms: raw 3, staging 4"
-
-
-@pytest.mark.parametrize(("count", "end"), [(1, "raw 0, staging 1"), (5, "staging 1"), (6, "; and 1 more")])
-def test_a_summary_shows_the_first_differences_and_counts_the_rest(count: int, end: str) -> None:
-    text = summary([Difference(DAY, f"total_{number}", "raw", 0, "staging", 1) for number in range(count)])
-    assert text.endswith(end)
-    assert text.count("2021-04-01") == min(count, 5)
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,21 @@ def test_a_recovery_counts_what_became_of_all_listed_days(edge: EdgeNode, tmp_pa
 )
 def test_each_day_of_the_plan_has_its_state(record: RunRecord, states: list[str]) -> None:
     assert day_states(record) == states
+
+
+@pytest.mark.parametrize(("status", "after"), [("Success", "Success"), ("Running", "Running"), ("?", "Failure")])
+def test_a_run_that_finds_the_lock_held_leaves_the_job_status_as_it_was(
+    edge: EdgeNode, tmp_path: Path, status: str, after: str
+) -> None:
+    (tmp_path / "status").write_text(f"MNAAS_job_status={status}\n")
+    edge.begin()
+    edge.left_to_holder()
+    assert f"MNAAS_job_status={after}\n" in (tmp_path / "status").read_text()
+
+
+def test_a_command_that_never_showed_itself_in_the_status_file_has_nothing_to_put_back(
+    edge: EdgeNode, tmp_path: Path
+) -> None:
+    (tmp_path / "status").write_text("MNAAS_job_status=Success\n")
+    edge.left_to_holder()
+    assert (tmp_path / "status").read_text() == "MNAAS_job_status=Success\n"

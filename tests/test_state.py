@@ -13,7 +13,7 @@ from traffic_aggr.errors import StateError, UnknownRunError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord, StepRecord
-from traffic_aggr.run.store import RecordStore, adopt_copies, copy_beside_table
+from traffic_aggr.run.store import RecordStore, adopt_copies, copy_beside_table, remove_misleading_copy
 
 DAY = Partition("2021-04-01")
 
@@ -232,6 +232,32 @@ def test_copies_beside_the_table_are_adopted_where_they_know_more(
     copied(root, 1, publication=in_copy)
     adopt_copies(store, LocalFiles(), root)
     assert [record.publication for record in store.newest_first()] == ([] if after is None else [after])
+
+
+@pytest.mark.parametrize(
+    ("copy", "record", "kept"),
+    [
+        pytest.param(Publication.PUBLISHED, Publication.RESTORING, False, id="would end the settling"),
+        pytest.param(Publication.RESTORING, Publication.RESTORED, False, id="would repeat the settling"),
+        pytest.param(Publication.WITHDRAWN, Publication.RESTORING, True, id="still gets the run settled"),
+    ],
+)
+def test_a_copy_that_cannot_be_replaced_goes_where_it_says_wrongly_whether_the_run_is_settled(
+    store: RecordStore, root: str, copy: Publication, record: Publication, kept: bool
+) -> None:
+    copied(root, 1, publication=copy)
+    saved(store, 1, publication=record, final_root=root)
+    own = store.load(nth_id(1))
+
+    remove_misleading_copy(own, LocalFiles())
+    adopt_copies(store, LocalFiles(), root)
+
+    assert LocalFiles().exists(f"{root}/.traffic_aggr/{nth_id(1)}/recovery.json") is kept
+    assert store.load(nth_id(1)).publication is record
+
+
+def test_a_copy_that_was_never_written_need_not_go(root: str) -> None:
+    remove_misleading_copy(run_record(nth_id(1), final_root=root), LocalFiles())
 
 
 def test_what_is_no_run_beside_the_table_is_passed_over(store: RecordStore, root: str, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """
-The world that a process which publishes leaves behind when it dies, and such processes.
+Processes that publish, and the world that such a process leaves behind when it dies.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from traffic_aggr.run.record import Day, DayTotals, RunRecord
 
 
 class Died(BaseException):
-    """The process is gone (kill -9, power loss): no code of ours may do anything about it."""
+    """The process is gone (kill -9, power loss). None of our code may handle this."""
 
 
 class MemoryFiles:
     """
-    As much of ``Files`` as publishing uses, over ``content`` (path to bytes). A directory is there as long as it holds
-    a file.
+    As much of ``Files`` as publishing uses, over ``content`` (path to bytes).
+
+    A directory exists for as long as it holds a file.
     """
 
     walk_files = Files.walk_files
@@ -72,7 +73,7 @@ class MemoryFiles:
 
 @dataclasses.dataclass
 class World:
-    """What survives the death of a process: files, the metastore, and the run record as it was saved last."""
+    """What survives the death of a process: files, the metastore, and the run record as last saved."""
 
     content: dict[str, bytes]
     placements: dict[Partition, Placement]
@@ -81,12 +82,12 @@ class World:
     mode: str = "drop_and_load"
 
     def save(self, record: RunRecord) -> None:
-        # Of hundreds of records saved few are read: those go through JSON, which takes thirty times as long.
+        # Few of the hundreds of saved records are read. Only those go through JSON, which takes thirty times as long.
         self.saved = pickle.dumps(record)
         self.saved_state = f"{record.publication} {record.days}"
 
     def record(self) -> RunRecord:
-        """As the next process reads it."""
+        """Returns the record as the next process reads it."""
         written: RunRecord = pickle.loads(self.saved)
         return RunRecord.from_json(written.to_json(), "run.json")
 
@@ -95,20 +96,22 @@ class World:
 
     @property
     def key(self) -> str:
-        """Equal for worlds from which everything goes on in the same way."""
+        """Equal for worlds from which everything continues in the same way."""
         table = sorted((day, repr(placement)) for day, placement in self.placements.items())
         return f"{sorted(self.content.items())} {table} {self.saved_state}"
 
 
 class Process:
     """
-    One process at work on a world. Every elementary change that outlives it, be it of a partition, a rename or a save
-    of the record, goes through ``effect``.
+    One process at work on a world.
 
-    It dies when ``dies_after`` of them are made: that is after the last one, and before the next. In place of the one
-    with the number ``fails_at`` comes an error, or, with ``loses_answer``, after it. The lock is lost after
-    ``keeps_lock_for`` checks. ``survivors`` holds each world that a death at some point would have left, ``unchecked``
-    counts the renames and statements that no check of the lock came right before.
+    Every elementary change that outlives it (of a partition, a rename, a saved record) goes through ``effect``. The
+    process dies after ``dies_after`` changes, right before the next one. The change with the number ``fails_at`` raises
+    an error instead of happening, or, with ``loses_answer``, after happening. The lock is lost after ``keeps_lock_for``
+    checks.
+
+    ``survivors`` holds each world that a death at some point would have left. ``unchecked`` counts the renames and
+    statements that were not directly preceded by a check of the lock.
     """
 
     def __init__(
@@ -162,7 +165,7 @@ class Process:
 
     def _change_table(self, change: Callable[[], object]) -> None:
         self._move(change)
-        self._checked_at = self.effects  # a check holds for all partitions of the statement
+        self._checked_at = self.effects  # one check covers all partitions of a statement
 
 
 ROOT = "file:/warehouse/final"
@@ -187,10 +190,10 @@ def home(partition: Partition) -> str:
 
 def old_world() -> World:
     """
-    A table with a day of every kind, and new data for those that get some.
+    Returns a table with a day of every kind, and new data for the listed days but CLEARED and CLEARED_ELSEWHERE.
 
-    ABSENT has neither partition nor directory, ORPHANED only a directory, EMPTIED only a partition; ELSEWHERE lies in
-    another directory, as ELSEWHERE_AND_HOME does, whose standard directory holds something all the same.
+    ABSENT has neither partition nor directory, ORPHANED only a directory, EMPTIED only a partition. ELSEWHERE is in
+    another directory. So is ELSEWHERE_AND_HOME, though its standard directory holds something too.
     """
     elsewhere = (ELSEWHERE, ELSEWHERE_AND_HOME, CLEARED_ELSEWHERE, UNLISTED_TOO)
     locations = {each: home(each) for each in (PLAIN, EMPTIED, CLEARED, UNLISTED)}
@@ -211,17 +214,17 @@ def old_world() -> World:
 
 
 def owners(partition: Partition) -> dict[str, str]:
-    """The parameters that an owner has given a day's partition."""
+    """Returns the parameters that an owner has set on a day's partition."""
     return {"reviewed_by": f"the team of {partition}"}
 
 
 def new_directories() -> dict[Partition, str]:
-    """The new directory of each day that gets rows."""
+    """Returns the new directory of each day that gets rows."""
     return {day: f"{NEW}/{day.directory}" for day in LISTED if day not in (CLEARED, CLEARED_ELSEWHERE)}
 
 
 def data_of(world: World, partition: Partition) -> Optional[list[bytes]]:
-    """What a reader of the table finds for a day; None where there is no such partition."""
+    """Returns what a reader of the table finds for a day, or None when there is no such partition."""
     where = world.placements.get(partition)
     if where is None:
         return None

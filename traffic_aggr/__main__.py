@@ -1,4 +1,4 @@
-"""``python -m traffic_aggr COMMAND ...``"""
+"""Entry point of ``python -m traffic_aggr COMMAND ...``."""
 
 from traffic_aggr.cli.main import main
 

@@ -1,24 +1,24 @@
 """
-The errors of the program. Each class knows its exit code (contract: "Exit codes").
+The program's errors. Each class carries its exit code (contract: "Exit codes").
 
 TrafficAggrError                1    something failed
 ├── StateError                  1    a state file cannot be read or written
 ├── StepError                   1    drop, stage or load failed
-│   └── UnprovenError           1    what was published reads back as something else: it is taken back
+│   └── UnprovenError           1    the published data differs from staging: the old data is put back
 ├── ImpalaError                 1    Impala could not be brought up to date
-│   ├── ImpalaRejectedError     1    it answered, and refuses the statement: not retried
-│   ├── ImpalaUnavailableError  1    no answer, or errors that pass, in all attempts and time allowed
-│   └── ImpalaMismatchError     1    its rows or usage differ from Spark's after the load
-├── InputError                  2    bad arguments or surroundings; nothing was touched
+│   ├── ImpalaRejectedError     1    Impala refused the statement: not retried
+│   ├── ImpalaUnavailableError  1    no answer, or only transient errors, within the attempts and time allowed
+│   └── ImpalaMismatchError     1    Impala's rows or usage differ from Spark's after the load
+├── InputError                  2    bad arguments or environment; nothing was touched
 │   ├── ConfigError             2
 │   ├── PartitionListError      2
 │   ├── TableError              2    a table, column or privilege is missing
-│   ├── UnknownRunError         2    there is no run of that id
-│   └── StatusFlagError         2    the flag in the status file is not 0..3
+│   ├── UnknownRunError         2    no run has that id
+│   └── StatusFlagError         2    the flag in the status file is not 0 to 3
 ├── GuardError                  3    a guard refused; old data is in place
 │   └── ReconciliationError     3    control totals differ before publishing
-├── LockHeldError              75    another run holds the lock; nothing was touched
-├── DriverFailedError           *    the driver in the cluster failed, with this exit code of its own
+├── LockHeldError              75    another run holds the lock (nothing was touched), or took it from this one
+├── DriverFailedError           *    the driver in the cluster failed; the exit code is its own
 └── Interrupted           130/143    stopped by SIGINT or SIGTERM
 """
 
@@ -30,10 +30,10 @@ from typing import Any
 
 class TrafficAggrError(Exception):
     """
-    Base of every error that an operator sees, as one line: what happened, then what to do.
+    Base of every error that an operator sees as one line: what happened, then what to do.
 
-    ``hint`` is the second half: the thing to fix. ``command`` is what to type next, without program and configuration,
-    where that is not the failed command again; ``next`` is that command in full, once a run record knows it.
+    ``hint`` is the second half: what to fix. ``command`` is what to type next, without program and configuration; it is
+    empty when that is the failed command again. ``next`` is the whole command line, once the run record has it.
     """
 
     exit_code = 1
@@ -50,7 +50,11 @@ class TrafficAggrError(Exception):
 
 
 class StateError(TrafficAggrError):
-    """A state file is unreadable, damaged or cannot be written."""
+    """
+    A state file is unreadable, damaged or not writable.
+
+    Also raised when YARN's resource manager does not answer, and by the probes of ``check``.
+    """
 
 
 class StepError(TrafficAggrError):
@@ -58,33 +62,33 @@ class StepError(TrafficAggrError):
 
 
 class UnprovenError(StepError):
-    """The final table, read back, is not what was staged; the old data has to be put back."""
+    """The final table, read back, differs from staging; the old data must be put back."""
 
 
 class ImpalaError(TrafficAggrError):
     """
     Impala could not be brought up to date.
 
-    ``sent`` holds the statements sent until then, as ``impala_refresh.SentStatement``.
+    ``sent`` holds the statements sent so far, as ``impala.refresh.SentStatement``.
     """
 
     sent: tuple[Any, ...] = ()
 
 
 class ImpalaRejectedError(ImpalaError):
-    """Impala refused the statement: syntax, privileges, no such table."""
+    """Impala refused the statement: wrong syntax, missing privileges, no such table."""
 
 
 class ImpalaUnavailableError(ImpalaError):
-    """No coordinator carried out the statement within the attempts and the time allowed."""
+    """No coordinator executed the statement within the attempts and time allowed."""
 
 
 class ImpalaMismatchError(ImpalaError):
-    """Impala's own rows or usage differ from what was loaded."""
+    """Impala's own row count or usage differs from what was loaded."""
 
 
 class InputError(TrafficAggrError):
-    """Something given to the run is wrong; nothing was touched."""
+    """The run's input or environment is wrong; nothing was touched."""
 
     exit_code = 2
 
@@ -98,11 +102,11 @@ class PartitionListError(InputError):
 
 
 class TableError(InputError):
-    """A table, a column or a privilege is missing or not as required."""
+    """A table, column or privilege is missing or not as required."""
 
 
 class UnknownRunError(InputError):
-    """There is no run of that id."""
+    """No run has that id."""
 
 
 class StatusFlagError(InputError):
@@ -110,7 +114,7 @@ class StatusFlagError(InputError):
 
 
 class GuardError(TrafficAggrError):
-    """A guard refused the run before anything was published; ``guard`` is its name where a plan can show it."""
+    """A guard refused before anything was published; ``guard`` is the name that a plan shows."""
 
     exit_code = 3
 
@@ -126,13 +130,13 @@ class ReconciliationError(GuardError):
 
 
 class LockHeldError(TrafficAggrError):
-    """Another run holds the lock, or its JVM still lives."""
+    """Another run holds the lock, its JVM is still alive, or this run has lost the lock."""
 
     exit_code = 75
 
 
 class DriverFailedError(TrafficAggrError):
-    """The driver in the cluster ended with an error, which it has recorded; ``exit_code`` is its own."""
+    """The driver in the cluster failed and recorded its error; ``exit_code`` is the driver's."""
 
     def __init__(self, message: str, exit_code: int, *, next_command: str = "") -> None:
         super().__init__(message)
@@ -141,7 +145,7 @@ class DriverFailedError(TrafficAggrError):
 
 
 class Interrupted(TrafficAggrError):
-    """The run was stopped by a signal."""
+    """A signal stopped the run."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")

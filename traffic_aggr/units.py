@@ -1,4 +1,4 @@
-"""Numbers, counts and times as people read them."""
+"""Formats numbers, counts and times for people."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """``1 day``, ``1,200 files``, ``0 directories``; ``plural`` where it is not the noun with an ``s``."""
+    """``1 day``, ``1,200 files``, ``0 directories``; ``plural`` defaults to ``noun`` plus ``s``."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def listed(days: int, parts: Mapping[str, int]) -> str:
-    """``3 days listed: 2 restated, 1 kept``, from how many went each way; a way that none went is left out."""
+    """``3 days listed: 2 restated, 1 kept``; ``parts`` has days by outcome, zeros are left out."""
     ways = ", ".join(f"{count:,} {way}" for way, count in parts.items() if count)
     return f"{counted(days, 'day')} listed{f': {ways}' if ways else ''}"
 
 
 def data_volume(count: int) -> str:
-    """Bytes in the largest unit (of 1024) that leaves a number of one or more: ``1.4 TiB``."""
+    """A number of bytes in the largest binary unit that gives at least 1: ``1.4 TiB``."""
     value = float(count)
     for unit in _UNITS:
         if abs(value) < 1024 or unit == _UNITS[-1]:
@@ -31,12 +31,12 @@ def data_volume(count: int) -> str:
 
 
 def percent_change(before: int, after: int) -> str:
-    """``+7.3 %``; empty where there was nothing before."""
+    """``+7.3 %``; empty when ``before`` is 0."""
     return f"{(after - before) * 100 / before:+.1f} %" if before else ""
 
 
 def duration(seconds: float) -> str:
-    """``4.2 s``, ``3 min 05 s``, ``1 h 12 min``."""
+    """Seconds as ``4.2 s``, ``3 min 05 s`` or ``1 h 12 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -47,11 +47,13 @@ def duration(seconds: float) -> str:
 
 def local_time(time: Union[str, datetime]) -> str:
     """
-    A time in this host's zone, as the status file and the log have theirs, and the zone: ``2021-05-04 07:32:00
-    UTC+05:30``. Text is ISO 8601, or stays as it is; a time without a zone is local.
+    A time in this host's zone, with the zone: ``2021-05-04 07:32:00 UTC+05:30``.
+
+    The status file and the log use the same zone. A string is parsed as ISO 8601, and returned unchanged if it is not.
+    A time without a zone is taken as local.
     """
     try:
-        # Python before 3.11 knows no Z.
+        # Python before 3.11 does not parse Z.
         found = datetime.fromisoformat(time.replace("Z", "+00:00")) if isinstance(time, str) else time
     except ValueError:
         return str(time)
@@ -60,10 +62,10 @@ def local_time(time: Union[str, datetime]) -> str:
 
 
 def local_zone() -> str:
-    """This host's zone at present: ``UTC+05:30``."""
+    """This host's current zone: ``UTC+05:30``."""
     return _zone(datetime.now().astimezone())
 
 
 def _zone(local: datetime) -> str:
-    # Its offset, since abbreviations such as IST are of several zones.
+    # The offset, because an abbreviation such as IST names several zones.
     return str(timezone(local.utcoffset() or timedelta()))

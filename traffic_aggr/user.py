@@ -1,4 +1,4 @@
-"""Who runs this process."""
+"""The user who runs this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def user_name() -> str:
-    """The name of the user, or the number of a container's user that has none."""
+    """Returns the user's name, or the uid when it has no name (in a container)."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

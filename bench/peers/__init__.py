@@ -1,1 +1,1 @@
-"""What else would do the same work, each a program of its own: HOME, DATA, then the days."""
+"""Other programs that do the same work. Each takes HOME, DATA, then the days."""

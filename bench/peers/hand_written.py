@@ -1,4 +1,4 @@
-"""The query that a good engineer would write: join, group with count(DISTINCT), two INSERT OVERWRITE; no proof."""
+"""The query that a good engineer would write: join, group with count(DISTINCT), two INSERT OVERWRITEs; no checks."""
 
 from __future__ import annotations
 

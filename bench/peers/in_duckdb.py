@@ -1,4 +1,4 @@
-"""The limit on one node: the query and the two writes in DuckDB, a day at a time; no tables, no proof."""
+"""The limit on one node: the query and both writes in DuckDB, one day at a time; no tables, no checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit on one node: the aggregation and the two writes in Polars, a day at a time; no tables, no proof."""
+"""The limit on one node: the aggregation and both writes in Polars, one day at a time; no tables, no checks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trimmed(name: str) -> pl.Expr:
 
 
 def ten_thousandths(total: str, divisor: int) -> pl.Expr:
-    """``total / divisor`` half-up to four decimals."""
+    """Returns ``total / divisor``, half-up to four decimals."""
     found = (pl.col(total) * 20000 + divisor) // (2 * divisor)
     return (found.cast(pl.Decimal(38, 4)) / 10000).cast(pl.Decimal(28, 4))
 

@@ -1,4 +1,4 @@
-"""The old job's way: drop the partitions, empty staging, an INSERT a day into it, one INSERT INTO the final table."""
+"""The old job's way: drop the partitions, empty staging, one INSERT a day into it, one INSERT INTO the final table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ home, _, *days = sys.argv[1:]
 spark = session(Path(home))
 specs = ", ".join(f"PARTITION (partition_date='{day}')" for day in days)
 spark.sql(f"ALTER TABLE {DATABASE}.final DROP IF EXISTS {specs}")
-for day in days:  # as `external.table.purge` had it done
+for day in days:  # as a drop did with `external.table.purge`
     shutil.rmtree(Path(home, "final", f"partition_date={day}"), ignore_errors=True)
 columns = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS)
 spark.sql(f"DROP TABLE IF EXISTS {DATABASE}.staging")

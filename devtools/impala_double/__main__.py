@@ -1,5 +1,7 @@
 """
-``python -m devtools.impala_double --metastore HOST:PORT [--port N]``: a coordinator in its own process, until Ctrl-C.
+Runs a coordinator in a process of its own, until Ctrl-C.
+
+    python -m devtools.impala_double --metastore HOST:PORT [--port N]
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from devtools.impala_double.server import ImpalaDouble
 
 
 def main() -> None:
-    """Serve until SIGINT or SIGTERM; the first line printed is the address."""
+    """Serves until SIGINT or SIGTERM. The first line printed is the address."""
     options = parsed(sys.argv[1:])
     stop = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)

@@ -1,5 +1,5 @@
 """
-What the coordinator knows: tables, partitions and files as of the last REFRESH or INVALIDATE METADATA of each.
+What the coordinator knows: tables, partitions and files as of each one's last REFRESH or INVALIDATE METADATA.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from devtools.impala_double.catalog import Catalog, TableInfo
 from devtools.impala_double.storage import Storage
 
 UNPARTITIONED = ""
-"""Name of the one partition of a table that has no partition columns."""
+"""Name of the single partition of a table without partition columns."""
 
 
 class AnalysisError(Exception):
-    """The statement is refused; the message is worded like Impala's."""
+    """The coordinator refuses the statement. The message has Impala's wording."""
 
 
 class QueryError(Exception):
-    """The statement failed while it ran; the message is worded like Impala's."""
+    """The statement failed while it ran. The message has Impala's wording."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CachedPartition:
     @classmethod
     def of(cls, location: str, storage: Storage) -> CachedPartition:
         """
-        List ``location`` now: its visible files at any depth that are not empty; a missing directory has none.
+        Lists ``location`` now: its visible files at any depth that are not empty. A missing directory has none.
 
         Raises AnalysisError when it cannot be listed.
         """
@@ -49,9 +49,9 @@ class CachedPartition:
 
     def checked_files(self) -> list[str]:
         """
-        Local paths at which to read the cached files, each still as it was listed.
+        Returns local paths at which to read the cached files, each still as it was listed.
 
-        Raises QueryError for one that is gone, has another size or cannot be had.
+        Raises QueryError for a file that is gone, has another size or cannot be read.
         """
         return [self._checked_file(path, size) for path, size in self.files.items()]
 
@@ -75,13 +75,15 @@ class CachedPartition:
 
 
 def _is_hidden(below: str) -> bool:
-    """Whether a part of the path ``below`` a partition's directory is a hidden name, or the file one still copied."""
+    """
+    Whether the path ``below`` a partition's directory has a hidden part or names a file that is still being copied.
+    """
     return any(name.startswith((".", "_")) for name in below.split("/")) or below.lower().endswith((".tmp", ".copying"))
 
 
 @dataclass
 class CachedTable:
-    """A loaded table; ``partitions`` maps the partition column's value to what is known of that partition."""
+    """A loaded table; ``partitions`` maps each partition's name to what is known of it."""
 
     info: TableInfo
     partitions: dict[str, CachedPartition] = field(default_factory=dict)
@@ -91,8 +93,8 @@ class CoordinatorCache:
     """
     The coordinator's view of a ``catalog``, and of the files in ``storage``.
 
-    It learns the names of the tables when it starts, loads a table at its first use, and then asks the catalog again
-    only as far as REFRESH and INVALIDATE METADATA tell it to. Callers serialise their calls.
+    It reads the names of the tables when it starts and loads a table at first use. After that it asks the catalog only
+    as far as REFRESH and INVALIDATE METADATA tell it to. Callers serialise their calls.
     """
 
     def __init__(self, catalog: Catalog, storage: Storage) -> None:
@@ -101,21 +103,21 @@ class CoordinatorCache:
         self._tables: dict[tuple[str, str], Optional[CachedTable]] = dict.fromkeys(catalog.tables())
 
     def names(self, database: str) -> list[str]:
-        """The known tables of ``database``."""
+        """Returns the known tables of ``database``."""
         return sorted(name for owner, name in self._tables if owner == database)
 
     def table(self, database: str, name: str) -> CachedTable:
         """
-        The table as cached, loaded now where this is its first use.
+        Returns the table as cached, and loads it at first use.
 
-        Raises AnalysisError for a table that this coordinator has not heard of.
+        Raises AnalysisError for a table that this coordinator does not know.
         """
         if (database, name) not in self._tables:
             raise AnalysisError(f"AnalysisException: Could not resolve table reference: '{database}.{name}'")
         return self._tables[database, name] or self._load(database, name)
 
     def require(self, database: str, name: str) -> None:
-        """Raises AnalysisError, as REFRESH does, for a table that this coordinator has not heard of."""
+        """Raises AnalysisError, as REFRESH does, for a table that this coordinator does not know."""
         if (database, name) in self._tables:
             return
         if database != "default" and not self.names(database):
@@ -124,8 +126,10 @@ class CoordinatorCache:
 
     def refresh(self, database: str, name: str, *, moved: bool = False) -> None:
         """
-        Notice added and dropped partitions, and changed files in the locations known: a partition that is cached keeps
-        its location, unless those ``moved`` are asked for. An unpartitioned table takes its present location.
+        Picks up added and dropped partitions, and changed files in known locations.
+
+        A cached partition keeps its known location unless ``moved`` is set. An unpartitioned table takes its current
+        location.
         """
         cached = self._tables[database, name]
         if cached is None:
@@ -142,7 +146,7 @@ class CoordinatorCache:
 
     def refresh_partition(self, database: str, name: str, value: str) -> None:
         """
-        Reload one partition with its present location. One that the metastore lacks is forgotten, silently.
+        Reloads one partition from its current location. Silently forgets one that the metastore lacks.
         """
         cached = self.table(database, name)
         location = self._catalog.partitions(database, name).get(value)
@@ -152,7 +156,11 @@ class CoordinatorCache:
             cached.partitions[value] = CachedPartition.of(location, self._storage)
 
     def invalidate(self, database: str, name: str) -> None:
-        """Forget what is known of the table; the next use loads it. Also hears of a table new in the metastore."""
+        """
+        Forgets the table, so that the next use loads it. Also learns of a table that is new in the metastore.
+
+        Raises AnalysisError for a table that neither this coordinator nor the metastore knows.
+        """
         was_known = (database, name) in self._tables
         if self._catalog.table(database, name) is not None:
             self._tables[database, name] = None
@@ -162,7 +170,7 @@ class CoordinatorCache:
             raise AnalysisError(f"TableNotFoundException: Table not found: {database}.{name}")
 
     def invalidate_all(self) -> None:
-        """Forget everything, and learn the names of all tables again."""
+        """Forgets everything, and reads the names of all tables again."""
         self._tables = dict.fromkeys(self._catalog.tables())
 
     def _info(self, database: str, name: str) -> TableInfo:

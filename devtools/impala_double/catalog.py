@@ -1,5 +1,5 @@
 """
-What the metastore knows: tables, and where their partitions are. The coordinator asks it only when a REFRESH makes it.
+What the metastore knows: tables, and where their partitions are. ``cache.py`` decides when the coordinator asks it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class TableInfo:
     """
     A table as the metastore describes it.
 
-    ``columns`` are (name, type) without the partition columns, in the table's order; ``format`` is ``parquet`` or
-    ``text``; ``location`` is a path of ``storage.py``; ``serde`` holds the serde's properties (``field.delim``, ...);
-    ``partition_types`` the types of partition columns that are no strings.
+    ``columns`` are (name, type) without the partition columns, in the table's order. ``format`` is ``parquet`` or
+    ``text``. ``location`` is a path as in ``storage.py``. ``serde`` holds the serde's properties (``field.delim``,
+    ...). ``partition_types`` has the types of those partition columns that are not strings.
     """
 
     columns: tuple[tuple[str, str], ...]
@@ -34,32 +34,36 @@ class TableInfo:
 
 
 class Catalog(Protocol):
-    """The metastore as of now; each call asks it anew."""
+    """The metastore as of now: each call asks it again."""
 
     def tables(self) -> set[tuple[str, str]]:
-        """Each table as (database, name), in lower case."""
+        """Returns each table as (database, name), in lower case."""
 
     def table(self, database: str, name: str) -> Optional[TableInfo]:
-        """The table, or None where there is none."""
+        """Returns the table, or None when it does not exist."""
 
     def partitions(self, database: str, name: str) -> dict[str, str]:
-        """Values of the partition columns, joined by slashes -> path; empty for an unpartitioned table."""
+        """Returns the path of each partition by its values, joined by slashes. An unpartitioned table has none."""
 
 
 class InMemoryCatalog:
-    """A metastore that a test fills by hand: change ``infos`` and ``locations`` as a metastore would be changed."""
+    """A metastore that a test fills by hand, by changing ``infos`` and ``locations``."""
 
     def __init__(self) -> None:
         self.infos: dict[tuple[str, str], TableInfo] = {}
         self.locations: dict[tuple[str, str], dict[str, str]] = {}
 
     def create(self, database: str, name: str, info: TableInfo) -> dict[str, str]:
-        """Add or replace a table; returns its partitions (value -> path), empty, to be filled."""
+        """
+        Adds a table, or replaces its info. Returns its partitions (value -> path) for the caller to fill.
+
+        A new table has no partitions; a replaced one keeps its own.
+        """
         self.infos[database, name] = info
         return self.locations.setdefault((database, name), {})
 
     def drop(self, database: str, name: str) -> None:
-        """Forget a table and its partitions."""
+        """Removes a table and its partitions."""
         del self.infos[database, name]
         self.locations.pop((database, name), None)
 
@@ -75,9 +79,10 @@ class InMemoryCatalog:
 
 def local_path(uri: str, *, quoted: bool) -> str:
     """
-    The path of a ``file:`` URI or of a bare path; ``quoted``: percent escapes are to be undone (Java's URI, not Path).
+    Returns the path of a ``file:`` URI or of a bare path.
 
-    Raises ValueError for any other file system.
+    ``quoted`` says that percent escapes are to be undone, as in a URI of Java but not in a Path. Raises ValueError for
+    any other file system.
     """
     if uri.startswith("/"):
         return uri
@@ -92,9 +97,9 @@ def local_path(uri: str, *, quoted: bool) -> str:
 
 def path_of(uri: str, *, quoted: bool) -> str:
     """
-    The path, as ``storage.py`` has it, of a location that the metastore knows; ``quoted`` as for ``local_path``.
+    Returns the path, as in ``storage.py``, of a location from the metastore; ``quoted`` is as for ``local_path``.
 
-    Raises ValueError for a file system that the double cannot read.
+    Raises ValueError for a file system that the stand-in cannot read.
     """
     if uri.startswith(HDFS):
         return unquote(uri) if quoted else uri
@@ -102,5 +107,5 @@ def path_of(uri: str, *, quoted: bool) -> str:
 
 
 def data_format(input_format: str) -> str:
-    """``parquet`` or ``text`` from the name of the input format class."""
+    """Returns ``parquet`` or ``text`` by the name of the input format class."""
     return PARQUET if "parquet" in input_format.lower() else TEXT

@@ -5,7 +5,7 @@ A coordinator as a process of its own.
         [--webhdfs PORT]                                 for tables on HDFS: the port of the NameNode's web service
         [--certificate FILE --key FILE]                  TLS
         [--user NAME --password-file FILE]               a name and a password, as PLAIN and LDAP clients send them
-        [--kerberos-service impala@HOST]                 tickets, for the key in the keytab that KRB5_KTNAME names
+        [--kerberos-service impala@HOST]                 Kerberos, with the service's key in the keytab KRB5_KTNAME
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from devtools.webhdfs import WebHdfs
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
-    """The command line's options. Exits with 2 where they do not fit together."""
+    """Parses the command line. Exits with 2 when options do not fit together."""
     parser = argparse.ArgumentParser(
         prog="python -m devtools.impala_double", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -49,7 +49,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def keywords(options: argparse.Namespace, copies: Path) -> dict[str, Any]:
-    """What ``ImpalaDouble`` is made with. Files read from HDFS are kept in ``copies``."""
+    """Returns the keyword arguments for ``ImpalaDouble``. Files read from HDFS are kept in ``copies``."""
     host, _, port = options.metastore.rpartition(":")
     made: dict[str, Any] = {
         "catalog": ThriftMetastoreCatalog(host, int(port)),

@@ -1,5 +1,5 @@
 """
-Rows of data files, read the way Impala reads them: Parquet columns by position or by name, text by the serde's rules.
+Reads rows of data files as Impala does: Parquet columns by position or by name, text by the serde's rules.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ LAZY_SIMPLE_DELIMITER = "\x01"
 LAZY_SIMPLE_NULL = "\\N"
 _SEPARATOR = "\x1f"
 ROWS = "data"
-"""The DuckDB table that ``create`` makes: the partition columns, as text, and the columns asked for."""
+"""The DuckDB table that ``create`` makes: the partition columns, as text, and the requested columns."""
 
 _TEXT = re.compile(r"string|varchar.*|char.*|blob", re.IGNORECASE)
 _INTEGER = re.compile(r"tinyint|smallint|int|integer|bigint", re.IGNORECASE)
 
 
 class IncompatibleSchema(Exception):
-    """A Parquet column whose type Impala does not read as the table's; the message is worded like Impala's."""
+    """Impala does not read a Parquet column's type as the table's. The message has Impala's wording."""
 
 
 def create(connection: duckdb.DuckDBPyConnection, info: TableInfo, columns: Sequence[str]) -> None:
-    """Make the empty table ``ROWS`` for the ``columns``, whose names are in lower case."""
+    """Creates the empty table ``ROWS`` for ``columns``, whose names are in lower case."""
     types = _types(info)
     fields = [
         *(f'"{name}" VARCHAR' for name in info.partition_columns),
         *(f'"{name}" {_duckdb_type(types[name])}' for name in columns),
-        "_row BOOLEAN",  # so that there is a column where none is asked for
+        "_row BOOLEAN",  # a table needs a column even when none is requested
     ]
     connection.execute(f"CREATE TEMP TABLE {ROWS} ({', '.join(fields)})")
 
@@ -46,7 +46,7 @@ def insert(
     by_name: bool,
 ) -> None:
     """
-    Add the rows of one file of the ``partition``, the values of its partition columns.
+    Adds the rows of one file of the ``partition``, given by the values of its partition columns.
 
     Raises ``duckdb.Error``, OSError, UnicodeError or IncompatibleSchema for a file that cannot be read.
     """
@@ -95,7 +95,7 @@ def _insert_parquet(
 
 
 def _is_read_as(found: str, wanted: str) -> bool:
-    """Whether Impala reads Parquet's type ``found`` as the table's type ``wanted``."""
+    """Whether Impala reads the Parquet type ``found`` as the table's type ``wanted``."""
     if _TEXT.fullmatch(wanted):
         return bool(_TEXT.fullmatch(found))
     if _INTEGER.fullmatch(wanted):
@@ -130,7 +130,7 @@ def _insert_text(
     ]
     values = {f"value_{number}": value for number, value in enumerate(partition)}
     selected = ", ".join([*(f"${name}" for name in values), *casts, "true"])
-    # One text for all rows: DuckDB takes a list of lists value by value.
+    # One string for all rows: DuckDB would convert a list of lists value by value.
     fields = "SELECT string_split(unnest(string_split($rows, chr(10))), $separator) AS fields"
     parameters = {"rows": "\n".join(rows), "separator": _SEPARATOR, **({"null": null} if casts else {})}
     if rows:

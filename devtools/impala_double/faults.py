@@ -1,8 +1,8 @@
 """
-What shall go wrong, and when.
+Faults to inject: what goes wrong, and when.
 
 A fault names a remote procedure call of HiveServer2 (``OpenSession``, ``ExecuteStatement``, ``GetOperationStatus``,
-``GetResultSetMetadata``, ``FetchResults``, ``CloseImpalaOperation``, ``CloseSession``, ...) or ``connect``, the time
+``GetResultSetMetadata``, ``FetchResults``, ``CloseImpalaOperation``, ``CloseSession``, ...), or ``connect``, the time
 before TLS and SASL, or ``sasl``, the time after the client has named its mechanism.
 """
 
@@ -23,24 +23,24 @@ class _Wire:
 
 
 DROP = _Wire("drop")
-"""The connection is closed; the call is not carried out."""
+"""The server closes the connection and does not execute the call."""
 
 LOSE_ANSWER = _Wire("lose the answer")
-"""The call is carried out; then the connection is closed instead of an answer."""
+"""The server executes the call, then closes the connection instead of answering."""
 
 HANG_UP = _Wire("hang up")
-"""The call is carried out and answered; then the connection is closed."""
+"""The server executes and answers the call, then closes the connection."""
 
 HANG = _Wire("hang")
-"""The call is not carried out and nothing is ever answered; the connection stays open."""
+"""The server does not execute the call and never answers; the connection stays open."""
 
 DRIP = _Wire("drip")
-"""The call is carried out; its answer comes one byte at a time, each long after the last."""
+"""The server executes the call and sends its answer one byte at a time, with a long pause after each."""
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """The call is answered by an error status with this message, and not carried out."""
+    """The server answers with an error status and this message, and does not execute the call."""
 
     message: str
 
@@ -55,7 +55,7 @@ class EndIn:
 
 @dataclass(frozen=True)
 class Answer:
-    """The call is answered by these bytes instead of Thrift's."""
+    """The server answers with these bytes instead of Thrift's."""
 
     payload: bytes
 
@@ -66,8 +66,10 @@ How = Union[_Wire, Refuse, EndIn, Answer]
 @dataclass(frozen=True)
 class Fault:
     """
-    ``how`` the call ``rpc`` goes wrong; ``times`` None means always. ``when`` sees the statement, where the call has
-    one (``ExecuteStatement`` and the calls on its operation), else an empty string.
+    How the call ``rpc`` goes wrong, and how often; ``times`` None means always.
+
+    Only calls for which ``when`` returns true go wrong. It gets the statement of the call (``ExecuteStatement`` and
+    calls on its operation), or an empty string.
     """
 
     rpc: str
@@ -84,17 +86,17 @@ class Faults:
         self._planned: list[tuple[Fault, list[int]]] = []
 
     def plan(self, fault: Fault) -> None:
-        """Let ``fault`` happen once those before it that fit the same call are used up."""
+        """Adds ``fault``. It happens once earlier ones that fit the same call are used up."""
         with self._lock:
             self._planned.append((fault, [0]))
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Removes all planned faults."""
         with self._lock:
             self._planned.clear()
 
     def take(self, rpc: str, statement: str = "") -> Optional[How]:
-        """How this call goes wrong, if it does; counts as one of the fault's times."""
+        """Returns how this call goes wrong, or None, and uses up one of the fault's times."""
         with self._lock:
             for fault, used in self._planned:
                 left = fault.times is None or used[0] < fault.times

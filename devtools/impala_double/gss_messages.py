@@ -1,5 +1,5 @@
 """
-Messages wrapped in a server's security context, which the package ``kerberos`` does for clients only.
+Wraps and unwraps messages in a server's security context; the package ``kerberos`` does so for clients only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _pointer_in.restype, _pointer_in.argtypes = ctypes.c_void_p, [ctypes.py_object, 
 
 
 class GssError(Exception):
-    """The library refused; the message holds its major and minor status."""
+    """The GSSAPI library refused a call. The message holds its major and minor status."""
 
 
 class _Buffer(ctypes.Structure):
@@ -22,7 +22,7 @@ class _Buffer(ctypes.Structure):
 
 
 def wrapped(context: Any, message: bytes) -> bytes:
-    """``message`` signed but not sealed."""
+    """Returns ``message`` signed but not encrypted."""
     minor, given, result = ctypes.c_uint32(), _buffer(message), _Buffer()
     major = _library.gss_wrap(
         ctypes.byref(minor), _handle(context), 0, 0, ctypes.byref(given), None, ctypes.byref(result)
@@ -31,7 +31,7 @@ def wrapped(context: Any, message: bytes) -> bytes:
 
 
 def unwrapped(context: Any, message: bytes) -> bytes:
-    """What the client has wrapped; raises GssError when it was not the client of this context."""
+    """Returns what the client has wrapped. Raises GssError when the client of another context wrapped it."""
     minor, given, result = ctypes.c_uint32(), _buffer(message), _Buffer()
     major = _library.gss_unwrap(
         ctypes.byref(minor), _handle(context), ctypes.byref(given), ctypes.byref(result), None, None
@@ -40,7 +40,7 @@ def unwrapped(context: Any, message: bytes) -> bytes:
 
 
 def _handle(context: Any) -> ctypes.c_void_p:
-    """The library's own context: the first thing in what the package keeps for a server."""
+    """Returns the library's own context: the first field of what the package keeps for a server."""
     return ctypes.c_void_p.from_address(_pointer_in(context, None))
 
 

@@ -1,10 +1,10 @@
 """
-REFRESH, INVALIDATE METADATA and SHOW PARTITIONS: what is a statement, what is refused and how, what it does.
+REFRESH, INVALIDATE METADATA and SHOW PARTITIONS: their syntax, their refusals and their effects.
 
     REFRESH db.t [PARTITION (column=value, ...) ...]      REFRESH FUNCTIONS db      REFRESH AUTHORIZATION
     INVALIDATE METADATA [db.t]                            SHOW PARTITIONS db.t [WHERE condition]
 
-Several PARTITION clauses and WHERE are of version 5.0. The table's statistics are not known: #Rows is always -1.
+Several PARTITION clauses and WHERE need version 5.0. #Rows is always -1, since the table has no statistics.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rows = tuple[tuple[Union[str, int], ...], ...]
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 UPDATED = "REFRESH_UPDATED_HMS_PARTITIONS"
-"""The query option with which a table-level REFRESH takes partitions' present locations."""
+"""The query option that makes a table-level REFRESH take partitions' current locations."""
 
 _NAME = r"`?\w+`?"
 _TABLE = rf"(?P<table>{_NAME}(?:\.{_NAME})?)"
@@ -52,7 +52,7 @@ def is_one(text: str) -> bool:
 def execute(
     cache: CoordinatorCache, text: str, version: tuple[int, ...], options: Mapping[str, str]
 ) -> Optional[tuple[Columns, Rows]]:
-    """Carry out one; columns and rows where it has some. Raises AnalysisError when it is refused."""
+    """Executes a statement; returns its columns and rows, if any. Raises AnalysisError when it is refused."""
     if _REFRESH_AUTHORIZATION.fullmatch(text):
         raise AnalysisError(
             "AnalysisException: Authorization is not enabled. To enable authorization restart Impala with the "
@@ -100,7 +100,7 @@ def _refresh(
 
 
 def _partition(info: TableInfo, table: str, spec: str) -> str:
-    """The partition's name in the catalog: its values joined by slashes."""
+    """Returns the partition's name in the catalog: its values joined by slashes."""
     items = re.findall(rf"({_NAME})\s*=\s*({_STRING}|-?\d+|NULL)", spec, _FLAGS)
     if not info.partition_columns:
         raise AnalysisError(f"AnalysisException: Table is not partitioned: {table}")
@@ -170,7 +170,7 @@ def _measures(partition: CachedPartition, data_format: str) -> tuple[Union[str, 
 
 
 def _satisfying(info: TableInfo, named: Mapping[str, Sequence[str]], where: str) -> list[str]:
-    """The partitions for which the condition ``where``, which DuckDB evaluates, holds."""
+    """Returns the partitions that satisfy the condition ``where``, which DuckDB evaluates."""
     for pattern, what in _REFUSED_CONDITIONS:
         if pattern.search(where):
             raise AnalysisError(f"AnalysisException: {what} are not allowed in SHOW PARTITIONS WHERE")

@@ -1,5 +1,5 @@
 """
-The metastore asked over its own Thrift protocol, for a coordinator in another process than the job.
+Asks the metastore over its Thrift protocol, for a coordinator in another process than the job.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TIMEOUT_MS = 60_000
 
 
 class ThriftMetastoreCatalog:
-    """The Hive metastore server at ``host`` and ``port``, without SASL; a connection for each question."""
+    """The Hive metastore server at ``host`` and ``port``, without SASL. Each question opens a connection."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -54,7 +54,7 @@ class ThriftMetastoreCatalog:
 
     @contextmanager
     def client(self) -> Iterator[Any]:
-        """A connected client of the metastore's own protocol."""
+        """Yields a connected client of the metastore's Thrift protocol."""
         socket = TSocket(self._host, self._port)
         socket.setTimeout(TIMEOUT_MS)
         transport = TBufferedTransport(socket)

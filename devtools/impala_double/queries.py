@@ -1,9 +1,9 @@
 """
-SELECTs: translated into DuckDB's SQL, with Impala's functions and types, over the files that the coordinator knows.
+SELECTs, translated into DuckDB's SQL with Impala's functions and types, over the files that the coordinator knows.
 
-Understood are aggregates over expressions of CASE, CAST, COALESCE, LOWER, TRIM, products and comparisons; anything else
-is a syntax error. LOWER knows ASCII only and TRIM takes away U+0020 only, as Impala's do; a sum of integers is a BIGINT
-and wraps.
+It understands aggregates over expressions of CASE, CAST, COALESCE, LOWER, TRIM, products and comparisons; anything else
+is a syntax error. As in Impala, LOWER changes ASCII letters only, TRIM removes U+0020 only, and a sum of integers is a
+BIGINT that wraps.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from devtools.impala_double.catalog import TableInfo
 Value = Union[str, int, Decimal, None]
 
 BY_NAME = "PARQUET_FALLBACK_SCHEMA_RESOLUTION"
-"""The query option that has Parquet columns found by ``NAME`` instead of ``POSITION``."""
+"""The query option that makes Impala find Parquet columns by ``NAME`` instead of ``POSITION``."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A result set: ``columns`` are (name, SQL type), ``rows`` hold a value for each."""
+    """A result set: ``columns`` are (name, SQL type), and each row has a value for each of them."""
 
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Value, ...], ...]
@@ -67,7 +67,7 @@ def select(
     options: Mapping[str, str],
 ) -> Result:
     """
-    The answer to SELECT ``projections`` of the partitions ``wanted`` (None: all), ``grouped`` by the partition column.
+    Answers SELECT ``projections`` of the partitions ``wanted`` (None: all), ``grouped`` by the partition column.
 
     Raises AnalysisError for what Impala would refuse, QueryError for a file that cannot be read.
     """
@@ -111,7 +111,7 @@ def _insert(
 
 
 def _analyse(connection: duckdb.DuckDBPyConnection, statement: str, projections: str) -> None:
-    """Let DuckDB find what is wrong while there is no row yet, and say it in Impala's words."""
+    """Has DuckDB check the statement before there are rows, and raises its errors in Impala's wording."""
     try:
         connection.execute(statement)
     except duckdb.ParserException as exc:
@@ -128,7 +128,7 @@ def _analyse(connection: duckdb.DuckDBPyConnection, statement: str, projections:
 
 
 def _at_commas(projections: str) -> Iterator[str]:
-    """The projections, which commas divide outside of brackets and literals."""
+    """Splits projections at commas outside brackets and literals."""
     depth = start = position = 0
     while position < len(projections):
         match = _token(projections, position)
@@ -142,7 +142,7 @@ def _at_commas(projections: str) -> Iterator[str]:
 
 
 def _projection(info: TableInfo, text: str) -> tuple[str, str, set[str]]:
-    """A projection's name, its text for DuckDB, and the columns that it reads."""
+    """Returns a projection's name, its SQL for DuckDB, and the columns that it reads."""
     match = _ALIAS.fullmatch(text.strip())
     assert match is not None, "the pattern takes any text"
     expression, alias = match[1], match[2] or match[3]
@@ -186,7 +186,7 @@ def _translated(token: re.Match[str], before: Sequence[str], known: set[str], us
 
 
 def unquoted(literal: str) -> str:
-    """The value of a string literal of Impala."""
+    """Returns the value of a string literal of Impala."""
     return re.sub(r"\\(.)", r"\1", literal[1:-1])
 
 
@@ -199,6 +199,6 @@ def _impala_type(kind: str) -> str:
 
 
 def _as_impala(value: Any, kind: str) -> Value:
-    if kind == "HUGEINT" and value is not None:  # a sum of integers, which in Impala wraps
+    if kind == "HUGEINT" and value is not None:  # a sum of integers; Impala's wraps
         return int((value + _BIGINTS // 2) % _BIGINTS - _BIGINTS // 2)
     return value  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
 def schema(result: Result) -> Any:
-    """The columns of ``result`` as a TTableSchema."""
+    """Returns the columns of ``result`` as a TTableSchema."""
     columns = [
         hs2.TColumnDesc(columnName=name, position=position, typeDesc=hs2.TTypeDesc(types=[_type(kind)]))
         for position, (name, kind) in enumerate(result.columns)
@@ -36,7 +36,7 @@ def _type(kind: str) -> Any:
 
 
 def row_set(result: Result, rows: Sequence[Sequence[Value]]) -> Any:
-    """``rows`` of ``result`` as a TRowSet."""
+    """Returns ``rows`` of ``result`` as a TRowSet."""
     columns = [_column(kind, [row[position] for row in rows]) for position, (_, kind) in enumerate(result.columns)]
     return hs2.TRowSet(startRowOffset=0, rows=[], columns=columns)
 

@@ -1,5 +1,7 @@
 """
-The server's side of SASL over Thrift: START <mechanism>, then OK <message> both ways, and COMPLETE or BAD from here.
+The server's side of SASL over Thrift.
+
+The client sends START <mechanism>, then both sides send OK <message>. The server ends with COMPLETE or BAD.
 """
 
 from __future__ import annotations
@@ -11,20 +13,20 @@ from typing import Any, Protocol
 
 START, OK, BAD, COMPLETE = 1, 2, 3, 5
 AUTH, AUTH_INT, AUTH_CONF = 1, 2, 4
-"""Quality of protection: authentication alone, messages signed too, messages sealed too."""
+"""Quality of protection: authentication only, messages signed as well, messages encrypted as well."""
 
 
 class Unauthenticated(Exception):
-    """The client is not let in; the message is for it to read."""
+    """The server rejects the client, and sends it the message."""
 
 
 class Mechanism(Protocol):
-    """One way of finding out who the client is."""
+    """A way to find out who the client is."""
 
     name: bytes
 
     def negotiate(self, wire: Any) -> str:
-        """The client's name, found out in messages after its START; raises Unauthenticated."""
+        """Exchanges messages after the client's START and returns its name. Raises Unauthenticated."""
 
 
 class Plain:
@@ -47,8 +49,8 @@ class Kerberos:
     """
     Tickets for ``service`` (``impala@HOST``), whose key is in the keytab that KRB5_KTNAME names.
 
-    ``offers`` are the qualities of protection that the client may choose from; after anything but ``AUTH`` this server
-    understands nothing more.
+    The client may choose from the qualities of protection in ``offers``. This server cannot read what follows any
+    choice but ``AUTH``.
     """
 
     name = b"GSSAPI"
@@ -79,7 +81,7 @@ class Kerberos:
 
 
 def read_message(wire: Any, expected: int) -> bytes:
-    """The next message; a client that does not speak SASL is left waiting, as Impala leaves it."""
+    """Reads the next message. A client that does not speak SASL is left waiting, as Impala leaves it."""
     status, length = struct.unpack(">BI", wire.readAll(5))
     if status != expected:
         while wire.read(1 << 16):

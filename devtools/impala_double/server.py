@@ -45,17 +45,17 @@ DEFAULT_VERSION = "4.4.1"
 
 
 class _ConnectionOver(Exception):
-    """Nothing more is read from or written to this connection."""
+    """The server stops reading from and writing to this connection."""
 
 
 class ImpalaDouble:
     """
     A coordinator on a loopback port, in threads of this process; use it as a context manager.
 
-    ``storage`` is where tables lie, this machine's files by default. ``port`` 0 takes a free one. ``tls`` is a
-    server-side context; ``users`` (name -> password) turns SASL PLAIN on, which is what both PLAIN and LDAP clients
-    speak; ``mechanism`` turns another one on, such as ``sasl.Kerberos``. ``version`` is Impala's: since 5.0 one REFRESH
-    may name several partitions. ``drip_s`` is the time between two bytes of a dripping answer.
+    ``storage`` holds the tables' files, by default this machine's. ``port`` 0 takes a free one. ``tls`` is a
+    server-side context. ``users`` (name -> password) turns on SASL PLAIN, which both PLAIN and LDAP clients speak;
+    ``mechanism`` turns on another one, such as ``sasl.Kerberos``. ``version`` is Impala's: from 5.0 on, one REFRESH may
+    name several partitions. ``drip_s`` is the time in seconds between two bytes of a dripping answer.
     """
 
     host = "127.0.0.1"
@@ -107,15 +107,15 @@ class ImpalaDouble:
         times: Optional[int] = 1,
         when: Callable[[str], bool] = lambda statement: True,
     ) -> None:
-        """Let the call ``rpc`` go wrong; see ``faults.Fault``."""
+        """Makes the call ``rpc`` go wrong; see ``faults.Fault``."""
         self._faults.plan(Fault(rpc, how, times, when))
 
     def clear_faults(self) -> None:
-        """Let nothing go wrong any more."""
+        """Removes all planned faults."""
         self._faults.clear()
 
     def listen(self) -> None:
-        """Accept connections, on the same port as before where there was one."""
+        """Accepts connections, on the same port as before if there was one."""
         self._listener = socket.create_server((self.host, self.port))
         self._listener.settimeout(0.2)
         self.port = self._listener.getsockname()[1]
@@ -123,7 +123,7 @@ class ImpalaDouble:
         self._acceptor.start()
 
     def refuse(self) -> None:
-        """Refuse new connections until the next ``listen``; those that are open stay."""
+        """Refuses new connections until the next ``listen``. Open ones stay."""
         if self._listener is not None and self._acceptor is not None:
             listener, self._listener = self._listener, None
             with contextlib.suppress(OSError):
@@ -132,12 +132,12 @@ class ImpalaDouble:
             listener.close()
 
     def drop_connections(self) -> None:
-        """Close every open connection."""
+        """Closes every open connection."""
         for connection in list(self._connections.values()):
             _shut(connection)
 
     def stop(self) -> None:
-        """Refuse, drop, and wait for the threads to end."""
+        """Refuses new connections, closes open ones, and waits for the threads to end."""
         self.refuse()
         self._stopping.set()
         self.drop_connections()
@@ -193,7 +193,7 @@ class ImpalaDouble:
     def _respond(
         self, connection: socket.socket, name: str, sequence: int, requests: Any, answers: Any
     ) -> Optional[How]:
-        """Read the request of the call ``name``, carry it out, and write the response; returns the call's fault."""
+        """Reads the request of the call ``name``, executes it and writes the response. Returns the call's fault."""
         generated = TCLIService if hasattr(TCLIService, f"{name}_args") else ImpalaHiveServer2Service
         if not hasattr(self._service, name):
             requests.skip(TType.STRUCT)
@@ -222,7 +222,7 @@ class ImpalaDouble:
         return how
 
     def _break(self, connection: socket.socket, how: Optional[How]) -> None:
-        """Do what ``how`` does to a connection instead of a call."""
+        """Hangs or drops the connection when ``how`` says so."""
         if how is HANG:
             while connection.recv(1 << 16):
                 pass
@@ -256,6 +256,10 @@ class ImpalaDouble:
 
 
 def _shut(connection: socket.socket) -> None:
-    """Wake whoever reads from ``connection``. An SSLSocket's own shutdown would take its TLS state away as well."""
+    """
+    Wakes whoever reads from ``connection``.
+
+    It bypasses an SSLSocket's own shutdown, which would remove the TLS state as well.
+    """
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,5 +1,5 @@
 """
-Sessions and operations: HiveServer2's calls, as far as impyla uses them.
+Sessions and operations: the HiveServer2 calls that impyla uses.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ class _Operation:
 @dataclass
 class Journal:
     """
-    What clients have done so far: statements, calls in order, users that sessions were opened for, names that were
-    proved over SASL, and sessions and operations still open.
+    What clients have done so far.
+
+    It has statements, calls in order, users that sessions were opened for, names proved over SASL, and the sessions and
+    operations that are still open.
     """
 
     statements: list[Received] = field(default_factory=list)
@@ -75,7 +77,7 @@ def _key(identifier: Any) -> str:
 
 class Service:
     """
-    Carries out the calls; each method is one of HiveServer2's, takes its request and returns its response.
+    Executes the calls. Each method is one of HiveServer2's: it takes the request and returns the response.
     """
 
     def __init__(self, cache: CoordinatorCache, journal: Journal, version: str) -> None:
@@ -86,7 +88,7 @@ class Service:
         self._operations: dict[str, _Operation] = {}
 
     def statement_of(self, request: Any) -> str:
-        """The statement that a call is about; empty where it is about none."""
+        """Returns the statement that a call is about, or an empty string."""
         if hasattr(request, "statement"):
             return str(request.statement)
         handle = getattr(request, "operationHandle", None)

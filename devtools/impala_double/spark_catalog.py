@@ -1,5 +1,5 @@
 """
-The metastore asked through a running Spark session, also an embedded one that no other process can open.
+Asks the metastore through a running Spark session, even an embedded one that no other process can open.
 """
 
 from __future__ import annotations

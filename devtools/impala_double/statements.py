@@ -35,15 +35,15 @@ _SELECT = re.compile(
 
 
 def build_version(version: str) -> str:
-    """How a coordinator of that ``version`` says so."""
+    """Returns the version string of a coordinator of ``version``."""
     return f"impalad version {version}-RELEASE RELEASE (build 0000000)"
 
 
 def execute(cache: CoordinatorCache, statement: str, version: str, options: Mapping[str, str]) -> Optional[Result]:
     """
-    Carry out ``statement`` with its query ``options`` as ``version`` would; a query answers with its result.
+    Executes ``statement`` with its query ``options`` as ``version`` would. Returns a query's result.
 
-    Raises AnalysisError for one that is refused, QueryError for one that fails while it runs.
+    Raises AnalysisError for a statement that is refused, QueryError for one that fails while it runs.
     """
     text = statement.strip().rstrip(";").strip()
     if metadata.is_one(text):

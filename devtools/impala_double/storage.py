@@ -1,5 +1,5 @@
 """
-Where data files are. The coordinator lists and reads them itself: local ones, and those on HDFS through WebHDFS.
+Where data files are: on this machine, or on HDFS, which the coordinator reads through WebHDFS.
 
 A path is a local one (``/a/part-0``) or one on HDFS (``hdfs://host:port/a/part-0``), with nothing percent-encoded.
 """
@@ -19,23 +19,27 @@ from devtools.webhdfs import WebHdfs
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells a file from the one that was at its path before: ``size`` in bytes, and when it was modified."""
+    """Distinguishes a file from an earlier one at its path: ``size`` in bytes, and when it was modified."""
 
     size: int
     modified: int
 
 
 class Storage(Protocol):
-    """Files as of now; each call looks anew. Raises FileNotFoundError and other OSErrors. Callers take turns."""
+    """
+    Files as of now: each call looks again. Callers take turns.
+
+    Raises FileNotFoundError and other OSErrors.
+    """
 
     def list(self, location: str) -> dict[str, Stamp]:
-        """The files in the directory at any depth, hidden ones too, by their paths; none where there is none."""
+        """Returns the files in the directory at any depth, hidden ones too, by path. A missing directory has none."""
 
     def stamp(self, path: str) -> Stamp:
-        """What the file is like now."""
+        """Returns the file's current stamp."""
 
     def readable(self, path: str, stamp: Stamp) -> str:
-        """The local path at which the content of the file, which is still as ``stamp`` says, can be read."""
+        """Returns the local path at which to read the file, which still matches ``stamp``."""
 
 
 class LocalStorage:
@@ -48,7 +52,7 @@ class LocalStorage:
             return {}
         found = {}
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # gone since
+            with contextlib.suppress(FileNotFoundError):  # the file is gone
                 if entry.is_dir():
                     found.update(self.list(entry.path))
                 else:
@@ -64,9 +68,10 @@ class LocalStorage:
 
 class HdfsStorage(LocalStorage):
     """
-    Files on the one HDFS that ``hdfs`` asks, whatever host a path names, beside those of this machine.
+    Files on the one HDFS that ``hdfs`` asks, whatever host a path names, and files of this machine.
 
-    What was read stays in the directory ``copies``, so that a file is fetched once for as long as it does not change.
+    Files read from HDFS stay in the directory ``copies``, so that a file is fetched once for as long as it does not
+    change.
     """
 
     def __init__(self, hdfs: WebHdfs, copies: Path) -> None:

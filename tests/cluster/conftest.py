@@ -1,4 +1,4 @@
-"""A cluster for all tests that need one; they are skipped where Hadoop's servers cannot be had."""
+"""One cluster for all tests that need one. They are skipped where Hadoop's servers are unavailable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def require(class_path: Callable[[], object], what: str) -> None:
-    """Skips a test for which there is no class path; fails it where tests of this directory have to run."""
+    """Skips a test whose class path is unavailable, or fails it if TRAFFIC_AGGR_REQUIRE_CLUSTER is 1."""
     try:
         class_path()
     except JarsUnavailableError as exc:
@@ -49,7 +49,7 @@ def running_cluster(hadoop_jars: None, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster, whole: what a test has stopped or killed is up again for the next one."""
+    """The shared cluster: whatever a test stopped or killed is restarted for the next one."""
     yield running_cluster
     running_cluster.mend()
 
@@ -61,7 +61,7 @@ def made(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def warehouse(cluster: Cluster, made: Warehouse) -> Warehouse:
-    """The job's tables on the cluster, as they were made."""
+    """The job's tables on the cluster, in their initial state."""
     made.reset()
     return made
 

@@ -1,4 +1,4 @@
-"""The job on the test cluster, started as cron starts it, and what readers and operators then find."""
+"""The job on the test cluster, started as cron starts it, and what readers and operators find afterwards."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ SMALL = {
     "spark.executor.extraJavaOptions": QUICK_JVM,
 }
 COPY = "org.apache.hadoop.fs.FsShell", "-cp", "-p"
-"""Hadoop's copy, permissions with it."""
+"""Hadoop's copy, which keeps permissions."""
 Rows = Counter[tuple[Any, ...]]
 
 
 class YarnJob:
     """
-    An edge node: its own disk for lock, status file and logs beneath ``home``, and a configuration for the cluster.
+    An edge node: its own disk beneath ``home`` for lock, status file and logs, and a configuration for the cluster.
 
-    ``environment`` is all that a command finds: what cron gives, and where the cluster is.
+    ``environment`` is all that a command gets: cron's variables, and those that locate the cluster.
     """
 
     def __init__(self, cluster: Cluster, home: Path, *, deploy_mode: str = "cluster") -> None:
@@ -74,7 +74,7 @@ class YarnJob:
         self.configure({})
 
     def configure(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Writes the configuration anew, ``settings`` merged over what it has."""
+        """Rewrites the configuration with ``settings`` merged over the current one."""
         for section, values in settings.items():
             merged = {**self._document.get(section, {}), **values}
             if "conf" in values:
@@ -83,7 +83,7 @@ class YarnJob:
         (self.home / "config.yaml").write_text(yaml.safe_dump(self._document))
 
     def start(self, *command: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        """The launcher as cron calls it, from the root directory."""
+        """Starts the launcher as cron does, from the root directory."""
         return subprocess.Popen(
             [*before, str(ROOT / "spark-submit.sh"), *command, "--config", str(self.home / "config.yaml")],
             env=self.environment,
@@ -96,7 +96,7 @@ class YarnJob:
         )
 
     def run(self, *command: str) -> tuple[int, str, str]:
-        """Exit code, output and errors of a command."""
+        """Runs a command, and returns its exit code, output and errors."""
         process = self.start(*command)
         out, err = process.communicate(timeout=PATIENCE_S)
         return process.returncode, out, err
@@ -104,12 +104,12 @@ class YarnJob:
     # ---- what it leaves
 
     def status(self) -> dict[str, str]:
-        """The keys of the status file."""
+        """Returns the keys and values of the status file."""
         lines = (self.home / "status").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
     def records(self) -> list[dict[str, Any]]:
-        """All run records, newest first."""
+        """Returns all run records, newest first."""
         hdfs, runs = self.cluster.hadoop.hdfs, f"/app/{self.home.name}/runs"
         names = sorted(hdfs.list(runs), reverse=True) if hdfs.exists(runs) else []
         paths = [f"{runs}/{name}/run.json" for name in names]
@@ -118,7 +118,7 @@ class YarnJob:
     def wait_until(
         self, reached: Callable[[dict[str, Any]], bool], process: Optional[subprocess.Popen[str]] = None
     ) -> dict[str, Any]:
-        """Waits for a state of the newest run record, while ``process`` runs; that record."""
+        """Waits until the newest run record satisfies ``reached``, while ``process`` runs. Returns that record."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             records = self.records()
@@ -129,14 +129,14 @@ class YarnJob:
         raise AssertionError("never got there")
 
     def stop(self, process: subprocess.Popen[str], signum: int = signal.SIGTERM) -> tuple[int, str]:
-        """Signals the launcher alone, as an operator or systemd does; its exit code and errors."""
+        """Signals the launcher alone, as an operator or systemd does. Returns its exit code and errors."""
         process.send_signal(signum)
         _, err = process.communicate(timeout=PATIENCE_S)
         return process.returncode, err
 
 
 class Silence:
-    """Holds up who asks: ``asked`` once somebody has, until ``answer`` is set."""
+    """Blocks whoever calls ``hold`` until ``answer`` is set; ``asked`` is set by the first call."""
 
     def __init__(self) -> None:
         self.asked, self.answer = threading.Event(), threading.Event()
@@ -149,8 +149,9 @@ class Silence:
 @contextmanager
 def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], Silence]]:
     """
-    Settings for a coordinator that gives no answer, so that a run is held up when it has planned, before it changes
-    anything; and what has it answer.
+    Yields settings for a coordinator that does not answer, and the ``Silence`` that makes it answer.
+
+    A run blocks on it after planning, before it changes anything.
     """
     catalog, silence = InMemoryCatalog(), Silence()
     for name in (FINAL, f"{FINAL}_inter"):
@@ -165,7 +166,7 @@ def silent_impala(directory: Path) -> Iterator[tuple[dict[str, Any], Silence]]:
 
 
 class Warehouse:
-    """The sample tables on HDFS and in the metastore: what they held at the start, and what a run makes of them."""
+    """The sample tables on HDFS and in the metastore: their initial content, and what a run makes of them."""
 
     def __init__(
         self,
@@ -181,7 +182,7 @@ class Warehouse:
         self.root = "/sample" if database == DATABASE else f"/{database}"
         self._home = home
         maker = YarnJob(cluster, home / f"maker-of-{database}", deploy_mode="client")
-        # Made by a driver here: the samples are small, and containers slow to start.
+        # A local driver makes the samples: they are small, and containers are slow to start.
         maker.configure({"tables": {"database": database}, "spark": {"master": "local[2]", "conf": conf or {}}})
         out = f"{cluster.hadoop.hdfs_uri}{self.root}"
         sizes = ("--days", str(len(DAYS)), "--rows-per-day", str(rows_per_day))
@@ -197,7 +198,7 @@ class Warehouse:
         self.new = {day: Counter(row[:-1] for row in right if row[-1] == day) for day in DAYS}
 
     def _add_last_day(self, client: Any) -> None:
-        """Sample data leaves the last listed day out of the final table; it gets the rows of the first."""
+        """Gives the last listed day, which sample data leaves out of the final table, the rows of the first."""
         first = client.get_partition(self.database, FINAL, [DAYS[0]])
         source = urlsplit(first.sd.location).path
         self.cluster.hadoop.run(*COPY, source, source.replace(DAYS[0], DAYS[-1]))
@@ -205,7 +206,7 @@ class Warehouse:
         client.add_partition(first)
 
     def reset(self) -> None:
-        """Puts everything back to the start, past the job."""
+        """Restores the initial state without the job."""
         with self.cluster.metastore.catalog.client() as client:
             for partition in client.get_partitions(self.database, FINAL, -1):
                 client.drop_partition(self.database, FINAL, partition.values, False)
@@ -218,18 +219,18 @@ class Warehouse:
         return {day: rows for day, rows in self.old.items() if day not in DAYS}
 
     def content(self) -> dict[str, Rows]:
-        """The rows of each day that the final table has, read through its partitions."""
+        """Returns the rows of each day in the final table, read through its partitions."""
         with self.cluster.metastore.catalog.client() as client:
             found = client.get_partitions(self.database, FINAL, -1)
         return {part.values[0]: self._rows_in(urlsplit(part.sd.location).path) for part in found}
 
     def assert_side(self, name: str) -> None:
-        """All listed days are ``old``, or all ``new``; the others are as they were."""
+        """Asserts that all listed days are ``old``, or all ``new``, and that the others are unchanged."""
         side = {"old": self.old, "new": self.new}[name]
         assert self.content() == {**self.unlisted, **{day: side[day] for day in DAYS}}
 
     def fetch(self, path: str) -> Path:
-        """A copy of a directory on HDFS."""
+        """Downloads a directory from HDFS, and returns the local copy."""
         target = self._home / "fetched" / path.strip("/")
         hdfs = self.cluster.hadoop.hdfs
         for name in hdfs.walk(path):

@@ -1,5 +1,5 @@
 """
-Where a table's partitions are according to an embedded metastore, read from its database without Spark or the product.
+Reads a table's partition locations from the database of an embedded metastore, without Spark or the product.
 
 As a program: `python -m tests.crash.derby DIRECTORY TABLE` prints them as JSON.
 """
@@ -25,7 +25,7 @@ _LOCATIONS = (
 
 
 def partition_locations(metastore: Path, table: str) -> dict[str, str]:
-    """Day to directory of each partition; no other process may have the metastore open."""
+    """Returns the directory of each partition by day. No other process may have the metastore open."""
     command = [sys.executable, "-m", "tests.crash.derby", str(metastore), table]
     found = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=120)
     locations: dict[str, str] = json.loads(found.stdout)

@@ -1,5 +1,5 @@
 """
-The job in worlds that dead processes left: put back, given to the next command, and looked at.
+Worlds that interrupted processes left: put back, given to the job's next command, and checked.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _CONSTANT = ("traffic_details_raw_daily_with_no_dups", "org_details", "country_l
 FINAL = "traffic_aggr_adhoc"
 
 Rows = Optional[list[str]]
-"""Rows of a day, sorted; None where the table has no partition for it."""
+"""Rows of a day, sorted; None when the table has no partition for it."""
 
 
 class Reader:
-    """Reads days of the final table out of worlds, without any engine that might have cached something."""
+    """Reads days of the final table from worlds, without any engine that might have a cache."""
 
     def __init__(self, home: Path, scratch: Path, *, text: bool) -> None:
         self._home = f"file:{home}/"
@@ -68,7 +68,9 @@ def is_data(path: str) -> bool:
 
 
 class Harness:
-    """``job`` with its final table made; ``impala`` where it has one."""
+    """
+    Runs ``job`` in worlds and checks the outcome. Its final table must exist; ``impala`` is its coordinator, if any.
+    """
 
     def __init__(self, job: Job, *, text: bool = False, impala: Optional[ImpalaDouble] = None) -> None:
         self.job = job
@@ -98,7 +100,9 @@ class Harness:
         return copy.deepcopy(self._impala._service._cache._tables) if self._impala is not None else None
 
     def follow(self, *command: str, power_cuts: bool = False, effects: int = 20) -> list[World]:
-        """Runs a command to its end; the worlds on its way, after at least so many ``effects``."""
+        """
+        Runs a command to its end and returns the worlds on its way. Asserts that it had at least ``effects`` effects.
+        """
         trail = Trail(self.place, self.metastore, self._impala_knows, power_cuts=power_cuts)
         with trail.following():
             result = self.job(*command)
@@ -107,7 +111,7 @@ class Harness:
         return trail.worlds
 
     def first_run(self, *, power_cuts: bool = False) -> list[World]:
-        """The worlds of a run that restates the listed days; from then on ``new`` is known."""
+        """Restates the listed days and returns the worlds on the way. From then on ``new`` is known."""
         worlds = self.follow("run", power_cuts=power_cuts)
         self.new = self.days(self.world("the end"))
         expected = self.job.sources.expected()
@@ -121,7 +125,11 @@ class Harness:
     # ---- what must hold
 
     def check_readers(self, world: World) -> None:
-        """No reader of a world finds a part of a day; in swap mode none finds old days among new ones, or none."""
+        """
+        Asserts that no reader of a world finds a part of a day.
+
+        In swap mode no reader finds old and new days together, or a day missing.
+        """
         found = self.days(world)
         for day, rows in found.items():
             assert rows in (None, self.old[day], self.new[day]), f"{world.point}: a part of {day}"
@@ -139,7 +147,7 @@ class Harness:
             assert under(world.files, directory) == under(self.start.files, directory), f"{world.point}: {day} changed"
 
     def side(self, world: World) -> str:
-        """``old`` or ``new``: all listed days are complete, and of the same side."""
+        """Returns ``old`` or ``new``. Asserts that all listed days are complete and on that side."""
         self.check_unlisted(world)
         found = self.days(world)
         if found == self.old:
@@ -150,15 +158,16 @@ class Harness:
         return "new"
 
     def recover(self, world: World, *, twice: bool = True) -> str:
-        """Puts ``world`` back and has it recovered; which side all its days are on."""
+        """Puts ``world`` back and recovers it. Returns the side of all its days."""
         self.put_back(world)
         side, _ = self.recover_here(world, twice=twice)
         return side
 
     def recover_here(self, world: World, *, twice: bool = True, interrupted: bool = False) -> tuple[str, World]:
         """
-        Recovers where the job is; which side all days are on, and the world then. ``interrupted`` says that a run died
-        in it, so that the status file must tell of it.
+        Recovers the job where it is. Returns the side of all days, and the world afterwards.
+
+        ``interrupted`` says that a run was interrupted here, so that the status file must show it.
         """
         result = self.job("recover")
         self._expect(result, world)
@@ -195,7 +204,7 @@ class Harness:
         assert (status.flag, status.job_status) == (0, "Success"), after.point
 
     def roll_back(self, world: World, run_id: str) -> None:
-        """Puts ``world`` back and takes the run back that published in it."""
+        """Puts ``world`` back and rolls back the run that published in it."""
         self.put_back(world)
         self._expect(self.job("rollback", run_id), world)
         after = self.world(f"rolled back after: {world.point}")
@@ -207,7 +216,7 @@ class Harness:
         assert "Traceback" not in result.err, f"{world.point}: {result.err}"
 
     def _check_files(self, world: World, after: World) -> None:
-        """Every file of data is there as often as before: none is lost, none doubled."""
+        """Asserts that every data file is there as often as before: none is lost, none duplicated."""
         assert data_files(after.files) == data_files(world.files), f"{after.point}: files lost or doubled"
 
     def check_impala(self, world: World) -> None:
@@ -228,7 +237,7 @@ def under(files: Tree, directory: str) -> dict[str, Any]:
 
 
 def data_files(files: Tree) -> Counter[bytes]:
-    """Contents of the files of data below the table's directory, each with how often it is there."""
+    """Counts the data files below the table's directory by their content."""
     return Counter(
         entry.content
         for path, entry in files.items()
@@ -240,7 +249,7 @@ def data_files(files: Tree) -> Counter[bytes]:
 
 
 def record_of(world: World) -> Optional[dict[str, Any]]:
-    """The newest run's record as the world has it."""
+    """Returns the newest run's record in the world, or None."""
     paths = sorted(path for path in world.files if path.startswith("state/runs/") and path.endswith("/run.json"))
     if not paths:
         return None

@@ -1,5 +1,5 @@
 """
-The tables of one database in the metastore, kept as the JVM's own objects and put back; files are left alone.
+Snapshots of one database's tables in the metastore, kept as JVM objects and put back. Files are left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ _VOLATILE_PARAMETER = "transient_lastDdlTime"
 
 @dataclasses.dataclass(frozen=True)
 class PartitionState:
-    """A partition: where it is, and all that the metastore says of it but the times of its creation."""
+    """
+    A partition: its location, and what else the metastore says of it.
+
+    ``text`` leaves out its times, ``whole`` includes them.
+    """
 
     location: str
     text: str
@@ -44,7 +48,7 @@ Tables = Mapping[str, TableState]
 
 
 class Metastore:
-    """The tables of ``database`` but those named in ``constant``."""
+    """The tables of ``database``, except those named in ``constant``."""
 
     def __init__(self, spark: SparkSession, database: str, constant: Iterable[str]) -> None:
         self._database = database
@@ -80,7 +84,7 @@ class Metastore:
         return found
 
     def put_back(self, wanted: Tables) -> None:
-        """Makes the metastore hold ``wanted``; what is as wanted is not touched."""
+        """Makes the metastore hold ``wanted``; leaves alone what already matches."""
         now = self.tables()
         for name, table in now.items():
             if name not in wanted or wanted[name].text != table.text:

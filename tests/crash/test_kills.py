@@ -21,9 +21,9 @@ from tests.crash.derby import partition_locations
 from tests.crash.disk import Disk
 from tests.installation import DAYS, PATIENCE_S, Installation
 from tests.oracle import expected_rows
+from traffic_aggr.clock import timestamp
 from traffic_aggr.host.holder import Holder, process_start_time
 from traffic_aggr.host.lock import FileLock, is_held, read_holder
-from traffic_aggr.run.record import timestamp
 
 pytestmark = pytest.mark.crash
 

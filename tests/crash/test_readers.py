@@ -11,7 +11,7 @@ import pytest
 
 from tests.crash.cover import Covered
 from tests.installation import DAYS, ROOT
-from tests.readers import ExpectedRows, ImpalaReader, MetastoreReader, View
+from tests.readers import ImpalaReader, MetastoreReader, Reading, View
 from tests.served_warehouse import ServedWarehouse, served_warehouse
 
 pytestmark = [pytest.mark.crash, pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")]
@@ -45,8 +45,8 @@ class Readers:
     def __init__(self, warehouse: ServedWarehouse, impala_port: int, covered: Covered) -> None:
         self._covered = covered
         self._ports = {"metastore": warehouse.server.port, "impala": impala_port}
-        self.metastore = ExpectedRows("metastore", warehouse.server.port)
-        self.impala = ExpectedRows("impala", impala_port)
+        self.metastore = Reading("metastore", warehouse.server.port)
+        self.impala = Reading("impala", impala_port)
         self.before: dict[str, View] = {}
         self.after: dict[str, View] = {}
 

@@ -1,9 +1,8 @@
 """
 The worlds that a command passes through: files and metastore before its first effect, and after each.
 
-A process that dies at some point leaves exactly the world of that instant, so that a command need run only once, and
-each of its worlds be given to the next process. Nothing is left out unnoticed: what has changed between two effects
-fails the test.
+A process that dies at some point leaves exactly the world of that instant. So a command needs to run only once, and
+each of its worlds can be given to the next process. A change between two effects that nothing recorded fails the test.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _OF_SERVERS: tuple[tuple[type, str], ...] = (
 
 @dataclass(frozen=True)
 class World:
-    """What a process that died at ``point`` left; ``beside`` is what servers had by then."""
+    """What a process that died at ``point`` left; ``beside`` is the state of servers by then."""
 
     point: str
     files: Tree
@@ -55,8 +54,10 @@ class World:
 
     def key(self, *, fine: bool) -> object:
         """
-        Equal for worlds that hold the same; where not ``fine``, for those that recovery cannot tell apart: whatever
-        their temporary files, modes and reports, and what their records say of times, totals and statements.
+        Equal for worlds that hold the same.
+
+        Without ``fine``, it is also equal for worlds that recovery cannot tell apart. It then ignores temporary files,
+        modes and reports, and what records say of times, totals and statements.
         """
         files = frozenset(
             (path, entry.mode, entry.content) if fine else (path, _gist(path, entry.content))
@@ -68,7 +69,7 @@ class World:
 
 
 def distinct(worlds: Sequence[World], *, fine: bool) -> list[World]:
-    """Each world once, the first of those that are equal."""
+    """Returns each world once, the first of those that are equal."""
     return list({world.key(fine=fine): world for world in reversed(worlds)}.values())[::-1]
 
 
@@ -110,7 +111,7 @@ class Trail:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Everything inside is noticed; at the end no effect may be left that nobody saw."""
+        """Records every effect inside, and asserts at the end that nothing changed unseen."""
         with pytest.MonkeyPatch.context() as patch:
             self._files, self._tables = self._place.read(), self._metastore_now()
             self._durable = DurableTree(self._place) if self._power_cuts else None
@@ -132,14 +133,14 @@ class Trail:
                     self._durable.close()
 
     def noticed(self, point: str) -> None:
-        """Something beside the files has changed."""
+        """Records that something other than files has changed."""
         if self._following:
             with self._calls.silence():
                 self._note(point)
 
     @contextmanager
     def unfollowed(self, point: str) -> Iterator[None]:
-        """Changes inside are those of another process, and count as one."""
+        """Counts all changes inside as one effect, made by another process."""
         if not self._following:
             yield
             return
@@ -218,7 +219,7 @@ class Trail:
         found = self._place.read()
         changed = {path for path in {*found, *self._files} if found.get(path) != self._files.get(path)}
         assert changed <= self._unsynced, f"changed by nothing that is followed, before {point}: {sorted(changed)}"
-        if changed:  # what is being written is there before it is synced
+        if changed:  # data that is being written is visible before it is synced
             self._files = found
             self._add(f"written before {point}")
         if look_at_tables:
@@ -228,8 +229,10 @@ class Trail:
 
 def between(before: World, after: World) -> Iterable[World]:
     """
-    Worlds in the middle of one call of the JVM: files come before metadata, a statement about many partitions is no
-    transaction unless it is ``point``, and what a writer has not committed lies in ``_temporary``.
+    Yields worlds in the middle of one call of the JVM.
+
+    Files come before metadata. A statement about many partitions is no transaction, unless it is ``point``. What a
+    writer has not committed is in ``_temporary``.
     """
     point = f"in the middle of {after.point}"
     written = [path for path in after.files if path not in before.files and after.files[path].content is not None]
@@ -274,7 +277,7 @@ def _checksum(path: str) -> str:
 
 
 def _begun(path: str, files: Tree, data: list[str]) -> dict[str, Entry]:
-    """Half a file of a task that is at work below the writer's directory, and the directories around it."""
+    """Returns half a file of a task at work below the writer's directory, and the directories around it."""
     top = path.rpartition("/")[0]
     while not all(each.startswith(f"{top}/") for each in data):
         top = top.rpartition("/")[0]

@@ -1,5 +1,5 @@
 """
-A certificate authority of the tests' own.
+A certificate authority for the tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Authority:
     """
     A certificate authority of this test session, and the certificates that it signs.
 
-    ``server_certificate`` and ``server_key`` are those of the last server.
+    ``server_certificate`` and ``server_key`` belong to the last server.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,14 +38,14 @@ class Authority:
         self._openssl("-x509", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem")
 
     def server(self, alternative_name: str) -> ssl.SSLContext:
-        """A server's context, with a certificate for ``alternative_name`` (``IP:127.0.0.1``, ``DNS:…``)."""
+        """Returns a server's context with a certificate for ``alternative_name`` (``IP:127.0.0.1``, ``DNS:…``)."""
         signed = ["-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=impalad"]
         named = ["-addext", f"subjectAltName={alternative_name}"]
         self._openssl(*signed, *named, "-keyout", "server.key", "-out", "server.pem")
         return self._context()
 
     def expired_server(self, alternative_name: str) -> ssl.SSLContext:
-        """The same, with a certificate that was in force for one day of 2020."""
+        """Returns a server's context with a certificate that was valid for one day of 2020."""
         asked = ["-new", "-subj", "/CN=impalad", "-addext", f"subjectAltName={alternative_name}"]
         self._openssl(*asked, "-keyout", "server.key", "-out", "server.csr")
         (self._directory / "ca.cnf").write_text(_CA)

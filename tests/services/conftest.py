@@ -1,5 +1,5 @@
 """
-Servers on the loopback interface that stand in for the warehouse's neighbours.
+Fixtures: servers on the loopback interface that stand in for the warehouse's neighbours.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Keys:
 @pytest.fixture
 def catalog(tmp_path: Path) -> InMemoryCatalog:
     """
-    A metastore with ``mnaas.final``, delimited text, partitioned by day, of one column, in ``tmp_path/final``.
+    A metastore with ``mnaas.final``, delimited text partitioned by day, in ``tmp_path/final``.
     """
     catalog = InMemoryCatalog()
     info = TableInfo(
@@ -52,7 +52,7 @@ def catalog(tmp_path: Path) -> InMemoryCatalog:
 @pytest.fixture
 def start_impala(catalog: InMemoryCatalog) -> Iterator[StartImpala]:
     """
-    Starts a coordinator that asks ``catalog``; takes ImpalaDouble's keywords. All are stopped after the test.
+    Starts a coordinator that asks ``catalog``; takes ImpalaDouble's keywords. All stop after the test.
     """
     with ExitStack() as running:
 
@@ -65,7 +65,7 @@ def start_impala(catalog: InMemoryCatalog) -> Iterator[StartImpala]:
 @pytest.fixture
 def nobody() -> Iterator[HostPort]:
     """
-    An address where connections are refused: its port is taken, and nobody listens.
+    An address that refuses connections: its port is taken, and nobody listens.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -74,7 +74,11 @@ def nobody() -> Iterator[HostPort]:
 
 @pytest.fixture
 def no_thread_left_behind(start_impala: StartImpala) -> Iterator[None]:
-    """No attempt given up goes on in secret: looked for while the servers, which end it by stopping, still run."""
+    """
+    Asserts that no abandoned attempt keeps running.
+
+    It looks while the servers still run, since an attempt would end when they stop.
+    """
     yield
     assert eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("impala ")])
 
@@ -88,7 +92,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kdc]:
-    """A Kerberos realm, where one can be made."""
+    """A Kerberos realm. Tests skip, or fail if Kerberos is required, where none can be made."""
     require_realm()
     kdc = Kdc(tmp_path_factory.mktemp("realm"))
     yield kdc
@@ -102,7 +106,7 @@ def keys(realm: Kdc) -> Keys:
 
 @pytest.fixture
 def in_realm(realm: Kdc, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Kdc:
-    """This process is a member of the realm that has Impala's key, but no ticket."""
+    """Puts this process into the realm, with Impala's key but without a ticket."""
     for name, value in {**realm.environment, "KRB5_KTNAME": f"FILE:{keys.server}"}.items():
         monkeypatch.setenv(name, value)
     return realm

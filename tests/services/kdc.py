@@ -1,5 +1,5 @@
 """
-A Kerberos realm of the tests' own: MIT's KDC on a loopback port, with its database in a directory of the test session.
+A Kerberos realm for the tests: MIT's KDC on a loopback port, with its database in a directory of the test session.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ _SERVER = """
 
 
 def missing() -> list[str]:
-    """What a realm needs and this machine lacks."""
+    """Returns what a realm needs and this machine lacks."""
     lacking = [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
     return lacking + ["the Python package kerberos"] * (importlib.util.find_spec("kerberos") is None)
 
 
 def require_realm() -> None:
-    """Skip the test where no realm can be made, or fail it if TRAFFIC_AGGR_REQUIRE_KERBEROS is 1."""
+    """Skips the test where no realm can be made, or fails it if TRAFFIC_AGGR_REQUIRE_KERBEROS is 1."""
     lacking = missing()
     if not lacking:
         return
@@ -69,7 +69,7 @@ def require_realm() -> None:
 
 
 class Kdc:
-    """A KDC for ``REALM``; ``environment`` is what makes a process a member of the realm."""
+    """A KDC for ``REALM``. ``environment`` makes a process a member of the realm."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -87,31 +87,31 @@ class Kdc:
         self._wait_until_it_listens()
 
     def client_config(self, name: str, port: int, *, timesync: int = 1) -> Path:
-        """A configuration for clients whose KDC is at ``port``; ``timesync`` 0 has them go by their own clock."""
+        """Writes a configuration for clients of a KDC at ``port``. With ``timesync`` 0 they trust their own clock."""
         path = self.directory / name
         path.write_text(_CLIENT.format(realm=REALM, port=port, timesync=timesync))
         return path
 
     def principal(self, name: str) -> Path:
-        """A new principal; the keytab with its key."""
+        """Creates a principal, and returns a keytab with its key."""
         self.admin(f"addprinc -randkey {name}")
         return self.keytab(name)
 
     def keytab(self, name: str) -> Path:
-        """A keytab with a new key of the principal, which makes its earlier keytabs useless."""
+        """Returns a keytab with a new key of the principal, which invalidates its earlier keytabs."""
         number = len(list(self.directory.glob("*.keytab")))
         path = self.directory / f"{name.replace('/', '-')}-{number}.keytab"
         self.admin(f"ktadd -k {path} {name}")
         return path
 
     def ticket(self, principal: str, keytab: Path, lifetime: str = "1h") -> str:
-        """A ticket cache, as kinit leaves it for a user: the value of KRB5CCNAME."""
+        """Creates a ticket cache as kinit does for a user, and returns the value of KRB5CCNAME."""
         cache = f"FILE:{keytab}.{lifetime}.cache"
         self._run("kinit", "-k", "-t", str(keytab), "-l", lifetime, "-c", cache, principal)
         return cache
 
     def admin(self, query: str) -> None:
-        """One command of kadmin."""
+        """Runs one command of kadmin."""
         self._run("kadmin.local", "-r", REALM, "-q", query)
 
     def stop(self) -> None:

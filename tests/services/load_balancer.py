@@ -1,5 +1,5 @@
 """
-A load balancer as it stands before coordinators: TCP passed on in turn, and connections forgotten that were idle.
+A load balancer such as those in front of coordinators: it passes TCP on in turn, and forgets idle connections.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ POLL_S = 0.02
 
 class LoadBalancer:
     """
-    Passes each connection to the next of ``backends`` (ports on this host). One over which nothing went for ``idle_s``
-    is forgotten: in silence, both ends left open, or by a reset where ``resets`` is set. Use it as a context manager.
+    Passes each connection to the next of ``backends`` (ports on this host); use it as a context manager.
+
+    A connection that is idle for ``idle_s`` seconds is forgotten: silently, with both ends left open, or by a reset if
+    ``resets`` is set.
     """
 
     def __init__(self, backends: Sequence[int], *, idle_s: float, resets: bool) -> None:
@@ -70,7 +72,7 @@ class LoadBalancer:
             self._stopping.wait()
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> bool:
-        """Until one end closes the connection (False), or nothing has gone over it for too long (True)."""
+        """Passes data on until one end closes the connection (False) or it has been idle for too long (True)."""
         other = {client: server, server: client}
         active = time.monotonic()
         while not self._stopping.is_set():

@@ -1,5 +1,5 @@
 """
-How tests ask a coordinator: short limits, waits that are only noted, and what they send.
+How tests ask a coordinator: short limits, waits that are only recorded, and the statements to send.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ REFRESH_DAY = "REFRESH mnaas.final PARTITION (partition_date='2021-04-01')"
 SYNC = {"SYNC_DDL": "true"}
 ATTEMPTS = 3
 TIMEOUT_S = 0.25
-"""For what never answers; on a busy machine an answer may take longer."""
+"""For calls that never get an answer. On a busy machine a real answer may take longer."""
 
 LONG_S = 30.0
 SECRET = "hunter2-and-more"
 
 
 class Waits(list[float]):
-    """A sleep that only notes the seconds."""
+    """A sleep that only records the seconds."""
 
     def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -70,7 +70,7 @@ def case(value: Any) -> str:
 
 
 def checked(tmp_path: Path, impala: str, tables: str = "{}", spark: str = "{}") -> list[ProbeResult]:
-    """What ``check`` finds out about Impala."""
+    """Returns what ``check`` finds out about Impala."""
     (tmp_path / "job.yaml").write_text(
         f"""
 partitions: {{file: days}}

@@ -1,5 +1,5 @@
 """
-The ways in which Impala is reached in production: with and without encryption, by name, password or ticket.
+The ways to reach Impala in production: with and without encryption, by name, password or Kerberos ticket.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ WAYS = ("NOSASL", "PLAIN", "LDAP+TLS", "GSSAPI", "GSSAPI+TLS")
 @dataclass(frozen=True)
 class Way:
     """
-    One way. ``start`` makes a coordinator that is reached by it, ``ask`` a refresher that asks at a port of localhost
-    (changes to the ``impala`` section, or to what is injected, by keyword). ``patience_s`` is the time in which all but
-    a silent server has answered.
+    One way to reach Impala.
+
+    ``start`` makes a coordinator that is reached this way. ``ask`` makes a refresher that asks ports of localhost;
+    keywords change the ``impala`` section, or the dependencies that are ``injected``. ``patience_s`` is the time in
+    seconds within which any server that is not silent has answered.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Way:
 
 
 def way(name: str, request: pytest.FixtureRequest) -> Way:
-    """The way of that name; takes fixtures of ``request`` as it needs them."""
+    """Returns the way of that name. Takes fixtures of ``request`` as needed."""
     mechanism, _, tls = name.partition("+")
     options: dict[str, Any] = {}
     login: Optional[KerberosLogin] = None

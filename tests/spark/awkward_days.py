@@ -1,6 +1,7 @@
 """
-Two small days of raw traffic, and lookups, in every layout of files that writers of such tables produce. What the job's
-own functions make of them is compared with DuckDB's answer: every column of every row.
+Two small days of raw traffic, and lookups, in every layout of files that writers of such tables produce.
+
+``AwkwardDays`` compares what the job's own functions make of them with DuckDB's answer: every column of every row.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ TEXT = RowFormat(
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     {"field.delim": ";", "serialization.format": ";", "escape.delim": "\\"},
 )
-# By whom a file was written decides how Spark reads its timestamps; Impala's are those that say neither of these.
+# Spark reads timestamps by the writer that a file names. Impala's files have neither of these marks.
 SPARK_S_MARKS = (
     (b"org.apache.spark.version", b"org.apache.spork.version"),
     (b"parquet-mr version", b"some-other version"),
@@ -55,7 +56,7 @@ RESULT = [column.name for column in STAGING_COLUMNS]
 
 
 class AwkwardDays:
-    """The files and tables, made once; ``wrong()`` restates the days and says what differs from DuckDB's answer."""
+    """The files and tables, made once. ``wrong()`` restates the days and returns what differs from DuckDB's answer."""
 
     def __init__(self, spark: SparkSession, database: str, home: Path) -> None:
         self.spark, self.database, self.home = spark, database, home
@@ -73,7 +74,7 @@ class AwkwardDays:
         )
 
     def wrong(self) -> list[str]:
-        """What the job's functions find and write otherwise than DuckDB; empty where all is right."""
+        """Returns what the job's functions find or write differently from DuckDB; empty when all is right."""
         staged, rewritten = f"file:{self.home}/staged", f"file:{self.home}/rewritten"
         for directory in ("staged", "rewritten"):
             shutil.rmtree(self.home / directory, ignore_errors=True)
@@ -223,7 +224,7 @@ class AwkwardDays:
         self.tables = Tables(found["raw"], found["org_details"], found["country_lookup"], None, self.final)
 
     def _by_hive(self, statement: str) -> None:
-        """Has Hive make a table: it lacks the schema that Spark keeps in the properties of its own."""
+        """Has Hive create a table, which then lacks the schema that Spark keeps in its own tables' properties."""
         system: Any = self.spark.sparkContext._jvm.java.lang.System  # type: ignore[union-attr]
         system.setProperty("spark.testing", "true")
         try:
@@ -239,7 +240,7 @@ class AwkwardDays:
 
 @contextmanager
 def settings(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
-    """Settings of the session, as they were again afterwards."""
+    """Sets settings of the session, and restores them afterwards."""
     before = {key: spark.conf.get(key, None) for key in conf}
     try:
         for key, value in conf.items():

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need Spark: the small warehouse, the job on it, and an Impala that knows its metastore."""
+"""Fixtures for tests on Spark: the small warehouse, the job on it, and an Impala stand-in that knows its metastore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sources(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> So
 def job(
     spark: SparkSession, database: str, tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
 ) -> Job:
-    """The job on raw traffic of three days; the final table is for the test to create."""
+    """The job on raw traffic of three days. The test creates the final table."""
     made = Job(spark, database, tmp_path, sources, capsys)
     made.create_sources()
     return made

@@ -1,7 +1,7 @@
 """
-A small warehouse with raw traffic of three days and an old, mismatched final table, and the job pointed at it.
+A small warehouse with raw traffic of three days and an old, mismatched final table, and the job that works on it.
 
-The files are made once a session; a test's tables are external ones over them, or over copies of its own.
+The files are made once per session. A test's tables are external ones over them, or over copies of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FORMATS: Mapping[str, Optional[RowFormat]] = {"parquet": None, "text": TEXT}
 
 
 def raw_rows(seed: int = 7, per_day: int = 150) -> list[dict[str, Any]]:
-    """Awkward raw rows of the listed days."""
+    """Returns awkward raw rows of the listed days."""
     chance = random.Random(seed)
     rows = []
     for index, day in enumerate(LISTED):
@@ -73,7 +73,7 @@ def raw_rows(seed: int = 7, per_day: int = 150) -> list[dict[str, Any]]:
 
 
 class Sources:
-    """Files of raw, lookups and old finals, made once."""
+    """Files of raw, lookups and old final tables, made once."""
 
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self.root = root
@@ -115,14 +115,14 @@ class Sources:
         right.unpersist()
 
     def expected(self, days: Sequence[str] = LISTED) -> list[tuple[Any, ...]]:
-        """The final table's rows as DuckDB computes them, sorted; partition column last."""
+        """Returns the final table's rows as DuckDB computes them, sorted; the partition column is last."""
         rows = expected_rows(self.root / "raw", self.root / "org_details", self.root / "country_lookup", days)
         return sorted((row[:-1] for row in rows), key=repr)
 
 
 @dataclass
 class Result:
-    """What a command came to."""
+    """The outcome of a command."""
 
     code: int
     out: str
@@ -131,7 +131,7 @@ class Result:
 
 @dataclass
 class Job:
-    """The job with a configuration of its own; ``settings`` are merged over the defaults of the tests."""
+    """The job with its own configuration; ``settings`` are merged over the tests' defaults."""
 
     spark: SparkSession
     database: str
@@ -163,7 +163,7 @@ class Job:
     def create_final(
         self, kind: str = "parquet", *, managed: bool = False, properties: Optional[Mapping[str, str]] = None
     ) -> Path:
-        """The old final table over a copy of its files; the directory."""
+        """Creates the old final table over a copy of its files, and returns the directory."""
         directory = self.home / "a ware house" / "final"
         shutil.copytree(self.sources.root / f"final_{kind}", directory)
         statement = sql.create_external_table(
@@ -188,12 +188,12 @@ class Job:
         return self.spark.table(self.final.quoted).where(F.col("partition_date").isin(*partitions))
 
     def partitions(self) -> dict[str, str]:
-        """The final table's partitions and their directories."""
+        """Returns the final table's partitions and their directories."""
         catalog = SparkCatalog(self.spark)
         return catalog.partitions(self.final.database, self.final.name)
 
     def described(self) -> dict[str, dict[str, Any]]:
-        """All that the metastore says of the final table's partitions but the time of their last change."""
+        """Returns all that the metastore says of the final table's partitions, except the time of their last change."""
         found = {each["spec"]["partition_date"]: each for each in HiveCatalog(self.spark).read(self._listed())}
         for each in found.values():
             each["parameters"].pop("transient_lastDdlTime", None)
@@ -203,7 +203,7 @@ class Job:
         return {day: each["parameters"] for day, each in self.described().items()}
 
     def alter(self, days: Collection[str], parameters: Mapping[str, str], **serde: str) -> None:
-        """Adds ``parameters`` and properties of the serde to days of the final table that are there, past the job."""
+        """Adds ``parameters`` and serde properties to existing days of the final table, without the job."""
         catalog = HiveCatalog(self.spark)
         described, listed, altered = self.described(), self._listed(), []
         for index in range(listed.size()):
@@ -228,7 +228,7 @@ class Job:
         return shared.sharedState().externalCatalog().unwrapped().client()
 
     def content(self, partitions: Sequence[str]) -> list[str]:
-        """The final table's rows of some days, in an order of their own, comparable between moments."""
+        """Returns the final table's rows of some days as sorted strings, to compare with those of another moment."""
         return sorted(str(row) for row in self.final_rows(partitions).collect())
 
     # ---- the job
@@ -263,14 +263,14 @@ class Job:
         return Result(code, out, err)
 
     def record(self, run_id: Optional[str] = None) -> dict[str, Any]:
-        """The newest run's record, or that of ``run_id``."""
+        """Returns the newest run's record, or that of ``run_id``."""
         runs = self.home / "state" / "runs"
         newest = run_id or max(each.name for each in runs.iterdir())
         found: dict[str, Any] = json.loads((runs / newest / "run.json").read_text())
         return found
 
     def status(self) -> dict[str, str]:
-        """The keys of the status file."""
+        """Returns the keys and values of the status file."""
         lines = (self.home / "status").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 

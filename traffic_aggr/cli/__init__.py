@@ -1,5 +1,5 @@
 """
 The command line.
 
-Start with ``main``. Whatever needs Spark is imported by the commands that need it.
+Start with ``main``. Only the commands that need Spark import it.
 """

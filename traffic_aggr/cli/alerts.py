@@ -1,4 +1,4 @@
-"""`alerts`: lists or mails the alerts that were not mailed."""
+"""`alerts`: lists the alerts that could not be mailed, or mails them now."""
 
 from __future__ import annotations
 

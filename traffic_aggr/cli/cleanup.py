@@ -1,4 +1,4 @@
-"""`cleanup`: deletes data that nothing needs any more."""
+"""`cleanup`: deletes data that is no longer needed."""
 
 from __future__ import annotations
 

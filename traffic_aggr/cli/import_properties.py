@@ -1,4 +1,4 @@
-"""`import-properties`: makes a configuration from the old properties file."""
+"""`import-properties`: converts the old properties file to a configuration."""
 
 from __future__ import annotations
 

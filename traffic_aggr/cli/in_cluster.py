@@ -1,4 +1,4 @@
-"""`in-cluster`: the driver inside its YARN application. The launcher starts it; no help lists it."""
+"""`in-cluster`: the driver inside its YARN application. The launcher starts it; help does not list it."""
 
 from __future__ import annotations
 

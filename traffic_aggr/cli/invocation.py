@@ -1,7 +1,7 @@
 """
-The arguments of one command, and what they lead to: the configuration, its state, and the application.
+The arguments of one command, and what is made from them: configuration, state and application.
 
-What needs Spark is imported by the methods that do, so that commands without it answer at once.
+Methods that need Spark import it themselves, so that commands without it answer at once.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
+from traffic_aggr.clock import utc_now
 from traffic_aggr.config.config import Config, is_uri, load_config
 from traffic_aggr.config.secrets import Redactor, SecretRef
 from traffic_aggr.errors import PartitionListError
@@ -48,7 +48,7 @@ LOG_TAIL_LINES = 40
 
 
 class Invocation:
-    """The arguments of one command, and what they lead to: the configuration, its state, and the application."""
+    """The arguments of one command, and what is made from them: configuration, state and application."""
 
     def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
         self.arguments = arguments
@@ -65,7 +65,7 @@ class Invocation:
 
     @cached_property
     def typed(self) -> CommandLine:
-        """The command as it can be typed again, from any directory."""
+        """The command in a form that works again from any directory."""
         given = vars(self.arguments)
         words = [given["name"]]
         for option in ("dates", "month", "partitions"):
@@ -78,7 +78,7 @@ class Invocation:
 
     @cached_property
     def hadoop(self) -> Hadoop:
-        """What is kept in Hadoop: files, secrets, applications. The first use of one starts a JVM."""
+        """Access to Hadoop's files, secrets and applications. The first use of one of them starts a JVM."""
         from traffic_aggr.spark.hadoop import Hadoop
 
         self._used_hadoop = Hadoop(self.config.spark, self.config.logs.dir, self.spark)
@@ -96,7 +96,7 @@ class Invocation:
         return RecordStore(directory, self.files(directory))
 
     def secrets(self, *, but: Optional[str] = None) -> dict[str, str]:
-        """The configured secrets by key, ``but`` one that somebody else needs. Raises ConfigError."""
+        """Returns the configured secrets by key, except the one named by ``but``. Raises ConfigError."""
         found: dict[str, str] = {}
         for key, ref in self.config.secret_refs():
             if key != but:
@@ -107,16 +107,16 @@ class Invocation:
         into[key] = ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias))
 
     def notifier(self, secrets: Optional[Mapping[str, str]] = None) -> Notifier:
-        """The way to the service desk."""
+        """Returns the notifier that mails the service desk."""
         known = self.secrets() if secrets is None else secrets
         return Notifier(self.config.notify, known.get("notify.smtp.password"), redact=Redactor(known.values()).redact)
 
     def journal(self, run_id: Optional[str], secrets: Mapping[str, str]) -> RunJournal:
-        """The books of a command on this host, whose log goes to the log file and to standard error."""
+        """Starts logging to the log file and standard error; returns the journal of a command on this host."""
         log.configure(self.config.logs, run_id, secrets.values(), console=True)
-        return self._books(secrets)
+        return self._journal(secrets)
 
-    def _books(self, secrets: Mapping[str, str]) -> RunJournal:
+    def _journal(self, secrets: Mapping[str, str]) -> RunJournal:
         config = self.config
         log_file = config.logs.dir / log.FILE_NAME
         edge = EdgeNode(
@@ -128,7 +128,7 @@ class Invocation:
         return RunJournal(config, self.store(), edge, self.typed)
 
     def app(self, run_id: Optional[str] = None) -> App:
-        """The application, its driver in this process."""
+        """Returns the application, with its driver in this process."""
         secrets = self.secrets()
         journal = self.journal(run_id, secrets)
         from traffic_aggr.restate.app import App
@@ -136,7 +136,7 @@ class Invocation:
         return App(self.config, journal, secrets, self.hadoop, self.spark)
 
     def check(self, show: Callable[[str], object]) -> int:
-        """Probes everything that a run needs, also where secrets or the log are not usable; the exit code."""
+        """Probes everything that a run needs, even if secrets or the log cannot be used; returns the exit code."""
         from traffic_aggr.restate.app import App
         from traffic_aggr.restate.check import probe
 
@@ -148,11 +148,11 @@ class Invocation:
         findings.append(
             probe(f"log {log_file}", lambda: log.configure(self.config.logs, None, secrets.values(), console=True))
         )
-        app = App(self.config, self._books(secrets), secrets, self.hadoop, self.spark)
+        app = App(self.config, self._journal(secrets), secrets, self.hadoop, self.spark)
         return app.check(self.ask, show, findings)
 
     def launcher(self, run_id: str) -> Launcher:
-        """The way to a driver in the cluster, which fetches its own secret."""
+        """Returns the launcher for a driver in the cluster. That driver fetches Impala's password itself."""
         journal = self.journal(run_id, self.secrets(but="impala.auth.password"))
         from traffic_aggr.cluster.launcher import Launcher
         from traffic_aggr.restate.preflight import table_names
@@ -161,7 +161,7 @@ class Invocation:
         return Launcher(self.config, journal, self.hadoop, tables)
 
     def ask(self) -> RunArguments:
-        """The list and the first step as asked for. Raises PartitionListError."""
+        """Returns the partition list and the first step that the arguments name. Raises PartitionListError."""
 
         step = getattr(self.arguments, "from_step", None)
         return RunArguments(self._partitions(), Step[step.upper()] if step else None)
@@ -207,8 +207,8 @@ class Invocation:
 
 
 def new_run_id() -> str:
-    """The id of a run that begins now."""
-    return record.new_run_id(datetime.now(timezone.utc))
+    """Returns the id of a run that begins now."""
+    return record.new_run_id(utc_now())
 
 
 def _absolute(path: str) -> str:

@@ -1,7 +1,8 @@
 """
-The command line: one program, a module for each command; errors are one line on standard error, never a traceback.
+The entry point: one program, with a module for each command.
 
-Whatever needs Spark is imported by the commands that need it, so that the others answer at once.
+Errors are one line on standard error, never a traceback. Only the commands that need Spark import it, so that the
+others answer at once.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ _COMMANDS = (
     sample_data,
     in_cluster,
 )
-"""In the order of the help."""
+"""In the order in which help lists them."""
 
 
 def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = None) -> int:
-    """Runs one command; its exit code (contract: "Exit codes"). ``spark`` is a session that is there already."""
+    """Runs one command and returns its exit code (contract: "Exit codes"). ``spark`` is a session to reuse."""
     open_closed_streams()
     invocation: Optional[Invocation] = None
     try:
@@ -77,13 +78,13 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
         _complain(exc)
         return exc.exit_code
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
+        # The reader, such as `head`, closed the pipe: that is not a failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         _complain(Interrupted(signal.SIGINT))
         return 128 + signal.SIGINT
-    except Exception as exc:  # a bug: one line here too, its traceback in the log
+    except Exception as exc:  # a bug: still one line here; its traceback goes to the log
         _complain(TrafficAggrError(f"{type(exc).__name__}: {exc}", hint="The log has the details"))
         return 1
     finally:
@@ -95,11 +96,11 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
 
 
 _CHANGING = ("run", "recover", "rollback", "cleanup", "sample-data", "in-cluster")
-"""Commands whose exit code says what became of the tables, whoever can read what they print."""
+"""Commands whose exit code says what happened to the tables, even if their output cannot be written."""
 
 
 def _deliver() -> None:
-    """Raises TrafficAggrError where the output, which is all that the command is for, cannot be written."""
+    """Flushes the output, which is the command's only purpose. Raises TrafficAggrError if it cannot be written."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -109,12 +110,12 @@ def _deliver() -> None:
 
 
 def _complain(error: TrafficAggrError) -> None:
-    """Says what went wrong on standard error, and in the log as soon as there is one, with the traceback."""
+    """Reports an error through the log once there is one, with a traceback for exit code 1; else on standard error."""
     if logging.getLogger(log.PACKAGE_LOGGER).handlers:
         logger.error("%s", _told(error), exc_info=sys.exc_info() if error.exit_code == 1 else None)
         return
     problems = getattr(error, "problems", ())
-    with suppress(OSError):  # nobody reads it; the exit code says the rest
+    with suppress(OSError):  # nobody can read standard error; the exit code remains
         for problem in problems if len(problems) > 1 else [_told(error)]:
             print(f"traffic-aggr: {problem}", file=sys.stderr)
 
@@ -124,7 +125,7 @@ def _told(error: TrafficAggrError) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Builds the parser of the whole command line."""
     parser = Parser(
         prog="traffic-aggr",
         description="Restates days of a shared warehouse table, safely.",

@@ -8,11 +8,11 @@ from typing import Any
 
 
 def say(line: str) -> None:
-    """Prints what was done to tables. A line that cannot be printed does not undo it, so it is no failure."""
+    """Prints what was done to tables. Failing to print does not undo it, so it is not an error."""
     with suppress(OSError):
         print(line)
 
 
 def print_json(document: Any) -> None:
-    """Prints a document for scripts."""
+    """Prints a document as JSON, for scripts."""
     print(json.dumps(document, indent=2, default=str))

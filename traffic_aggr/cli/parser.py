@@ -1,4 +1,4 @@
-"""The argument parser: what all commands share, and the types of their arguments."""
+"""The argument parser: what commands share, and the types of their arguments."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from traffic_aggr.run.record import is_run_id
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports bad arguments in one line."""
+    """Reports bad arguments in one line and exits with 2."""
 
     def error(self, message: str) -> NoReturn:
-        with suppress(OSError):  # nobody reads it; the exit code says the rest
+        with suppress(OSError):  # nobody can read standard error; the exit code remains
             print(f"traffic-aggr: {message}. See `{self.prog} --help`", file=sys.stderr)
         self.exit(2)
 
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 def add_command(
     commands: Any, name: str, function: Callable[[Invocation], int], what: str, more: str, *examples: str
 ) -> argparse.ArgumentParser:
-    """Adds a command: ``what`` it does in a line, ``more`` for its own help, and examples to type."""
+    """Adds a command: ``what`` it does in one line, ``more`` for its own help, and ``examples`` to type."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=what,
@@ -42,7 +42,7 @@ def add_command(
 
 
 def add_days(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that choose the days, and the step to start at."""
+    """Adds the options that choose the days and the step to start at."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--partitions", metavar="FILE", help="a partition list, one day a line")
     which.add_argument("--dates", metavar="A..B", help="days, both included: 2021-04-01..2021-04-30")
@@ -51,14 +51,14 @@ def add_days(parser: argparse.ArgumentParser) -> None:
 
 
 def run_id_argument(text: str) -> str:
-    """A run id. Raises ArgumentTypeError."""
+    """Parses a run id. Raises ArgumentTypeError."""
     if not is_run_id(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a run id such as 20210501T020200Z-1a2b3c; see `history`")
     return text
 
 
 def positive(text: str) -> int:
-    """A whole number above 0. Raises ArgumentTypeError."""
+    """Parses a whole number above 0. Raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)

@@ -1,4 +1,4 @@
-"""`plan`: says what `run` would do now."""
+"""`plan`: shows what `run` would do now."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 def run(invocation: Invocation) -> int:
     try:
         plan = invocation.app().plan(invocation.ask())
-    except GuardError as exc:  # of tables that are not this job's kind there is nothing more to say
+    except GuardError as exc:  # refused before there was a plan: the refusal is all to show
         refusal = Refusal(exc.guard, exc.message, exc.hint)
         if invocation.arguments.json:
             print_json({"refusals": [asdict(refusal)]})

@@ -1,4 +1,4 @@
-"""`recover`: takes interrupted runs forward or back."""
+"""`recover`: finishes interrupted runs or puts their old data back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`report`: writes a run's report again and names it."""
+"""`report`: writes a run's report again and prints its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sample-data`: makes sample tables."""
+"""`sample-data`: creates sample tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status`: says what is going on and what the next `run` will do."""
+"""`status`: shows what is running and what the next `run` will do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    # In client mode an application ends with its driver, and asking for it would need a JVM.
+    # In client mode the application ends with its driver, and asking YARN would start a JVM.
     in_cluster = invocation.config.spark.deploy_mode == "cluster"
     runs = {"runs": invocation.hadoop.runs} if in_cluster else {}
     found = overview(invocation.config, invocation.store(), invocation.typed, **runs)

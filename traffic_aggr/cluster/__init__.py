@@ -1,5 +1,5 @@
 """
-YARN's cluster mode: the launcher on the edge node, the submission, the driver inside its application.
+YARN's cluster mode: the launcher on the edge node, the submission, and the driver inside its application.
 
 Start with ``launcher``.
 """

@@ -1,5 +1,5 @@
 """
-The driver inside its YARN application, started by a launcher on the edge node.
+The driver inside its YARN application, which a launcher on the edge node has submitted.
 """
 
 from __future__ import annotations
@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
+from traffic_aggr.clock import utc_now
 from traffic_aggr.cluster.request import DriverRequest
 from traffic_aggr.cluster.submission import CONFIG_FILE, ERRAND_FILE, on_arrival
 from traffic_aggr.config.config import load_config
@@ -27,7 +27,11 @@ LOOK_EVERY_S = 2.0
 
 
 def drive() -> int:
-    """Makes the run that the files beside this process ask for. Raises TrafficAggrError; the record says it too."""
+    """
+    Executes the run that the files in the working directory request, and returns 0.
+
+    Raises TrafficAggrError; the run record has the error too, once the run has begun.
+    """
     here = container(os.environ)
     if here is None:
         raise InputError("this is no container of YARN", hint="Start the job with ./spark-submit.sh run")
@@ -39,11 +43,11 @@ def drive() -> int:
     run_id, flag = errand.run_id, errand.flag
     earlier = store.load(run_id)
     if earlier.application_id is not None:
-        # An earlier attempt has begun this run. Its record says what to settle and where to resume, and must stay.
-        run_id, flag = new_run_id(datetime.now(timezone.utc)), earlier.flag
+        # An earlier attempt began this run. Keep its record, which says what to settle and where to resume.
+        run_id, flag = new_run_id(utc_now()), earlier.flag
     reference = config.impala.auth.password
     secrets = {"impala.auth.password": reference.reveal({}, hadoop.secret)} if reference else {}
-    # YARN keeps what is written here and shows it with `yarn logs`.
+    # YARN collects what is written here; `yarn logs` shows it.
     logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
     journal = RunJournal(config, store, NoEdgeNode(flag), errand.typed, application_id=application_id, attempt=attempt)
@@ -53,7 +57,7 @@ def drive() -> int:
 
 
 def _listen(store: RecordStore, run_id: str) -> None:
-    """Turns the launcher's word to stop into the signal that it got."""
+    """Waits for the launcher's request to stop, then sends this process the signal that the launcher received."""
     while True:
         signum = store.asked_to_stop(run_id)
         if signum is not None:

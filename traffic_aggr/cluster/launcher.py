@@ -1,6 +1,8 @@
 """
-Running the job in YARN's cluster mode: the launcher on the edge node holds the lock, submits the application, shows
-what the driver's run record says while it runs, and ends with the driver's own exit code.
+The launcher on the edge node, which runs the job in YARN's cluster mode.
+
+It holds the lock, submits the application, shows the progress in the driver's run record, and exits with the driver's
+exit code.
 """
 
 from __future__ import annotations
@@ -37,15 +39,15 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 ACCEPTED_WITHIN_S = 60.0
 STOPS_WITHIN_S = 180.0
-"""How long the driver may take to put old data back before its application is ended by force."""
+"""How long the driver may take to put old data back before the launcher kills its application."""
 
 
 class Launcher:
-    """One run in the cluster; ``tables`` are the configured names by role."""
+    """Launches one run in the cluster; ``tables`` holds the configured table names by role."""
 
     def __init__(self, config: Config, journal: RunJournal, hadoop: Hadoop, tables: Mapping[str, str]) -> None:
         self._config = config
-        self._books = journal
+        self._journal = journal
         self._hadoop = hadoop
         self._tables = dict(tables)
         self._application_id: Optional[str] = None
@@ -53,35 +55,39 @@ class Launcher:
 
     def run(self, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
         """
-        Has the driver restate the days that ``ask`` names; its record. Raises DriverFailedError with the driver's own
-        error and exit code, and a TrafficAggrError where the driver could not say how it ended.
+        Has the driver restate the days that ``ask`` names, and returns the driver's record.
+
+        Raises DriverFailedError with the driver's error and exit code, or another TrafficAggrError when the driver has
+        not recorded how it ended.
         """
-        record = self._books.new_record("run", self._tables, run_id)
+        record = self._journal.new_record("run", self._tables, run_id)
         with ExitStack() as held:
             stop = held.enter_context(Stop().listening())
-            lock = held.enter_context(self._books.lock(record))
+            lock = held.enter_context(self._journal.lock(record))
             held.callback(self._hadoop.stop)
             try:
                 application = self._start(record, ask, stop, lock)
                 self._follow(application, run_id, stop)
                 record = self._record_of(application.id, run_id)
                 self._conclude(record, self._application(application.id), stop)
-            except DriverFailedError:  # the driver has closed its record, and it is shown
+            except DriverFailedError:  # the driver has closed its record, and `_conclude` has shown it
                 raise
-            except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
+            except Exception as exc:  # the operator gets one line, the log the traceback
                 error = stop.reason() or operator_error(exc)
                 self._fail(record, error)
                 raise error from exc
-            self._books.edge.after_load(record.run_id)
+            self._journal.edge.after_load(record.run_id)
         return record
 
     def _fail(self, record: RunRecord, error: TrafficAggrError) -> None:
         """
-        Closes the record of a run that nobody else can close any more. From submission on it is the driver's, which
-        alone knows where the data is: as long as a driver may live, or its record cannot be read, nothing is written.
+        Closes the record of a run that no driver can close any more.
+
+        Once the application is known, only its driver knows where the data is. While that may still run, or its record
+        cannot be read, this writes no record and only shows the failure.
         """
         if self._application_id is None:
-            self._books.fail(record, error)
+            self._journal.fail(record, error)
             return
         try:
             ended = self._application(self._application_id).ended
@@ -90,23 +96,23 @@ class Launcher:
             log.warning("%s", exc)
             ended = False
         if ended:
-            self._books.fail(record, error)
+            self._journal.fail(record, error)
         else:
             record.error = f"{error}. {self._application_id} may still be at work: see `status`"
-            self._books.show_failure(record)
+            self._journal.show_failure(record)
 
     def _start(self, record: RunRecord, ask: Callable[[], RunArguments], stop: Stop, lock: RunLock) -> Application:
-        flag = self._books.edge.flag()
+        flag = self._journal.edge.flag()
         asked = ask()
         record.take_list(asked.partitions)
         record.flag = flag
-        self._books.begin(record)
+        self._journal.begin(record)
         try:
             submit(self._config, DriverRequest(record.run_id, asked, flag, record.typed), stop.sleep)
-        except TrafficAggrError:  # YARN may have accepted it all the same
+            application = self._submitted(record.run_id, stop)
+        except TrafficAggrError:  # YARN may have accepted the application all the same
             self._withdraw(record.run_id)
             raise
-        application = self._submitted(record.run_id, stop)
         self._application_id = application.id
         lock.name_jvm(self._hadoop.gateway.proc.pid, application.id)
         log.info("run %s is %s: follow it at %s", record.run_id, application.id, application.tracking_url or "YARN")
@@ -129,7 +135,7 @@ class Launcher:
             self._hadoop.applications.kill(application.id)
 
     def _follow(self, application: Application, run_id: str, stop: Stop) -> None:
-        """Returns when the application has ended, by itself or because this launcher was told to stop."""
+        """Shows progress until the application has ended; stops it when a signal reaches this launcher."""
         silent = False
         try:
             while True:
@@ -139,7 +145,7 @@ class Launcher:
                         return
                     self._show(self._record_of(application.id, run_id))
                     silent = False
-                except Exception as exc:  # whatever it is, the driver goes on, and so does looking after it
+                except Exception as exc:  # the driver goes on, so keep following it
                     if not silent:
                         log.warning("%s: %s is still followed", exc, application.id)
                     silent = True
@@ -153,7 +159,7 @@ class Launcher:
         deadline = time.monotonic() + STOPS_WITHIN_S
         running = self._record_of(application.id, run_id)
         if running.application_id == application.id:
-            self._books.store.ask_to_stop(running.run_id, signum)
+            self._journal.store.ask_to_stop(running.run_id, signum)
             while time.monotonic() < deadline:
                 if self._application(application.id).ended:
                     return
@@ -165,25 +171,25 @@ class Launcher:
         if record.outcome is Outcome.RUNNING and record.steps and record.flag != self._shown:
             self._shown = record.flag
             step = Step(record.flag)
-            self._books.mark(step)
+            self._journal.mark(step)
             log.info("%s: %s", step.label, counted(len(record.days), "partition"))
 
     def _conclude(self, record: RunRecord, application: Application, stop: Stop) -> None:
         if record.outcome is Outcome.SUCCESS:
-            self._books.show_success(record)
+            self._journal.show_success(record)
             return
         if record.outcome is Outcome.RUNNING or record.exit_code is None:
             if stop.reason() is not None:
-                raise StepError("stopped")  # the signal is what is told
+                raise StepError("stopped")  # `run` reports the signal instead
             raise StepError(
                 f"{application.id} {application.state.lower()} before its run had ended"
                 + (f" ({application.diagnostics})" if application.diagnostics else ""),
                 hint=f"`yarn logs -applicationId {application.id}` may say why",
             )
         if record.exit_code == LockHeldError.exit_code:
-            self._books.leave_to_holder()
+            self._journal.leave_to_holder()
         else:
-            self._books.show_failure(record)
+            self._journal.show_failure(record)
         raise DriverFailedError(
             record.error or f"the run was {record.outcome.value}",
             record.exit_code,
@@ -197,7 +203,7 @@ class Launcher:
         return found
 
     def _record_of(self, application_id: str, run_id: str) -> RunRecord:
-        """The newest record of the application: each attempt has one of its own, the first the launcher's id."""
-        store = self._books.store
+        """Returns the application's newest record. Each attempt has its own; the first attempt's id is ``run_id``."""
+        store = self._journal.store
         newer = [store.load(each) for each in store.run_ids() if each > run_id]
         return next((each for each in newer if each.application_id == application_id), store.load(run_id))

@@ -1,5 +1,5 @@
 """
-What a launcher tells the driver that it starts in a cluster, as a file that travels with the application.
+What a launcher asks of the driver that it starts in the cluster: a file that is shipped with the application.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from traffic_aggr.run.plan import RunArguments, Step
 
 @dataclass(frozen=True)
 class DriverRequest:
-    """The run to make: its id, what was asked for, the ``flag`` of the status file, which the launcher keeps, and the
-    command that was ``typed``."""
+    """
+    A run for the driver to execute: its id, its arguments, and the command that was ``typed``.
+
+    ``flag`` is that of the status file, which stays with the launcher.
+    """
 
     run_id: str
     ask: RunArguments

@@ -1,5 +1,5 @@
 """
-Handing an application to YARN: what ``spark-submit`` is told so that the driver runs in the cluster.
+Submits the application to YARN, through ``spark-submit`` in cluster mode.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ ERRAND_FILE = "errand.json"
 AUTHORITY_FILE = "impala-ca.pem"
 
 _POLL_S = 0.2
-# Of this host, and of no use on another one.
+# These hold paths of this host, which mean nothing on another.
 _NOT_INHERITED = ("PYTHONPATH", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 
 
 def tag(run_id: str) -> str:
-    """What YARN finds the application of a run by."""
+    """Returns the YARN tag that identifies the application of a run."""
     return f"traffic_aggr-{run_id}".lower()
 
 
 def submit(config: Config, errand: DriverRequest, sleep: Callable[[float], None]) -> None:
     """
-    Hands the run over; returns when YARN has accepted it. ``sleep`` is called between looks and may raise.
+    Submits the run; returns once ``spark-submit`` has, when YARN has accepted the application.
 
-    What ``spark-submit`` prints goes to ``spark.log``. Raises InputError with its reason when it refuses.
+    ``sleep`` is called while waiting. If it raises, ``spark-submit`` is killed. The output of ``spark-submit`` goes to
+    ``spark.log``. Raises InputError with the reason when ``spark-submit`` fails.
     """
     with tempfile.TemporaryDirectory(prefix="traffic_aggr-") as name:
         directory = Path(name)
@@ -58,7 +59,7 @@ def submit(config: Config, errand: DriverRequest, sleep: Callable[[float], None]
         try:
             while process.poll() is None:
                 sleep(_POLL_S)
-        except BaseException:  # a signal: nothing may be submitted behind the launcher's back
+        except BaseException:  # a signal: spark-submit must not submit unwatched
             process.kill()
             process.wait()
             raise
@@ -81,11 +82,11 @@ def _arguments(config: Config, errand: DriverRequest, directory: Path) -> list[s
 
 
 def _settings(config: Config, errand: DriverRequest, directory: Path) -> Mapping[str, str]:
-    """Spark's settings: the configured ones, ours added to lists of theirs."""
+    """Returns the configured Spark settings, with the job's entries appended to those that are lists."""
     defaults = {
-        # A second attempt would begin while nobody has looked at why the first one died.
+        # A second attempt would start before anyone knows why the first one failed.
         "spark.yarn.maxAppAttempts": "1",
-        # The launcher looks itself, at the run record too.
+        # The launcher polls the application and the run record itself.
         "spark.yarn.submit.waitAppCompletion": "false",
     }
     settings = shipping.with_packages({**defaults, **config.spark.conf}, directory)
@@ -98,7 +99,7 @@ def _settings(config: Config, errand: DriverRequest, directory: Path) -> Mapping
 
 
 def on_arrival(config: Config, directory: Path) -> Config:
-    """The configuration with paths of this host changed to where their files are in the container's ``directory``."""
+    """Returns the configuration with the launcher host's paths replaced by those in the container's ``directory``."""
     impala = config.impala
     if impala.tls.ca_cert is None:
         return config

@@ -1,5 +1,5 @@
 """
-The configuration: sections with every key, checks, and the YAML reader that finds all problems at once.
+The configuration: sections with their keys, checks, and the YAML reader.
 
-Start with ``sections``.
+The reader finds all problems at once. Start with ``sections``.
 """

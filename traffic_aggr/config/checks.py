@@ -1,4 +1,4 @@
-"""What may stand in the configuration: checks of one value, and of values that do not go together."""
+"""Checks of the configuration: of single values, and of values that contradict each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from traffic_aggr.config.config import Config
     from traffic_aggr.config.sections import ImpalaConfig, NotifyConfig, SparkConfig
 
-# (keys, what is wrong): the first key is the one to name; a finding counts only where each of its keys was readable.
+# (keys, what is wrong). Messages name the first key. A problem counts only if all of its keys were readable.
 Problem = tuple[tuple[str, ...], str]
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -26,7 +26,7 @@ _SPARK_MASTER = re.compile(
 )
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/.*")
 
-# Spark's own spark.redaction.regex, and Azure's account keys.
+# As in Spark's spark.redaction.regex, plus Azure's account keys.
 _SECRET_KEY = re.compile(r"secret|password|token|access[.]?key|account[.]key", re.IGNORECASE)
 _KEY_OF_PATH = re.compile(r"(file|path)$", re.IGNORECASE)
 _SECRET_IN_VALUE = re.compile(
@@ -35,49 +35,49 @@ _SECRET_IN_VALUE = re.compile(
 
 
 def is_uri(location: str) -> bool:
-    """Whether a location names its file system, as in ``hdfs://nameservice/dir``, and is no local path."""
+    """Whether a location is a URI, such as ``hdfs://nameservice/dir``, and not a local path."""
     return bool(_URI.fullmatch(location))
 
 
 def identifier(text: str) -> Optional[str]:
-    """What is wrong with the name of a database or table."""
+    """What is wrong with the name of a database or table; None if nothing is."""
     return None if _IDENTIFIER.fullmatch(text) else "must be a name of letters, digits and _"
 
 
 def mail_address(text: str) -> Optional[str]:
-    """What is wrong with a mail address; a display name is not accepted."""
+    """What is wrong with a mail address; None if nothing is. A display name is not accepted."""
     if _ADDRESS.fullmatch(text) and text.count("@") == 1 and not re.search(r"[,;:<>()\[\]\"\\]", text):
         return None
     return "must be one plain mail address, such as desk@example.com"
 
 
 def host_name(text: str) -> Optional[str]:
-    """What is wrong with a host name or IP address; IPv6 stands without brackets."""
+    """What is wrong with a host name or IP address (IPv6 without brackets); None if nothing is."""
     return None if _HOST.fullmatch(text) else "must be a host name or an IP address"
 
 
 def metrics_file(text: str) -> Optional[str]:
-    """What is wrong with the name of a file for node_exporter's textfile collector."""
+    """What is wrong with a file name for node_exporter's textfile collector; None if nothing is."""
     return None if text.endswith(".prom") else "must end in .prom, or node_exporter does not read it"
 
 
 def environment_name(text: str) -> Optional[str]:
-    """What is wrong with the name of an environment variable."""
+    """What is wrong with the name of an environment variable; None if nothing is."""
     return None if _ENVIRONMENT_NAME.fullmatch(text) else "must name an environment variable"
 
 
 def spark_master(text: str) -> Optional[str]:
-    """What is wrong with a Spark master."""
+    """What is wrong with a Spark master; None if nothing is."""
     return None if _SPARK_MASTER.fullmatch(text) else "must be local[*], local[N], yarn, spark://…, k8s://…"
 
 
 def carries_secret(text: str) -> bool:
-    """Whether a value looks like ``password=…`` or like a URL with a password in it."""
+    """Whether a value looks like ``password=…`` or like a URL that contains a password."""
     return bool(_SECRET_IN_VALUE.search(text))
 
 
 def combinations(config: Config) -> Iterator[Problem]:
-    """Everything in a configuration that is right by itself and wrong together."""
+    """Yields the problems of values that are valid by themselves but not together."""
     yield from _tables(config)
     yield from _impala(config.impala)
     yield from _notify(config.notify)
@@ -88,7 +88,7 @@ def combinations(config: Config) -> Iterator[Problem]:
 
 
 def _cluster(config: Config) -> Iterator[Problem]:
-    """In YARN's cluster mode the driver runs on another host, which has neither this disk nor this environment."""
+    """In YARN's cluster mode the driver runs on another host, without this host's disk and environment."""
     if (config.spark.master, config.spark.deploy_mode) != ("yarn", "cluster"):
         return
     mode, state = "spark.deploy_mode", config.state.dir

@@ -1,4 +1,4 @@
-"""The configuration as a whole: read from YAML, every problem found at once (``contract.md``, "Config (YAML)")."""
+"""The whole configuration, read from YAML (``contract.md``, "Config (YAML)")."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ __all__ = [
 
 
 class ConfigProblemsError(ConfigError):
-    """The configuration is wrong in the ways that ``problems`` lists, each beginning with its key."""
+    """The configuration has the ``problems`` listed, each beginning with its key if it has one."""
 
     def __init__(self, path: Path, problems: tuple[str, ...], *, hint: str = "") -> None:
         count = f"{counted(len(problems), 'problem')}: " if len(problems) > 1 else ""
@@ -75,7 +75,7 @@ class ConfigProblemsError(ConfigError):
 
 @dataclass(frozen=True)
 class Config:
-    """A whole configuration; ``path`` is the file that it was read from."""
+    """A whole configuration, read from the file ``path``."""
 
     path: Path
     partitions: PartitionsConfig = field(metadata=option("The days to restate"))
@@ -93,25 +93,25 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of every effective value; of a secret, only where it is kept."""
+        """SHA-256 (hex) of all effective values; for a secret, of where it is kept."""
         canonical = json.dumps(_as_json(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
     def to_yaml(self) -> str:
-        """Every effective value, which ``load_config`` reads to an equal configuration on any host."""
+        """All effective values as YAML; ``load_config`` reads the same values from it on any host."""
         return literal(json.dumps(_as_json(self))) + "\n"
 
     def secret_refs(self) -> Iterator[tuple[str, SecretRef]]:
-        """Each secret that is configured, with its key."""
+        """Yields the key and the reference of each configured secret."""
         return _secret_refs(self, "")
 
 
 def load_config(path: Union[str, Path], environ: Mapping[str, str]) -> Config:
     """
-    The configuration in a YAML file, with variables from ``environ``; ``${CONFIG_DIR}`` is the file's own directory,
-    and relative paths start there.
+    Reads the configuration from a YAML file, with variables from ``environ``.
 
-    Raises ``ConfigProblemsError``, an ``errors.ConfigError``, with every problem found.
+    ``${CONFIG_DIR}`` is the file's own directory, and relative paths start there. Raises ``ConfigProblemsError``, an
+    ``errors.ConfigError``, with every problem found.
     """
     path = Path(os.path.abspath(path))
     try:

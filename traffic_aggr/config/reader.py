@@ -1,6 +1,7 @@
 """
-Turns YAML nodes into the sections of the configuration: every value checked against its field's type and rule,
-every problem collected.
+Turns YAML nodes into the sections of the configuration.
+
+Checks every value against its field's type and rule, and collects all problems.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _PLACEHOLDERS: Mapping[Any, Any] = {str: "", Path: Path()}
 
 
 def option(doc: str, **rule: Any) -> Mapping[str, Any]:
-    """Metadata of a field that is a key of the file: what it means, and the ``Rule`` it obeys."""
+    """Metadata for a field that is a key of the file: what it means, and the ``Rule`` for its value."""
     return {"doc": doc, "rule": Rule(**rule)}
 
 
@@ -49,7 +50,7 @@ def options_of(section: type) -> list[dataclasses.Field[Any]]:
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:
-    """The key in the file that a field is read from."""
+    """The key that a field is read from."""
     rule: Rule = field.metadata["rule"]
     return rule.key or field.name
 
@@ -69,7 +70,7 @@ class SectionReader:
         self.unreadable: set[str] = set()
 
     def read(self, section: type, node: Optional[yaml.Node], where: str = "", **given: Any) -> Any:
-        """An instance of ``section`` from a mapping; ``given`` are fields that are no keys of the file."""
+        """Builds a ``section`` from a mapping; ``given`` holds fields that are not keys of the file."""
         entries = self._entries(section, node, where)
         types = typing.get_type_hints(section)
         values = dict(given)
@@ -90,7 +91,7 @@ class SectionReader:
         return section(**values)
 
     def complain(self, path: str, wrong: str, node: Optional[yaml.Node] = None) -> None:
-        """Notes a problem of the key at ``path``."""
+        """Records a problem with the key at ``path``."""
         self.unreadable.add(path)
         line = f" (line {node.start_mark.line + 1})" if node else ""
         self.problems.append(f"{path}: {wrong}{line}" if path else f"{wrong}{line}")
@@ -174,7 +175,7 @@ class SectionReader:
                 items.append(read(child, path))
             except (InvalidError, SubstitutionError) as exc:
                 self.complain(path, str(exc), child)
-                # The rest of the list is not the list that was meant, so nothing more is concluded from it.
+                # The list is incomplete, so checks that combine it with other keys would mislead.
                 self.unreadable.add(where)
         return tuple(items)
 
@@ -188,7 +189,7 @@ class SectionReader:
         if not isinstance(node, yaml.ScalarNode):
             return self._items(node, where, lambda child, _: self._scalar_value(str, argument, child))
         try:
-            # Split before the variables are put in: a blank in a variable must not make two arguments of one.
+            # Split before substituting: a blank in a variable must not split one argument into two.
             words = shlex.split(node.value)
         except ValueError as exc:
             raise InvalidError(f"is not a command line: {exc}") from exc
@@ -217,7 +218,7 @@ class SectionReader:
             raise InvalidError(f"must be one of {forms}")
         kind = entries[0][0].value
         value = self._scalar(entries[0][1])
-        # No message shows the value: it may be the secret itself, put in the wrong place.
+        # Messages must not show the value: it may be the secret itself, written in the wrong place.
         if not value.is_a(TEXT) or not value.text.strip() or not value.text.isprintable():
             raise InvalidError(f"must be one of {forms}, with a text")
         if kind == "env" and environment_name(value.text):

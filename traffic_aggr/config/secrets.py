@@ -1,4 +1,4 @@
-"""What the program knows of a secret: where it is kept, how to read it, and how to keep it out of text."""
+"""Secrets: where each is kept, how to read it, and how to keep it out of text."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ REDACTED = "***"
 @dataclass(frozen=True, repr=False)
 class SecretRef:
     """
-    Where a secret is kept: an environment variable (``env``), a file (``file``) or an alias of Hadoop's credential
-    provider (``hadoop``). Shows only this, never the secret.
+    Where a secret is kept. ``str`` and ``repr`` show only that, never the secret.
+
+    ``kind`` is ``env`` for an environment variable, ``file`` for a file, or ``hadoop`` for an alias of Hadoop's
+    credential provider.
     """
 
     kind: str
@@ -39,9 +41,10 @@ class SecretRef:
 
     def reveal(self, environ: Mapping[str, str], read_hadoop: Optional[Callable[[str], str]] = None) -> str:
         """
-        The secret itself. ``read_hadoop`` looks an alias up in the credential provider.
+        Returns the secret itself. ``read_hadoop`` looks up an alias in the credential provider.
 
-        Raises ``ConfigError`` where it is missing or empty, or its file can be read by others.
+        Raises ``ConfigError`` when the secret is missing or empty, when its file is open to other users or is not text
+        of at most 64 KiB, and when the secret is Hadoop's but ``read_hadoop`` is None.
         """
         if self.kind == "file":
             secret = _read_secret_file(self.name)
@@ -68,7 +71,7 @@ class SecretRef:
 
 def _read_secret_file(path: str) -> str:
     try:
-        # A FIFO without a writer would hold up the run for ever.
+        # O_NONBLOCK, because opening a FIFO without a writer would block for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
@@ -98,8 +101,10 @@ def _read_secret_file(path: str) -> str:
 
 class Redactor:
     """
-    Replaces secrets in text, also where they stand URL-encoded, in base64, or escaped as in JSON, HTML or a Python
-    ``repr``. A secret of fewer than four characters is replaced only where it stands as a word of its own.
+    Replaces secrets in text.
+
+    Also finds them URL-encoded, in base64, or escaped as in JSON, HTML or a Python ``repr``. Replaces a secret of fewer
+    than four characters only where it is a whole word.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -110,13 +115,13 @@ class Redactor:
                 forms |= _forms(secret)
             elif secret:
                 words.add(secret)
-        # The longest first: a secret may begin with another one.
+        # Longest first, because a secret may begin with another one.
         patterns = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
         patterns += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words, key=len, reverse=True)]
         self._pattern = re.compile("|".join(patterns)) if patterns else None
 
     def redact(self, text: str) -> str:
-        """The text with every secret replaced by ``***``."""
+        """Returns the text with every secret replaced by ``***``."""
         return self._pattern.sub(REDACTED, text) if self._pattern else text
 
 
@@ -139,8 +144,9 @@ def _forms(secret: str) -> set[str]:
 
 def _inside_base64(secret: bytes, shift: int) -> set[str]:
     """
-    What base64 of any text makes of a secret that starts ``shift`` bytes after a multiple of three, without the
-    characters that depend on what stands before or after it.
+    The base64 of a secret that starts ``shift`` bytes after a multiple of three in a longer text.
+
+    Leaves out the characters that also depend on the neighbouring bytes. Returns the standard and the URL-safe form.
     """
     encoded = base64.b64encode(b"\0" * shift + secret).decode("ascii")
     first = -(-shift * 8 // 6)

@@ -1,8 +1,8 @@
 """
 The sections of the configuration (``contract.md``, "Config (YAML)").
 
-Each field's metadata holds what the key means (``doc``) and what it accepts (``rule``); its default is the key's
-default, and a field without one is a key that must be given.
+Each field's metadata holds what the key means (``doc``) and what it accepts (``rule``). The field's default is the
+key's default; a field without one is a required key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One value of the configuration: what its key accepts, and the value that its text stands for."""
+"""Single values of the configuration: what a key accepts, and how its text is parsed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from traffic_aggr.text import shown
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """
-    What a key accepts beyond the type of its field.
+    What a key accepts beyond its field's type.
 
-    ``key`` is the key where it differs from the field's name, ``check`` returns what is wrong with a text. The texts
-    of a ``location`` are paths or URIs, ``free`` ones may be written as YAML numbers and booleans, and ``commands``
-    are lists of command lines.
+    ``key`` is the key's name if it differs from the field's. ``check`` returns what is wrong with a text, or None. A
+    ``location`` is a path or a URI. ``free`` texts may also be written as YAML numbers and booleans. ``commands`` are
+    lists of command lines.
     """
 
     key: Optional[str] = None
@@ -34,7 +34,7 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class HostPort:
-    """A server's address. ``host`` has no brackets; ``str()`` gives an IPv6 address its brackets back."""
+    """A server's address. ``host`` has no brackets; ``str()`` puts an IPv6 address in brackets."""
 
     host: str
     port: int
@@ -44,18 +44,18 @@ class HostPort:
 
 
 class InvalidError(Exception):
-    """A value is not what its key accepts; the text says what it must be, and never shows a variable's value."""
+    """A key does not accept its value. The text says what it must be, and shows no variable's value."""
 
 
 def read_bool(value: Scalar) -> bool:
-    """A switch."""
+    """Parses true or false. Raises InvalidError."""
     if not value.is_a(BOOL):
         raise InvalidError(f"must be true or false{_not_this(value)}")
     return value.text.lower() in ("yes", "true", "on")
 
 
 def read_number(kind: Callable[[str], Union[int, float]], rule: Rule, value: Scalar) -> Union[int, float]:
-    """A whole number or a finite number within the rule's bounds."""
+    """Parses a whole or finite number within the rule's bounds. Raises InvalidError."""
     bounds = f"from {rule.at_least:g}" if rule.at_least is not None else ""
     bounds += f" to {rule.at_most:g}" if rule.at_most is not None else ""
     wanted = f"must be a {'whole ' if kind is int else ''}number {bounds}{_not_this(value)}"
@@ -70,7 +70,7 @@ def read_number(kind: Callable[[str], Union[int, float]], rule: Rule, value: Sca
 
 
 def read_text(rule: Rule, value: Scalar) -> str:
-    """A text on one line that obeys the rule."""
+    """Returns one line of text that obeys the rule. Raises InvalidError."""
     if rule.free:
         return read_free_text(value)
     if not value.is_a(TEXT):
@@ -88,7 +88,7 @@ def read_text(rule: Rule, value: Scalar) -> str:
 
 
 def read_free_text(value: Scalar) -> str:
-    """A text on one line as Spark takes it; true and false in lower case."""
+    """Returns one line of text as Spark takes it; a boolean as true or false. Raises InvalidError."""
     if value.tag == NULL:
         raise InvalidError("must have a value")
     if value.tag == BOOL:
@@ -99,7 +99,7 @@ def read_free_text(value: Scalar) -> str:
 
 
 def read_host_port(text: str) -> HostPort:
-    """``HOST:PORT``, an IPv6 address in brackets."""
+    """Parses ``HOST:PORT``, with an IPv6 address in brackets. Raises InvalidError."""
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:]*)):([0-9]{1,5})", text)
     host = (match[1] or match[2]) if match else ""
     if match is None or host_name(host) or (match[1] is not None) != (":" in host):

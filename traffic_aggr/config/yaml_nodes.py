@@ -1,4 +1,4 @@
-"""The configuration file as YAML nodes, and ``${NAME}`` in its texts."""
+"""Reads the configuration file as YAML nodes, and substitutes ``${NAME}`` in its texts."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _FIRST_CHARACTERS = {BOOL: "yYtToOnNfF", INT: "-+0123456789", FLOAT: "-+.0123456
 
 
 class UnreadableError(Exception):
-    """The file cannot be read as YAML at all."""
+    """The file cannot be read as a YAML mapping at all."""
 
 
 class SubstitutionError(Exception):
-    """A ``${…}`` that cannot be replaced; the text says why, and shows no variable's value."""
+    """A ``${…}`` cannot be replaced. The text says why, and shows no variable's value."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with plain scalars of JSON's kinds only: no dates, no 10:30 as a number, no 010 as eight."""
+    """Loads plain scalars as JSON's kinds only: no dates, 10:30 is not a number, 010 is not eight."""
 
     yaml_implicit_resolvers = {
         first: [(tag, PATTERNS[tag]) for tag, characters in _FIRST_CHARACTERS.items() if first in list(characters)]
@@ -44,26 +44,26 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class Scalar:
-    """A scalar after substitution. ``original`` is what stands in the file: the only thing to show of it."""
+    """A scalar after substitution. Messages may show only ``original``, the text in the file."""
 
     text: str
     tag: str
     original: str
 
     def is_a(self, tag: str) -> bool:
-        """Whether it is of that kind. A text with a variable in it is of every kind that it looks like."""
+        """Whether it is of that kind. A text with a substituted variable is of every kind it looks like."""
         if self.text != self.original and self.tag == TEXT:
             return tag == TEXT or bool(PATTERNS[tag].match(self.text))
         return self.tag == tag and (tag == TEXT or bool(PATTERNS[tag].match(self.text)))
 
 
 def scalar(node: yaml.ScalarNode, variables: Mapping[str, str]) -> Scalar:
-    """The scalar with its variables put in. Raises ``SubstitutionError``."""
+    """Returns the scalar with its variables substituted. Raises ``SubstitutionError``."""
     return Scalar(substituted(node.value, variables), node.tag, node.value)
 
 
 def read_yaml(path: Path) -> yaml.MappingNode:
-    """The file's top mapping as YAML nodes. Raises ``UnreadableError``, in words, where there is none."""
+    """Returns the file's top-level mapping. Raises ``UnreadableError``, which says why."""
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_CONFIG_BYTES + 1)
@@ -89,14 +89,16 @@ def read_yaml(path: Path) -> yaml.MappingNode:
 
 
 def literal(text: str) -> str:
-    """The text written so that ``substituted`` gives it back as it is."""
+    """Escapes a text so that ``substituted`` returns it unchanged."""
     return text.replace("${", "$${")
 
 
 def substituted(text: str, variables: Mapping[str, str]) -> str:
     """
-    The text with ``${NAME}`` and ``${NAME:-default}`` replaced; a default may hold further ones; ``$${`` is a literal
-    ``${``. As in the shell, the default also stands in for an empty variable. Raises ``SubstitutionError``.
+    Returns the text with ``${NAME}`` and ``${NAME:-default}`` replaced.
+
+    A default may contain further references. As in the shell, it also replaces an empty variable. ``$${`` is a literal
+    ``${``. Raises ``SubstitutionError``.
     """
     result = []
     position = 0

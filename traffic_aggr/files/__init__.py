@@ -1,5 +1,5 @@
 """
-Files and directories behind one interface: the local file system, and any that Hadoop's client knows.
+One interface to files and directories: on the local file system, and through Hadoop's client.
 
-Start with ``local``, which holds the interface.
+Start with ``local``, which defines the interface.
 """

@@ -1,7 +1,7 @@
 """
-Files of any file system that Hadoop's client knows, through Spark's JVM.
+``Files`` for every file system that Hadoop's client supports, through Spark's JVM.
 
-Every operation raises OSError or a subclass of it: Hadoop's own exceptions are translated at this boundary.
+A failed operation raises OSError or a subclass of it: this module translates Hadoop's own exceptions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from traffic_aggr.files.local import (
     os_error,
     temporary_name,
 )
+from traffic_aggr.text import first_line
 
 _GLOB = re.compile(r"[\\*?\[\]{}]")
 _STATUS = re.compile(
@@ -33,7 +34,11 @@ _STATUS = re.compile(
 
 
 class HadoopFiles(Files):
-    """Files of any file system that Hadoop's client knows; ``jvm`` is py4j's view, ``hadoop_conf`` a Configuration."""
+    """
+    Files of any file system that Hadoop's client supports.
+
+    ``jvm`` is py4j's view of the JVM, ``hadoop_conf`` a Hadoop Configuration.
+    """
 
     def __init__(self, jvm: Any, hadoop_conf: Any) -> None:
         # Each dotted name costs py4j several round trips, so classes are looked up once.
@@ -67,9 +72,13 @@ class HadoopFiles(Files):
         return sorted(found, key=lambda info: info.path)
 
     def _infos(self, p: str, statuses: Any) -> builtins.list[FileInfo]:
-        """What a listing says, by one call: five for each file take seconds where there are thousands."""
+        """
+        Parses a whole listing from one JVM call.
+
+        Five calls for each file take seconds for thousands of files.
+        """
         told = _STATUS.findall(self._arrays.toString(statuses))
-        if len(told) != len(statuses):  # a file system that describes its files in words of its own
+        if len(told) != len(statuses):  # this file system prints FileStatus in its own format
             return [_hadoop_info(child(p, status.getPath().getName()), status) for status in statuses]
         return [
             FileInfo(child(p, path.rpartition("/")[2]), int(size or 0), is_directory == "true", int(modified))
@@ -77,7 +86,7 @@ class HadoopFiles(Files):
         ]
 
     def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
-        # The JVM goes through the directory, which may hold thousands of files; only what matches comes over here.
+        # The JVM filters the directory, which may hold thousands of files; only the matches cross py4j.
         literal = _GLOB.sub(r"\\\g<0>", p)
         with _java_errors_translated(p):
             found = []
@@ -149,7 +158,7 @@ class HadoopFiles(Files):
             return int(remaining) // max(1, int(system.getDefaultReplication(path)))
 
     def make_durable(self, p: str) -> None:
-        """Nothing to do: a file that was closed is on as many datanodes as its replication asks for."""
+        """Does nothing, and relies on replication: a closed file is on as many datanodes as its replication factor."""
 
     def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
         with _java_errors_translated(src):
@@ -194,8 +203,10 @@ class HadoopFiles(Files):
 
     def _rename(self, system: Any, source: Any, target: Any, option: Any) -> None:
         """
-        FileContext's rename: unlike FileSystem's it never moves into a directory that is there, can overwrite in one
-        step, and raises where the other returns false.
+        Renames through FileContext instead of FileSystem.
+
+        FileContext never moves into an existing directory, can overwrite in one step, and raises where FileSystem
+        returns false.
         """
         uri = system.getUri()
         name = uri.toString()
@@ -221,7 +232,7 @@ class HadoopFiles(Files):
                 finally:
                     out.close()
                 self._rename(system, temporary, path, option)
-            except BaseException:  # a signal too must not leave the temporary file
+            except BaseException:  # a signal must not leave the temporary file behind either
                 system.delete(temporary, False)
                 raise
 
@@ -244,7 +255,11 @@ class HadoopFiles(Files):
         system.setPermission(path, self._permission(mode))
 
     def _acl_entries(self, model: Any, only_access: bool) -> Any:
-        """A java.util.List without the base entries, which stand in the permission; None where there are no others."""
+        """
+        The extended ACL entries of ``model`` as a java.util.List; None if there are none.
+
+        The base entries are part of the permission. ``only_access`` leaves out the default entries.
+        """
         if not model.hasAcl():
             return None
         path = model.getPath()
@@ -275,14 +290,14 @@ _ERROR_NUMBERS = {
 
 @contextlib.contextmanager
 def _java_errors_translated(path: str) -> Iterator[None]:
-    # Both are loaded already wherever there is a JVM; commands without one do not pay for them.
+    # Imported here so that commands without a JVM do not pay for it; with a JVM, both are already loaded.
     from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
     from pyspark.errors.exceptions.captured import CapturedException
 
     try:
         yield
-    except CapturedException as exc:  # pyspark's own wrapper of some Java exceptions, as for an unknown host
-        raise OSError(errno.EIO, str(exc).splitlines()[0], path) from exc
+    except CapturedException as exc:  # pyspark wraps some Java exceptions itself, such as an unknown host
+        raise OSError(errno.EIO, first_line(exc), path) from exc
     except Py4JJavaError as exc:
         raise _from_java(exc.java_exception, path) from exc
     except Py4JNetworkError as exc:
@@ -297,6 +312,6 @@ def _from_java(exception: Any, path: str) -> OSError:
         name = str(exception.getClassName())
     message = (str(exception.getMessage() or "") or name).splitlines()[0]
     number = _ERROR_NUMBERS.get(name.rpartition(".")[2], errno.EIO)
-    if message.endswith("(Permission denied)"):  # java.io says so in a FileNotFoundException
+    if message.endswith("(Permission denied)"):  # java.io reports this as a FileNotFoundException
         number = errno.EACCES
     return OSError(number, message, path)

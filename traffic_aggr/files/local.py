@@ -1,8 +1,8 @@
 """
-What the program does with files and directories, and how on the local file system; ``hadoop_files`` has the other way,
-with the same behaviour and the same errors.
+The interface to files and directories, and its implementation for the local file system.
 
-Every operation raises OSError or a subclass of it.
+``hadoop`` implements it for other file systems, with the same behaviour and the same errors. A failed operation raises
+OSError or a subclass of it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class FileInfo:
 @dataclass(frozen=True)
 class DiskUsage:
     """
-    What lies below a directory: number of ``files``, their ``bytes``; and when the directory itself was ``modified``,
-    in milliseconds since 1970 UTC.
+    How many ``files`` and ``bytes`` lie below a directory, and when it was ``modified``.
+
+    ``modified`` is the time of the directory itself, in milliseconds since 1970 UTC.
     """
 
     files: int
@@ -48,22 +49,26 @@ class DiskUsage:
 
 
 class Files(Protocol):
-    """What the program does with files. Paths are as the caller writes them: nothing is percent-decoded."""
+    """What the program does with files. Paths are used as given: nothing is percent-decoded."""
 
     def exists(self, p: str) -> bool:
-        """Whether anything is there."""
+        """Whether anything exists at ``p``."""
         ...
 
     def is_directory(self, p: str) -> bool:
-        """Whether a directory is there; a missing path is none."""
+        """Whether ``p`` is a directory; False if nothing exists there."""
         ...
 
     def list(self, p: str) -> list[FileInfo]:
-        """What lies in a directory, by name; each path is ``p``, a slash and the name. Raises FileNotFoundError."""
+        """
+        Lists a directory by name; each path is ``p``, a slash and the name.
+
+        Raises FileNotFoundError, NotADirectoryError.
+        """
         ...
 
     def walk_files(self, p: str) -> Iterator[FileInfo]:
-        """Every file below a directory, at any depth, by name. Raises FileNotFoundError."""
+        """Yields every file below a directory, at any depth, by name. Raises FileNotFoundError."""
         for info in self.list(p):
             if info.is_directory:
                 yield from self.walk_files(info.path)
@@ -72,17 +77,22 @@ class Files(Protocol):
 
     def visible_files(self, directories: Sequence[str]) -> dict[str, builtins.list[FileInfo]]:
         """
-        What Hive and Impala read in each of ``directories`` that is there: files at any depth, by name, but for names
-        that begin with ``_`` or ``.`` and what lies below such a name.
+        The files that Hive and Impala read in each of ``directories`` that exists.
+
+        They are at any depth, sorted by name. Names that begin with ``_`` or ``.`` are skipped, with everything below
+        them.
         """
         found = {}
         for directory in directories:
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 found[directory] = _visible(self, directory)
+            except FileNotFoundError:
+                if self.is_directory(directory):  # a sub-directory vanished while it was listed
+                    raise
         return found
 
     def beginning_with(self, p: str, prefixes: Sequence[str]) -> builtins.list[FileInfo]:
-        """What lies in a directory under a name that begins with one of ``prefixes``; a missing directory has none."""
+        """Entries of a directory whose names begin with one of ``prefixes``; none if it is missing."""
         ...
 
     def usage(self, p: str) -> DiskUsage:
@@ -91,61 +101,76 @@ class Files(Protocol):
 
     def rename(self, src: str, dst: str) -> None:
         """
-        Moves a file, or a directory with all that is in it, in one step; ``dst`` is the new name, never the new parent.
+        Moves a file, or a directory with everything in it, in one step.
 
-        Missing parents of ``dst`` are made with the permissions of the nearest one that is there. Raises
-        FileExistsError when ``dst`` is there, FileNotFoundError when ``src`` is not; nothing has moved then.
+        ``dst`` is the new name, never the new parent. Its missing parents are created with the permissions of the
+        nearest existing one. Raises FileExistsError when ``dst`` exists and FileNotFoundError when ``src`` does not;
+        neither moves anything.
         """
         ...
 
     def make_directories(self, p: str, like: Optional[str] = None) -> None:
         """
-        Makes a directory and its missing parents with mode, group and (on HDFS) ACL of ``like``, else private (0700).
+        Creates a directory and its missing parents.
 
-        What is there already stays as it is. Raises FileExistsError when ``p`` is a file.
+        They get the mode, group and (on HDFS) ACL of ``like``, or are private (0700) without it. Existing directories
+        stay as they are. Raises FileExistsError when ``p`` is a file.
         """
         ...
 
     def read_bytes(self, p: str) -> bytes:
-        """The whole content. Raises FileNotFoundError, IsADirectoryError."""
+        """Reads a whole file. Raises FileNotFoundError, IsADirectoryError."""
         ...
 
     def replace_bytes(self, p: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-        """Writes a file whole or not at all, durably; missing parents are made private."""
+        """Writes a file atomically and durably; missing parents are created private (0700)."""
         ...
 
     def create_exclusive(self, p: str, data: bytes) -> None:
-        """Like ``replace_bytes``, but raises FileExistsError, changing nothing, when something is there."""
+        """Like ``replace_bytes``, but raises FileExistsError and changes nothing when ``p`` exists."""
         ...
 
     def delete_tree(self, p: str) -> None:
-        """Deletes a file, or a directory with all that is in it; symbolic links are not followed. Missing is fine."""
+        """
+        Deletes a file, or a directory with everything in it, without following symbolic links.
+
+        A missing path is no error.
+        """
         ...
 
     def free_bytes(self, p: str) -> int:
-        """Bytes of data (replicas accounted for, quotas not) for which the file system of ``p`` has space left."""
+        """
+        Bytes of data that still fit on the file system of ``p``.
+
+        Replication is taken into account, quotas are not.
+        """
         ...
 
     def make_durable(self, p: str) -> None:
-        """Returns when a directory and all below it, as others have written it, would survive a power cut."""
+        """Ensures that a directory and everything below it, written by others, survives a power cut."""
         ...
 
     def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
         """
-        Gives ``dst`` the mode, group and (on HDFS) ACL of ``src``, and with ``recursive`` all that lies below it.
+        Gives ``dst`` the mode, group and (on HDFS) ACL of ``src``.
 
-        Files take a directory's mode without its execute bits and an ACL without its default entries.
+        ``recursive`` includes everything below ``dst``. A file takes a directory's mode without its execute bits and
+        its ACL without its default entries.
         """
         ...
 
 
 def files_for(uri: str, hadoop: Callable[[], Files]) -> Files:
-    """The adapter for a path: local for ``file:`` and for no scheme at all; ``hadoop`` is only called for others."""
+    """
+    The adapter for a path: local for ``file:`` and for no scheme, else ``hadoop()``.
+
+    ``hadoop`` is called only when it is needed.
+    """
     return LocalFiles() if _scheme(uri) in ("", "file") else hadoop()
 
 
 def write_atomic(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Replaces a local file whole or not at all; it is durable when this returns. Missing parents are made (0700)."""
+    """Replaces a local file atomically and durably; missing parents are created private (0700)."""
     with _temporary_beside(path, data, mode) as temporary:
         os.rename(temporary, path)
 
@@ -160,7 +185,11 @@ def temporary_name(name: str) -> str:
 
 
 def temporaries(files: Files, directory: str, name: str) -> list[FileInfo]:
-    """The temporary files that writers of ``name`` in ``directory`` have left there, or are about to rename."""
+    """
+    Temporary files of ``name`` in ``directory``.
+
+    They are leftovers of interrupted writers, or about to be renamed.
+    """
     pattern = re.compile(rf"\.{re.escape(name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
     found = files.beginning_with(directory, (f".{name}.",))
     return [info for info in found if pattern.fullmatch(info.path.rsplit("/", 1)[-1])]
@@ -179,12 +208,12 @@ def child(parent: str, name: str) -> str:
 
 
 def os_error(number: int, path: str) -> OSError:
-    """OSError picks the subclass for the number."""
+    """The OSError subclass that belongs to an error number."""
     return OSError(number, os.strerror(number), path)
 
 
 class LocalFiles(Files):
-    """Files of this host; paths are plain, ``file:/x`` or ``file:///x``."""
+    """Files on this host; paths are plain, ``file:/x`` or ``file:///x``."""
 
     def exists(self, p: str) -> bool:
         return os.path.lexists(local_path(p))
@@ -196,7 +225,7 @@ class LocalFiles(Files):
         found = []
         with os.scandir(local_path(p)) as entries:
             for entry in entries:
-                # A file that went away meanwhile must not look as if the directory were missing.
+                # A file that vanished meanwhile must not make the directory look missing.
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat()
                     found.append(_local_info(child(p, entry.name), status))
@@ -237,7 +266,7 @@ class LocalFiles(Files):
     def create_exclusive(self, p: str, data: bytes) -> None:
         path = local_path(p)
         with _temporary_beside(path, data, PRIVATE_FILE) as temporary:
-            # Unlike a rename, a link never replaces what is there.
+            # Unlike a rename, a link never replaces an existing file.
             os.link(temporary, path)
 
     def delete_tree(self, p: str) -> None:
@@ -270,7 +299,11 @@ class LocalFiles(Files):
 
 
 def local_path(p: str) -> str:
-    """The absolute path without ``file:`` and trailing slash. Raises ValueError for a path of another file system."""
+    """
+    The absolute path without ``file:`` and trailing slash.
+
+    Raises ValueError for another file system, for a path that names a host, and for an empty path.
+    """
     scheme = _scheme(p)
     if scheme not in ("", "file"):
         raise ValueError(f"{p} is not on the local file system")
@@ -309,7 +342,7 @@ def _make_directories(path: str, model: Optional[os.stat_result] = None) -> None
         try:
             os.mkdir(level, PRIVATE_DIRECTORY)
         except FileExistsError:
-            if os.path.isdir(level):  # another process was faster
+            if os.path.isdir(level):  # another process created it first
                 continue
             raise
         if model is not None:
@@ -330,7 +363,7 @@ def _take_permissions(path: str, model: os.stat_result) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Makes what was created, renamed or removed in a local directory durable."""
+    """Makes creations, renames and removals in a local directory durable."""
     _sync(path, os.O_DIRECTORY)
 
 
@@ -344,7 +377,7 @@ def _sync(path: str, flags: int = 0) -> None:
 
 @contextlib.contextmanager
 def _temporary_beside(path: str, data: bytes, mode: int) -> Iterator[str]:
-    """A durable temporary file in the same directory, gone afterwards; the caller gives it its name in between."""
+    """Yields a durable temporary file beside ``path`` for the caller to rename or link, then removes it."""
     directory, name = os.path.split(os.path.abspath(path))
     _make_directories(directory)
     temporary = os.path.join(directory, temporary_name(name))

@@ -1,5 +1,5 @@
 """
-Tables in the Hive metastore: their partitions, formats and promises, the files Spark reads of them, SQL text.
+Tables in the Hive metastore: partitions, formats, promises, the files that Spark reads, and SQL text.
 
-Start with ``catalog``. Imports ``files``, ``config`` and ``traffic``.
+Start with ``catalog``. Imports ``files`` and ``traffic``.
 """

@@ -1,9 +1,9 @@
 """
-Tables in the Hive metastore, through Spark's catalog: what they are, and changes to their partitions.
+Tables in the Hive metastore, through Spark's catalog: facts about them, changes to their partitions.
 
-Every drop here is of metadata alone. A drop that could delete files (managed tables; external ones with
-``external.table.purge``, which the metastores of Hive 4, HDP 3 and CDP honour) goes through Spark's session catalog
-with ``retainData``; others are plain SQL.
+A drop removes only metadata. Where a plain drop could delete files, it goes through Spark's session catalog with
+``retainData``; elsewhere it is plain SQL. Files are at risk in managed tables, and in external ones with
+``external.table.purge``, which the metastores of Hive 4, HDP 3 and CDP honour.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ _PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What the metastore says of a table. ``columns`` are (name, type), those it is partitioned by included."""
+    """
+    What the metastore knows about a table.
+
+    ``columns`` are (name, type) pairs and include the partition columns.
+    """
 
     name: TableName
     kind: str
@@ -48,9 +52,9 @@ class TableFacts:
     properties: Mapping[str, str] = field(default_factory=dict)
     bucket_columns: tuple[str, ...] = ()
     tracks_partitions: bool = True
-    """Whether the metastore has the partitions of a partitioned table; Spark finds them in the file system else."""
+    """Whether the metastore has a partitioned table's partitions; if not, Spark finds them in the file system."""
     unsupported: tuple[str, ...] = ()
-    """What Spark says that it cannot handle, such as skewed columns."""
+    """Features that Spark says it cannot handle, such as skewed columns."""
     defaulted_columns: tuple[str, ...] = ()
     """Columns for which Spark reads a default value from files that lack them."""
 
@@ -65,13 +69,13 @@ class TableFacts:
 
     @property
     def effective_format(self) -> RowFormat:
-        """The row format with the table's properties over its serde's, which is what Hive and Spark write by."""
+        """The row format that Hive and Spark write by: the table's properties override its serde's."""
         serde_properties = {**self.row_format.serde_properties, **self.properties}
         return replace(self.row_format, serde_properties=serde_properties)
 
     @property
     def own_properties(self) -> dict[str, str]:
-        """The table properties that say how its files are written; statistics and ownership left out."""
+        """The table properties that say how its files are written, without statistics and ownership."""
         return {
             key: value
             for key, value in self.properties.items()
@@ -83,7 +87,11 @@ class TableFacts:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory that holds rows of a table: those of the partition with ``spec``, or all of them."""
+    """
+    A directory that holds rows of a table.
+
+    They are those of the partition with ``spec``, or all rows of an unpartitioned table.
+    """
 
     location: str
     spec: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -93,13 +101,17 @@ class Directory:
         return "/".join(f"{column}={value}" for column, value in self.spec.items())
 
     def __str__(self) -> str:
-        """How messages begin that name a file of it: the day, where it is one."""
+        """
+        Prefix for messages about one of its files: the day, or else the partition's name.
+
+        Empty for an unpartitioned table.
+        """
         day = self.spec.get(PARTITION_COLUMN)
         return f"{day if day and len(self.spec) == 1 else self.name} " if self.spec else ""
 
 
 class _Classes:
-    """What changes of partitions are made with, looked up once: each name on the way to a class is one more call."""
+    """JVM classes for changing partitions, looked up once: each part of a dotted name is one more call."""
 
     def __init__(self, jvm: Any) -> None:
         self.table_identifier = jvm.org.apache.spark.sql.catalyst.TableIdentifier
@@ -135,7 +147,7 @@ class HiveCatalog:
         self._json.registerModule(jackson.module.scala.DefaultScalaModule())
 
     def facts(self, name: TableName) -> Optional[TableFacts]:
-        """What the table is, or None where there is none."""
+        """The facts about a table; None if it does not exist."""
         if not self._catalog.databaseExists(name.database) or not self._catalog.tableExists(name.database, name.name):
             return None
         try:
@@ -169,16 +181,16 @@ class HiveCatalog:
         )
 
     def default_location(self, name: TableName) -> str:
-        """Where the job makes a table that is missing: under its database's directory."""
+        """Where the job creates a missing table: under its database's directory."""
         database = self._catalog.getDatabase(name.database)
         return f"{_path(database.locationUri().toString())}/{name.name}"
 
     def read(self, scala_object: JavaObject) -> Any:
-        """All that a collection or case class holds, in one call to the JVM: one for each value takes much longer."""
+        """Reads a Scala collection or case class in one JVM call; a call for each value takes much longer."""
         return json.loads(self._json.writeValueAsString(scala_object))
 
     def partitions(self, written: Sequence[Mapping[str, Any]]) -> JavaObject:
-        """Spark's own partitions out of what ``read`` made of such, in one call to the JVM as well."""
+        """Turns partitions in the form that ``read`` returns back into Spark's own, in one JVM call."""
         return self._json.readValue(json.dumps(written), self._several_partitions)
 
     @cached_property
@@ -201,7 +213,11 @@ class HiveCatalog:
         location: str,
         like: Optional[TableFacts] = None,
     ) -> TableFacts:
-        """An external table partitioned by day: Parquet, or in the format of ``like``, statistics left out."""
+        """
+        Creates an external table partitioned by day.
+
+        It is Parquet, or has the format and own properties of ``like``.
+        """
         self.spark.sql(
             sql.create_external_table(
                 name,
@@ -217,7 +233,7 @@ class HiveCatalog:
 
 
 class HiveTable:
-    """The partitions of one table: where they are, and metadata changes to them. Files are never touched."""
+    """The partitions of one table: where they are, and changes to their metadata. Never touches files."""
 
     def __init__(self, catalog: HiveCatalog, facts: TableFacts) -> None:
         self.facts = facts
@@ -231,16 +247,16 @@ class HiveTable:
         return f"{self.facts.location}/{partition.directory}"
 
     def rows(self) -> DataFrame:
-        """The table as it is now, read anew."""
+        """The table's rows as they are now; refreshes what Spark has cached of the table."""
         self._spark.catalog.refreshTable(self.name.quoted)
         return self._spark.table(self.name.quoted)
 
     def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
-        """Those of ``wanted`` that are there, and where their data are."""
+        """The placement of each of ``wanted`` that exists."""
         return {each: self._placement(found) for each, found in self._listed().items() if each in wanted}
 
     def promises(self, wanted: Collection[Partition]) -> dict[Partition, RowFormat]:
-        """What each of ``wanted`` that is there says of its rows: its row format, with its parameters in it."""
+        """The row format, including the partition's parameters, of each of ``wanted`` that exists."""
         return {
             each: _row_format(found["storage"], found["parameters"])
             for each, found in self._listed().items()
@@ -248,7 +264,11 @@ class HiveTable:
         }
 
     def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
-        """Partitions beside ``partitions`` that lie in, or around, a standard directory of those: their locations."""
+        """
+        Locations of other partitions that overlap a standard directory of ``partitions``.
+
+        They lie at, in or around one.
+        """
         homes = {normal(self.home(partition)) for partition in partitions}
         around = {parent for home in homes for parent in _parents(home)}
         return {
@@ -259,22 +279,22 @@ class HiveTable:
         }
 
     def all_locations(self) -> dict[Partition, str]:
-        """Every partition of the table that is a day, and its directory."""
+        """The directory of every partition that is a day."""
         return {partition: location_of(found["storage"]) for partition, found in self._listed().items()}
 
     def all_partitions(self) -> list[Partition]:
-        """Every partition of the table that is a day."""
+        """Every partition that is a day."""
         return list(self._listed())
 
     def directories(self) -> list[Directory]:
-        """Every directory of the table: its partitions', or its own where it has none."""
+        """Every partition's directory, or the table's own if it is unpartitioned."""
         if not self.facts.partition_columns:
             return [Directory(self.facts.location)]
         return [Directory(location_of(each["storage"]), each["spec"]) for each in self._all()]
 
     def _all(self) -> list[dict[str, Any]]:
         """Every partition of the table, as the fields of Spark's ``CatalogTablePartition``."""
-        # Asked of Spark's client of the metastore: the catalog hides the parameters that Spark itself has set.
+        # Asks Spark's metastore client: the catalog hides the parameters that Spark itself sets.
         client, everything = self._catalog.unwrapped().client(), self._owner.classes.option.empty()
         listed: list[dict[str, Any]] = self._owner.read(
             client.getPartitions(self.name.database, self.name.name, everything)
@@ -282,7 +302,7 @@ class HiveTable:
         return listed
 
     def _listed(self) -> dict[Partition, dict[str, Any]]:
-        """Every partition of the table that is a day, and the fields of Spark's ``CatalogTablePartition``."""
+        """Every partition that is a day, with the fields of Spark's ``CatalogTablePartition``."""
         found = {}
         for each in self._all():
             try:
@@ -303,7 +323,7 @@ class HiveTable:
         )
 
     def drop(self, partitions: Sequence[Partition]) -> None:
-        """Removes the metadata of those that are there; their files stay."""
+        """Drops the metadata of those ``partitions`` that exist; their files stay."""
         for batch in sql.batches(partitions):
             if self.facts.may_delete_files:
                 self._drop_retaining_data(batch)
@@ -319,14 +339,18 @@ class HiveTable:
         )
 
     def add(self, placements: Mapping[Partition, Placement]) -> None:
-        """Adds those that are not there. Hive gives them the table's row format and the present time."""
+        """
+        Adds those partitions that do not exist.
+
+        Hive gives them the table's row format and the current time.
+        """
         for batch in sql.batches(list(placements)):
             made = self._made({partition: placements[partition] for partition in batch})
             self._catalog.createPartitions(self.name.database, self.name.name, made, True)
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
         """
-        Makes partitions that are there be as ``placements`` say in one metastore request, which does all or none.
+        Alters existing partitions to match ``placements``, in one metastore request that does all or none.
 
         Where the location changes, the metastore counts files and bytes itself and removes COLUMN_STATS_ACCURATE.
         """
@@ -342,7 +366,7 @@ class HiveTable:
                     "parameters": dict(where.parameters or {}),
                     "createTime": where.created,
                     "lastAccessTime": where.accessed,
-                    "stats": None,  # Spark would write them over those in the parameters
+                    "stats": None,  # Spark would overwrite those in the parameters
                 }
                 for partition, where in placements.items()
             ]
@@ -355,12 +379,12 @@ def _parents(location: str) -> list[str]:
 
 
 def _path(uri: str) -> str:
-    """A location as Hadoop writes paths, nothing percent-encoded."""
+    """A location as Hadoop writes paths, without percent-encoding."""
     return normal(unquote(uri))
 
 
 def location_of(storage: Mapping[str, Any]) -> str:
-    """The directory in the fields of a ``CatalogStorageFormat``; empty where it has none."""
+    """The directory in the fields of a ``CatalogStorageFormat``; empty if it has none."""
     return _path(storage["locationUri"] or "")
 
 

@@ -1,9 +1,9 @@
 """
-What the footers of Parquet files tell before a row is read: whether a file is whole, and which columns it has.
+Checks Parquet footers before a row is read: whether files are whole, and their columns readable.
 
-The types that Spark reads rightly are few, and it does not refuse all others: measured on 3.5.9 and 4.3.0, an unsigned
-INT32 under INT comes out negative, a DECIMAL under INT or BIGINT without its point, a DATE or TIMESTAMP under them as a
-count of days or microseconds, and the rest fails once its day is read.
+Spark reads few types correctly, and does not refuse all others. Measured on 3.5.9 and 4.3.0: an unsigned INT32 read as
+INT comes out negative. A DECIMAL read as INT or BIGINT loses its decimal point. A DATE or TIMESTAMP read as either
+becomes a count of days or microseconds. Other types fail only when their day is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from py4j.protocol import Py4JJavaError
 
 from traffic_aggr.errors import GuardError
-from traffic_aggr.hive.scan import Scan, plain_path, summary
+from traffic_aggr.hive.scan import Scan, plain_path
+from traffic_aggr.text import some_of
 from traffic_aggr.traffic.columns import Column
 from traffic_aggr.units import counted
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from traffic_aggr.hive.catalog import Directory, HiveCatalog
 
 AT_ONCE = 500
-"""Files of one request: what their footers say comes over as one text, of some kilobytes a file."""
+"""Files in one request: their footers arrive as one text of some kilobytes per file."""
 
 _FOOTER = re.compile(
     r"Footer\{(.*?), ParquetMetaData\{FileMetaData\{schema: message .*? \{\n(.*?)\}\n, metadata: ", re.DOTALL
@@ -42,12 +43,12 @@ _TEXT = re.compile(r"string|(?:var)?char\(\d+\)")
 _MOMENT = re.compile(r"TIMESTAMP\((?:MILLIS|MICROS),(true|false)\)")
 _LONG_DIGITS, _INT_DIGITS = 18, 9
 _WIDENS_SINCE = 4
-"""The major version of Spark since which it reads narrower numbers than the table's."""
+"""The first major version of Spark that reads narrower numbers than the table's."""
 
 
 @dataclass(frozen=True)
 class ParquetColumn:
-    """A column of a file: how often it occurs in a row, physical and (empty where it has none) logical type."""
+    """A column of a file: its repetition, its physical type, and its logical type or an empty string."""
 
     repetition: str
     physical: str
@@ -59,15 +60,17 @@ class ParquetColumn:
 
 
 Columns = Sequence[tuple[str, ParquetColumn]]
-"""The columns of a file in their order, by name; a name may be there twice."""
+"""The columns of a file in order, by name; a name may occur twice."""
 
 
 def refuse_unreadable(scan: Scan, needed: Sequence[Column], *, lacking: bool = False) -> list[str]:
     """
-    Raises GuardError for Parquet files that are damaged, or have a column of ``needed`` twice or in a type that Spark
-    reads wrongly or not at all; and for directories in which no file has such a column, unless it may be ``lacking``.
+    Raises GuardError for Parquet files that Spark cannot read, or would read wrongly.
 
-    Returns notes on columns that some files of a directory lack.
+    These are damaged files, and files that have a column of ``needed`` twice or in a type that Spark reads wrongly or
+    not at all. A directory in which no file has such a column is refused too, unless columns may be ``lacking``.
+
+    Returns notes on columns that some files of a directory lack; none if columns may be ``lacking``.
     """
     index = scan.file_index
     if index is None or not scan.facts.row_format.is_parquet:
@@ -78,7 +81,7 @@ def refuse_unreadable(scan: Scan, needed: Sequence[Column], *, lacking: bool = F
     problems: list[str] = []
     read: dict[Directory, dict[str, set[str]]] = {}
     for path, columns in _footers(scan.catalog, index):
-        if plain_path(path) not in found:  # hidden, as summaries of footers are
+        if plain_path(path) not in found:  # hidden, such as a summary of footers
             continue
         directory, info = found[plain_path(path)]
         if columns is None:
@@ -99,7 +102,7 @@ def refuse_unreadable(scan: Scan, needed: Sequence[Column], *, lacking: bool = F
                 )
     if problems:
         raise GuardError(
-            f"{scan.facts.name} has files that cannot be read: {summary(problems)}",
+            f"{scan.facts.name} has files that cannot be read: {some_of(problems)}",
             hint="Have these files written again with the table's columns, or move them away",
             guard="unreadable_files",
         )
@@ -112,9 +115,9 @@ def _widens(scan: Scan) -> bool:
 
 def _footers(catalog: HiveCatalog, index: JavaObject) -> Iterator[tuple[str, Optional[Columns]]]:
     """
-    The path and the columns of each file that Spark has listed; None where it is no Parquet file that can be read.
+    The path and columns of each file that Spark listed; None for a file that is not readable Parquet.
 
-    They are read in the driver, several at a time.
+    The driver reads the footers, several at a time.
     """
     jvm: Any = catalog.spark.sparkContext._jvm
     statuses = jvm.java.util.ArrayList(jvm.scala.collection.JavaConverters.seqAsJavaList(index.allFiles()))
@@ -136,15 +139,15 @@ def _read(jvm: Any, conf: JavaObject, statuses: JavaObject) -> Iterator[tuple[st
             yield path, _columns(schema)
     elif count == 1:
         yield statuses.get(0).getPath().toString(), None
-    else:  # one of them cannot be read: which, halves tell
+    else:  # at least one is unreadable: find it by halving
         yield from _read(jvm, conf, statuses.subList(0, count // 2))
         yield from _read(jvm, conf, statuses.subList(count // 2, count))
 
 
-@lru_cache(maxsize=100)  # the files of a day are nearly always of one schema
+@lru_cache(maxsize=100)  # the files of a day nearly always share one schema
 def _columns(schema: str) -> Columns:
     return [
-        # Parquet writes a type's name in the JVM's locale, and the Turkish one has an i without a dot.
+        # Parquet lower-cases type names in the JVM's locale, and the Turkish one yields an i without a dot.
         (name, ParquetColumn(repetition, physical.replace("ı", "i"), logical))
         for repetition, physical, name, logical in _COLUMN.findall(schema)
     ]
@@ -152,9 +155,9 @@ def _columns(schema: str) -> Columns:
 
 def problems_of(columns: Columns, needed: Mapping[str, str], *, widens: bool) -> Iterator[str]:
     """
-    What is wrong with the columns of a file that are ``needed``, by name in lower case with their types in the table.
+    What is wrong with a file's ``needed`` columns: lower-case names, with their types in the table.
 
-    A column that is missing is no problem here: Hive, Impala and Spark read NULL. ``widens``: whether this Spark reads
+    A missing column is not a problem here: Hive, Impala and Spark read NULL. ``widens`` says whether this Spark reads
     narrower numbers than the table's, as it does since 4.0.
     """
     found: dict[str, list[ParquetColumn]] = {}

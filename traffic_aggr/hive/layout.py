@@ -1,5 +1,5 @@
 """
-Where a partition's data lie and in which format: plain facts that the metastore and the run record share.
+Where a partition's data is and in which format: facts that the metastore and the run record share.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 RUN_ROOT = ".traffic_aggr"
-"""Hidden directory under a table's root that holds the run directories: same file system, quota and encryption zone."""
+"""Hidden directory under a table's root for run directories: same file system, quota and encryption zone."""
 
 UNCOMMITTED = ("_temporary", ".hive-staging", ".spark-staging", "_impala_insert_staging")
-"""How names of directories begin in which Spark, Hive and Impala write rows that they have not committed yet."""
+"""How Spark, Hive and Impala begin the names of directories that hold uncommitted rows."""
 
 PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 TEXT_SERDE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
@@ -39,11 +39,10 @@ class RowFormat:
 @dataclass(frozen=True)
 class Placement:
     """
-    A partition's directory, and what else the metastore has of it; ``row_format`` only where it is another one than the
-    table's.
+    A partition's directory, and what else the metastore stores about the partition.
 
-    ``parameters`` are None where a record of an earlier version does not say. ``created`` and ``accessed`` are in
-    milliseconds since 1970 UTC.
+    ``row_format`` is set only where it differs from the table's. ``parameters`` is None in a record of an earlier
+    version, which did not keep them. ``created`` and ``accessed`` are in milliseconds since 1970 UTC.
     """
 
     location: str
@@ -54,7 +53,7 @@ class Placement:
 
 
 def normal(location: str) -> str:
-    """One spelling for each directory: ``file:///a/``, ``file:/a`` and ``/a`` are the same place."""
+    """One spelling for each directory: ``file:///a/``, ``file:/a`` and ``/a`` are the same."""
     if location.startswith("/"):
         location = f"file:{location}"
     scheme, separator, rest = location.partition(":")
@@ -70,7 +69,11 @@ def run_directory(table_root: str, run_id: str) -> str:
 
 @dataclass(frozen=True)
 class TextHazards:
-    """What a delimited text table could not hold: ``characters`` in a value, or a value equal to ``null_markers``."""
+    """
+    What a delimited text table cannot hold.
+
+    That is one of ``characters`` within a value, or a value equal to one of ``null_markers``.
+    """
 
     characters: str
     null_markers: tuple[str, ...]
@@ -78,9 +81,10 @@ class TextHazards:
 
 def text_hazards(row_formats: Iterable[RowFormat]) -> TextHazards:
     """
-    The hazards of all delimited text among ``row_formats`` (domain.md: a delimiter in a value shifts every column).
+    The hazards of all delimited text among ``row_formats``.
 
-    A table's ``escape.delim`` makes its field delimiter safe, and a NULL marker that holds the escape.
+    A delimiter in a value shifts every column after it (domain.md). ``escape.delim`` makes the field delimiter safe, a
+    NULL marker if it contains the escape character, and line ends if ``serialization.escape.crlf`` is true.
     """
     characters: dict[str, None] = {}
     null_markers: dict[str, None] = {}
@@ -101,7 +105,11 @@ def text_hazards(row_formats: Iterable[RowFormat]) -> TextHazards:
 
 
 def delimiter(text: str) -> str:
-    """LazySimpleSerDe takes a number as a byte value, and else the first character; without any it is control-A."""
+    """
+    The delimiter as LazySimpleSerDe reads it: a number is a byte value.
+
+    Of other text it takes the first character, and of empty text control-A.
+    """
     try:
         return chr(int(text) % 256)
     except ValueError:

@@ -1,6 +1,8 @@
 """
-The parameters of a partition in the metastore. They are its owner's: the job keeps them all but those that describe the
-partition's files, which no longer hold once it has other files.
+The parameters of a partition in the metastore, and which of them outlive its files.
+
+The parameters belong to the table's owner. The job keeps all but those that describe the partition's files, which are
+wrong once the partition has other files.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from collections.abc import Mapping
 from typing import Optional
 
 DDL_TIME = "transient_lastDdlTime"
-"""The time of a partition's last change, which the metastore sets by its own clock."""
+"""The time of a partition's last change, which the metastore sets from its own clock."""
 
 ACCURATE = "COLUMN_STATS_ACCURATE"
-"""As long as a partition has it, Hive answers queries from the partition's statistics instead of its files."""
+"""While a partition has it, Hive answers queries from the partition's statistics instead of its files."""
 
 _ROWS_ARE_ACCURATE = '"BASIC_STATS":"true"'
 _OF_FILES = frozenset(
@@ -27,14 +29,13 @@ _OF_FILES = frozenset(
         "numFilesErasureCoded",
         "STATS_GENERATED",
         "STATS_GENERATED_VIA_STATS_TASK",
-        # Where Hive looks for the files of a partition that it has archived.
+        # Where Hive finds the files of a partition that it archived.
         "is_archived",
         "original_location",
         "archiving_level",
     )
 )
-# The last one names the change of Impala's own after which the partition is as it is: Impala passes over an event of
-# the metastore that bears it.
+# Impala marks its own changes with impala.events. parameters, and ignores metastore events that carry its mark.
 _PREFIXES_OF_FILES = ("spark.sql.statistics.", "impala_intermediate_stats_", "impala.events.")
 
 
@@ -44,15 +45,16 @@ def describes_files(name: str) -> bool:
 
 
 def of_the_owner(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Those that hold whatever the partition's files are."""
+    """The ``parameters`` that hold for any files of the partition."""
     return {name: value for name, value in parameters.items() if not describes_files(name)}
 
 
 def for_new_files(parameters: Mapping[str, str], rows: Optional[int]) -> dict[str, str]:
     """
-    The ``parameters`` of a partition that has got other files, with as many ``rows`` as were counted in them.
+    The ``parameters`` for a partition that gets new files; ``rows``, if known, is the number in them.
 
-    Impala and Hive plan by the number of rows. It is no promise: another writer's file would break it unnoticed.
+    Impala and Hive plan queries by numRows. It is not marked as accurate: another writer could add a file without
+    updating it.
     """
     counted = {} if rows is None else {"numRows": str(rows), "STATS_GENERATED_VIA_STATS_TASK": "true"}
     return {**of_the_owner(parameters), **counted}
@@ -60,10 +62,10 @@ def for_new_files(parameters: Mapping[str, str], rows: Optional[int]) -> dict[st
 
 def for_old_files(parameters: Mapping[str, str]) -> dict[str, str]:
     """
-    The ``parameters`` of a partition that gets its old files back: all, but for the promise about column statistics.
+    The ``parameters`` for a partition that gets its old files back.
 
-    The metastore keeps those outside the parameters. It deletes them when the partition is dropped, and what it has
-    after a swap may be of the new files.
+    All stay, except the claim that column statistics are accurate. The metastore keeps column statistics outside the
+    parameters. It deletes them when the partition is dropped, and after a swap they may describe the new files.
     """
     found = dict(parameters)
     if '"COLUMN_STATS"' in found.get(ACCURATE, ""):

@@ -1,6 +1,7 @@
 """
-The days to restate: one partition, the partition list of upstream jobs, and the ranges given on the command line
-(``domain.md``, "Partition list").
+The days to restate: one partition, upstream jobs' partition list, and command-line ranges.
+
+The rules are in ``domain.md`` ("Partition list").
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class PartitionList:
     """
     The days of a run in the order given, without repeats.
 
-    ``skipped`` holds the first hundred WARN lines, ``skipped_total`` counts all; ``repeated`` names each day that
-    stood in the list more than once; ``source`` says where the list came from.
+    ``skipped`` holds the first hundred WARN lines, and ``skipped_total`` counts all of them. ``repeated`` names each
+    day that was listed more than once. ``source`` says where the list came from.
     """
 
     partitions: tuple[Partition, ...]
@@ -88,10 +89,11 @@ class PartitionList:
 
 def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
     """
-    The list read from ``stream``, in bounded memory whatever the stream holds. It may be empty.
+    Reads a list, which may be empty, in bounded memory whatever ``stream`` holds.
 
-    A UTF-8 byte order mark at the start is ignored. Raises ``PartitionListError`` naming up to 20 bad lines with
-    their numbers and counting the rest; reading stops after ``MAX_LINES`` lines or ``MAX_BYTES`` bytes.
+    Ignores a UTF-8 byte order mark at the start. Raises ``PartitionListError`` for bad lines, naming up to 20 with
+    their numbers and counting the rest. Also raises it for more than ``MAX_LINES`` lines or ``MAX_BYTES`` bytes, and
+    reads no further.
     """
     lines = _Lines(stream)
     days: list[Partition] = []
@@ -134,9 +136,10 @@ def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
 
 def partitions_between(text: str) -> PartitionList:
     """
-    The days of ``A..B``, both included, or of the single day ``A``.
+    The days of ``A..B``, both included, or the single day ``A``.
 
-    Raises ``PartitionListError`` where an end is no day, B comes before A, or the range is absurdly long.
+    Raises ``PartitionListError`` when an end is not a day, when B comes before A, or when the range has more than
+    ``MAX_DAYS_IN_RANGE`` days.
     """
     source = f"--dates {shown(text)}"
     first_text, dots, last_text = text.partition("..")
@@ -158,7 +161,7 @@ def partitions_between(text: str) -> PartitionList:
 
 
 def partitions_of_month(text: str) -> PartitionList:
-    """The days of a month given as ``YYYY-MM``. Raises ``PartitionListError`` where it is no month."""
+    """The days of a month given as ``YYYY-MM``. Raises ``PartitionListError`` for any other text."""
     source = f"--month {shown(text)}"
     month = text.strip()
     if _wrong_with_day(f"{month}-01"):
@@ -169,7 +172,7 @@ def partitions_of_month(text: str) -> PartitionList:
 
 
 def _wrong_with_day(text: str) -> str:
-    """What is wrong with a day, or an empty string."""
+    """What is wrong with a day; empty if nothing is."""
     if not _DAY.fullmatch(text):
         return "not a day"
     try:
@@ -198,7 +201,11 @@ def _without_repeats(
 
 @dataclass(frozen=True)
 class _Line:
-    """One line; ``text`` is at most its first ``MAX_VALUE_BYTES`` bytes, the rest was only looked through."""
+    """
+    One line of the stream.
+
+    ``text`` holds at most its first ``MAX_VALUE_BYTES`` bytes; the rest was only checked for UTF-8 and WARN.
+    """
 
     number: int
     text: str
@@ -208,7 +215,11 @@ class _Line:
 
 
 class _Lines:
-    """The lines of a stream, never holding more than ``MAX_VALUE_BYTES`` of one; ``stopped`` says at which bound."""
+    """
+    The lines of a stream, holding at most ``MAX_VALUE_BYTES`` of one at a time.
+
+    ``stopped`` names the limit at which reading stopped; it is empty if none was reached.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -233,7 +244,7 @@ class _Lines:
 
     def _piece(self) -> bytes:
         if self._bytes_read >= MAX_BYTES:
-            # One byte more tells a list of exactly this size from one that goes on.
+            # One more byte tells a list of exactly this size from a longer one.
             self.stopped = data_volume(MAX_BYTES) if self._stream.read(1) else ""
             return b""
         piece = self._stream.readline(MAX_VALUE_BYTES)
@@ -267,7 +278,7 @@ class _Lines:
 
 
 class _BadLines:
-    """Bad lines: the first twenty in words, all of them as a count."""
+    """Describes the first 20 bad lines and counts them all."""
 
     def __init__(self) -> None:
         self.total = 0

@@ -1,8 +1,8 @@
 """
-What a table in the metastore promises its readers, and whether the job keeps it: every rule, one function each.
+What a table promises its readers, and whether the job keeps it: one function per rule.
 
-Hive, Impala and Spark must all find in a written table what the job wrote, and Spark must find in a table that it reads
-what Hive and Impala find there. A promise that the job does not keep is refused before anything is touched;
+Hive, Impala and Spark must all read from a written table what the job wrote. Spark must read from a source table what
+Hive and Impala read there. The job refuses a table whose promises it does not keep before it touches anything;
 docs/operations.md ("What a table may promise") lists them.
 """
 
@@ -27,7 +27,7 @@ from traffic_aggr.traffic.columns import (
 
 @dataclass(frozen=True)
 class Problem:
-    """A promise that the job does not keep: ``what`` is wrong with the table, and what the operator can do about it."""
+    """A promise that the job does not keep: ``what`` is wrong, and the operator's ``remedy``."""
 
     what: str
     remedy: str
@@ -48,7 +48,7 @@ _WRITTEN_FORMATS = (
     (f"{_HIVE}serde2.avro.AvroSerDe", f"{_HIVE}ql.io.avro.AvroContainerInputFormat"),
     (f"{_HIVE}serde2.columnar.LazyBinaryColumnarSerDe", f"{_HIVE}ql.io.RCFileInputFormat"),
 )
-"""Serde and input format: tables of Hudi have Parquet's serde and an input format that hides some of their files."""
+"""Serde and input format: Hudi tables have Parquet's serde, but an input format that hides some of their files."""
 
 _READ_FORMATS = (
     *_WRITTEN_FORMATS,
@@ -81,7 +81,7 @@ _DAY_LENGTH = len("2021-04-01")
 
 
 def kind_problem(facts: TableFacts, *, written: bool) -> Optional[Problem]:
-    """Why the table is not one that the job can read, or write where it is ``written``; None where it is."""
+    """Why the job cannot read a table of this kind, or write it if ``written``; None if it can."""
     found = next(_found(_KINDS, facts), None)
     if found is not None:
         return found
@@ -95,12 +95,20 @@ def kind_problem(facts: TableFacts, *, written: bool) -> Optional[Problem]:
 
 
 def table_problems(facts: TableFacts, *, written: bool) -> list[Problem]:
-    """What a table of a known kind promises that the job does not keep, whether it is ``written`` or only read."""
+    """
+    Promises of a table of a known kind that the job does not keep.
+
+    ``written`` tells a table that the job writes from one that it only reads.
+    """
     return list(_found((*_RULES, *(_RULES_OF_WRITTEN if written else _RULES_OF_READ)), facts))
 
 
 def partition_problems(facts: TableFacts, partitions: Mapping[Partition, RowFormat]) -> list[Problem]:
-    """What listed partitions promise by themselves; each row format has the partition's parameters as well."""
+    """
+    Promises of single partitions that the job does not keep.
+
+    Each row format includes the partition's parameters.
+    """
     found = []
     for partition, own in partitions.items():
         problem = _skips_lines(own.serde_properties) or _ends_lines_otherwise(own)
@@ -115,7 +123,7 @@ def partition_problems(facts: TableFacts, partitions: Mapping[Partition, RowForm
 
 
 def refusal(facts: TableFacts, problems: Sequence[Problem], *, written: bool) -> GuardError:
-    """The error that refuses the table for ``problems``, in one line."""
+    """The error, in one line, that refuses the table because of ``problems``."""
     what = ", and ".join(problem.what for problem in problems)
     return GuardError(
         f"{facts.name} {'cannot be restated' if written else 'cannot be read exactly'}: {what}",
@@ -134,7 +142,7 @@ _OTHER_FORMAT = "Copy it into a Parquet or text table, and name that one under t
 
 
 def _view(facts: TableFacts) -> Optional[Problem]:
-    """A view's rows cannot be compared with files, nor may a materialized one be written."""
+    """A view's rows cannot be compared with files, and a materialized view must not be written."""
     return Problem(f"it is a {facts.kind.lower()}", _NOT_THIS_JOBS) if "VIEW" in facts.kind else None
 
 
@@ -145,7 +153,7 @@ def _acid(facts: TableFacts) -> Optional[Problem]:
 
 
 def _not_plain(facts: TableFacts) -> Optional[Problem]:
-    """Tables whose rows are not simply those of the files in their directories."""
+    """Tables whose rows are not simply those in the files of their directories."""
     made_by = facts.properties.get("storage_handler", facts.provider if facts.provider not in _READ_PROVIDERS else "")
     kept_by = made_by or facts.properties.get("table_type", "") or ", ".join(facts.unsupported)
     return Problem(f"it is no plain Hive table but {_last(kept_by)}", _NOT_THIS_JOBS) if kept_by else None
@@ -155,7 +163,7 @@ def _not_plain(facts: TableFacts) -> Optional[Problem]:
 
 
 def _untracked(facts: TableFacts) -> Optional[Problem]:
-    """Made with spark.sql.hive.manageFilesourcePartitions=false, or by a Spark before 2.1."""
+    """Tables created with spark.sql.hive.manageFilesourcePartitions=false, or by Spark before 2.1."""
     if facts.tracks_partitions or not facts.partition_columns:
         return None
     return Problem(
@@ -169,7 +177,11 @@ def _skipped_lines(facts: TableFacts) -> Optional[Problem]:
 
 
 def _skips_lines(properties: Mapping[str, str]) -> Optional[Problem]:
-    """Spark neither writes nor skips such lines: Hive and Impala would lose rows, or Spark would read too many."""
+    """
+    Spark neither writes nor skips header and footer lines.
+
+    Hive and Impala would lose rows that the job wrote, or Spark would read lines that are not rows.
+    """
     for key in ("skip.header.line.count", "skip.footer.line.count"):
         if properties.get(key, "0").strip() not in ("", "0"):
             return Problem(
@@ -193,7 +205,7 @@ def _ends_lines_otherwise(row_format: RowFormat) -> Optional[Problem]:
 
 
 def _contradicting_layout(facts: TableFacts) -> Optional[Problem]:
-    """Hive prefers the table's properties, Impala has delimiters from the serde's alone."""
+    """Hive prefers TBLPROPERTIES; Impala takes delimiters from SERDEPROPERTIES only."""
     if not facts.row_format.is_delimited_text:
         return None
     own = facts.row_format.serde_properties
@@ -207,7 +219,7 @@ def _contradicting_layout(facts: TableFacts) -> Optional[Problem]:
 
 
 def _reading_options(facts: TableFacts) -> Optional[Problem]:
-    """Spark reads Parquet and ORC by readers of its own, and passes the serde's properties to them as options."""
+    """Spark reads Parquet and ORC with its own readers, and passes them the serde's properties as options."""
     options = [key for key in facts.row_format.serde_properties if key.lower() in _READING_OPTIONS]
     if not options or not _read_as_one(facts):
         return None
@@ -227,7 +239,7 @@ def _buckets(facts: TableFacts) -> Optional[Problem]:
 
 
 def _spark_buckets(facts: TableFacts) -> Optional[Problem]:
-    """Spark takes the bucket of rows from their file's name, whoever wrote that file. It ignores Hive's buckets."""
+    """Spark derives a row's bucket from its file's name, whoever wrote the file. It ignores Hive's buckets."""
     if not facts.bucket_columns or facts.provider == "hive":
         return None
     return Problem(
@@ -285,7 +297,11 @@ def _encoding(facts: TableFacts) -> Optional[Problem]:
 
 
 def _field_delimiter(facts: TableFacts) -> Optional[Problem]:
-    """Hive takes the first of several characters, or a byte by its number, Impala only one character or a number."""
+    """
+    Hive takes the first of several characters, or a number as a byte value.
+
+    Impala takes only a single character or a number.
+    """
     if not facts.row_format.is_delimited_text:
         return None
     properties = facts.row_format.serde_properties
@@ -321,7 +337,7 @@ def _null_marker(facts: TableFacts) -> Optional[Problem]:
 
 
 def _read_as_one(facts: TableFacts) -> bool:
-    """Whether Spark reads the table's files itself, all of them alike, and not through Hive's serdes."""
+    """Whether Spark reads all of the table's files with its own reader, not with Hive's serdes."""
     return facts.provider != "hive" or (facts.row_format.serde, facts.row_format.input_format) in (_PARQUET, _ORC)
 
 

@@ -1,9 +1,9 @@
 """
-What Spark's scan of a table reads, compared file by file with what lies in the table's directories.
+Compares the files in Spark's scan of a table with the files in the table's directories.
 
-Hive (on Tez) and Impala read every file below a directory, at any depth, except where a name begins with ``_`` or
-``.``. Spark's scan of Parquet reads the files of the directory itself only. Raw's totals and the aggregation come from
-the same scan, so they agree on whatever it misses: the comparison needs a listing of its own.
+Hive (on Tez) and Impala read every file below a directory, at any depth, unless a name begins with ``_`` or ``.``.
+Spark's scan of Parquet reads only the files of the directory itself. Raw's totals and the aggregation come from the
+same scan, so they agree even when it misses files. The comparison therefore needs its own listing.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from traffic_aggr.files.local import FileInfo, Files
 from traffic_aggr.hive.catalog import Directory, HiveCatalog, TableFacts
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import identifier
+from traffic_aggr.text import some_of
 from traffic_aggr.traffic.columns import PARTITION_COLUMN
 from traffic_aggr.units import counted
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
 
-EXAMPLES = 5
-
 _TRANSACTION = re.compile(r"(?:base|delta|delete_delta)_\d.*")
 _OTHER_FORMATS = ("_delta_log", ".hoodie")
-"""Directories by which Delta Lake and Hudi keep which of a table's files are current."""
+"""Directories in which Delta Lake and Hudi record which of a table's files are current."""
 _HIDDEN_FROM_IMPALA = (".tmp", ".copying")
 _PLAIN_INPUTS = re.compile(
     r"(?:.*\.(?:MapredParquet|DeprecatedParquet|Text|Orc|AvroContainer|SequenceFile|RCFile)InputFormat)?"
@@ -46,10 +45,10 @@ _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[^/]*)?")
 @dataclass(frozen=True)
 class Scan:
     """
-    A scan of the whole table, or of the days in ``days`` where the table is partitioned by day.
+    A scan of the whole table, or of ``days`` if the table is partitioned by day.
 
-    ``rows`` are the table's, of these days at least. ``found`` has the visible files of each of ``directories`` that is
-    there, by location; ``all_directories`` are the whole table's.
+    ``rows`` cover at least these days. ``found`` maps the location of each of ``directories`` that exists to its
+    visible files. ``all_directories`` are those of the whole table.
     """
 
     catalog: HiveCatalog
@@ -66,12 +65,12 @@ class Scan:
 
     @cached_property
     def file_index(self) -> Optional[JavaObject]:
-        """Spark's listing of the scan's files; None where Hive's reader lists them."""
+        """Spark's listing of the scan's files; None if Hive's reader lists them."""
         relation = _relation(self.facts, self.restricted)
         return None if relation is None else _file_index(self.catalog, relation)
 
     def files(self) -> Iterator[tuple[Directory, FileInfo]]:
-        """The visible files, each with the directory that it was found for."""
+        """The visible files, each with the directory under which it was found."""
         for directory in self.directories:
             for info in self.found.get(directory.location, ()):
                 yield directory, info
@@ -81,9 +80,9 @@ def open_scan(
     catalog: HiveCatalog, facts: TableFacts, files: Files, days: Optional[Collection[Partition]] = None
 ) -> Scan:
     """
-    The table as it is now, or its ``days``, read anew with whatever lies in sub-directories.
+    Opens a scan of the table, or of its ``days``, as it is now, including sub-directories.
 
-    Raises GuardError for a table whose files the job cannot list.
+    Raises GuardError if partitions have sub-directories and Spark reads the table as anything other than files.
     """
     table = catalog.table(facts)
     by_day = PARTITION_COLUMN in facts.partition_columns
@@ -98,22 +97,23 @@ def open_scan(
     if any(below.values()) and facts.partition_columns:
         pruned = _restricted(rows, wanted)
         relation = _relation(facts, pruned)
-        if relation is not None:  # Hive's reader descends by itself: see the session's settings
+        if relation is not None:  # the session's settings make Hive's reader descend by itself
             rows = _with_directories(catalog, relation, below)
     return Scan(catalog, facts, rows, wanted, directories, everything, found)
 
 
 def refuse_unread(scan: Scan, files: Files) -> None:
     """
-    Raises GuardError for files that Spark's scan does not read and Hive and Impala do, or the other way round.
+    Raises GuardError if Spark's scan reads other files than Hive and Impala do.
 
-    Empty files hold nothing that could be missed. What ACID transactions wrote, and directories with another format's
-    record of which files are current, are refused too: not all the files that are there are rows of the table.
+    Empty files are ignored: they have no rows to miss. Also refuses files that only Hive reads, partitions that lie in
+    another's directory, and input formats that the job does not know. It refuses files of ACID transactions and
+    directories with another format's record of current files, because not every file there holds rows of the table.
     """
     problems = [*_foreign(scan, files), *_overlaps(scan)] or list(_unread(scan))
     if problems:
         raise GuardError(
-            f"{scan.facts.name} cannot be read as Hive and Impala read it: {summary(problems)}",
+            f"{scan.facts.name} cannot be read as Hive and Impala read it: {some_of(problems)}",
             hint="Move these files away, or have them written again into the table",
             guard="unread_files",
         )
@@ -134,7 +134,7 @@ def _foreign(scan: Scan, files: Files) -> Iterator[str]:
 
 
 def _overlaps(scan: Scan) -> Iterator[str]:
-    """Partitions of which one lies in the other's directory: engines differ in how often they read such rows."""
+    """Partitions that lie in another's directory: engines differ in how often they read such rows."""
     owners: dict[str, list[Directory]] = {}
     for each in scan.all_directories:
         owners.setdefault(each.location, []).append(each)
@@ -165,7 +165,7 @@ def _unread(scan: Scan) -> Iterator[str]:
 
 
 def _listed(scan: Scan) -> Iterable[tuple[str, int]]:
-    """The files that Spark is going to read, each as often as it does, and their bytes."""
+    """The path and bytes of each file that Spark will read, as often as it will read it."""
     index = scan.file_index
     if index is not None:
         nothing = scan.catalog.classes.seq([])
@@ -179,7 +179,7 @@ def _listed(scan: Scan) -> Iterable[tuple[str, int]]:
 
 
 def _splits(scan: Scan, locations: Sequence[str]) -> str:
-    """What Hive's reader is given of these directories, by the table's own input format, in Java's notation."""
+    """The splits of these directories that the table's input format gives Hive's reader, as Java prints them."""
     spark = scan.catalog.spark
     jvm: Any = spark.sparkContext._jvm
     hadoop = jvm.org.apache.hadoop
@@ -193,19 +193,17 @@ def _splits(scan: Scan, locations: Sequence[str]) -> str:
     return told
 
 
-def summary(problems: Sequence[str]) -> str:
-    """The first problems in one line, then how many more there are."""
-    more = len(problems) - EXAMPLES
-    return "; ".join(problems[:EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
-
-
 def _restricted(rows: DataFrame, days: Optional[Collection[Partition]]) -> DataFrame:
-    # Compared as strings, so that the metastore prunes the partitions.
+    # Comparing strings lets the metastore prune the partitions.
     return rows if days is None else rows.where(F.col(PARTITION_COLUMN).isin(sorted(map(str, days))))
 
 
 def _relation(facts: TableFacts, rows: DataFrame) -> Optional[JavaObject]:
-    """Spark's relation of files behind ``rows``, partitions pruned; None where Hive's reader reads them."""
+    """
+    Spark's file relation behind ``rows``, partitions pruned; None if Hive's reader reads them.
+
+    Raises GuardError if Spark reads the table in any other way.
+    """
     leaves = rows._jdf.queryExecution().optimizedPlan().collectLeaves()
     kinds = [leaves.apply(number).getClass().getSimpleName() for number in range(leaves.size())]
     if kinds == ["HiveTableRelation"]:
@@ -222,7 +220,11 @@ def _relation(facts: TableFacts, rows: DataFrame) -> Optional[JavaObject]:
 
 
 def _file_index(catalog: HiveCatalog, relation: JavaObject) -> JavaObject:
-    """The listing of a relation's files; that of a partitioned table that nothing prunes is yet to be made."""
+    """
+    The listing of a relation's files.
+
+    If nothing prunes a partitioned table, Spark has not listed its files yet.
+    """
     index = relation.location()
     if index.getClass().getSimpleName() == "CatalogFileIndex":
         index = index.filterPartitions(catalog.classes.seq([]))
@@ -231,9 +233,10 @@ def _file_index(catalog: HiveCatalog, relation: JavaObject) -> JavaObject:
 
 def _rows_below(catalog: HiveCatalog, facts: TableFacts) -> DataFrame:
     """
-    The rows of an unpartitioned Parquet table with all its sub-directories.
+    The rows of an unpartitioned Parquet table, including all its sub-directories.
 
-    Spark's own view of such a table takes names like ``country=1`` for partitions, and their values for the column's.
+    Spark itself would take directories such as ``country=1`` for partitions, and read the column's values from their
+    names.
     """
     fields = ", ".join(f"{identifier(name)} {_LIMITED_TEXT.sub('string', type_)}" for name, type_ in facts.columns)
     reader = catalog.spark.read.schema(fields).option("recursiveFileLookup", "true").option("__globPaths__", "false")
@@ -242,9 +245,9 @@ def _rows_below(catalog: HiveCatalog, facts: TableFacts) -> DataFrame:
 
 def _with_directories(catalog: HiveCatalog, relation: JavaObject, below: Mapping[str, Sequence[str]]) -> DataFrame:
     """
-    The rows of a partitioned ``relation``, and with each of its directories those of the sub-directories ``below`` it.
+    The rows of a partitioned ``relation``, and of the sub-directories ``below`` its directories.
 
-    It is one scan still, of the same partitions, in which several directories belong to one.
+    This is still one scan of the same partitions, but one partition may have several directories.
     """
     jvm: Any = catalog.spark.sparkContext._jvm
     classes, session = catalog.classes, catalog.spark._jsparkSession

@@ -1,5 +1,5 @@
 """
-Statements for Spark and Impala as text. Identifiers and values are quoted here and nowhere else.
+SQL text for Spark and Impala. Identifiers and values are quoted only here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.traffic.columns import COSTS, PARTITION_COLUMN, Column
 
 STATEMENT_PARTITIONS = 100
-"""Partitions named in one statement: many are fast in one, a huge one is not."""
+"""Maximum number of partitions in one statement: batches are fast, but a huge statement is slow."""
 
 REFRESH_PARTITIONS_LIMIT = 100
-"""Above this many moved partitions one INVALIDATE METADATA replaces their REFRESHes (contract: "Impala")."""
+"""With more moved partitions, one INVALIDATE METADATA replaces their REFRESHes (contract: "Impala")."""
 
 SEVERAL_PARTITIONS_SINCE = (5, 0)
-"""The version of Impala that takes several PARTITION clauses in one REFRESH."""
+"""The first version of Impala that takes several PARTITION clauses in one REFRESH."""
 
 T = TypeVar("T")
 
@@ -30,14 +30,14 @@ _REFRESH_PARTITION = re.compile(r"REFRESH (\S+) PARTITION \(.*\)")
 
 @dataclass(frozen=True)
 class TableName:
-    """A table in a database; ``str()`` is the unquoted ``db.table`` of logs and of Impala's statements."""
+    """A table in a database; ``str()`` is the unquoted ``db.table`` of logs and Impala statements."""
 
     database: str
     name: str
 
     @classmethod
     def parse(cls, text: str) -> TableName:
-        """The table that ``str()`` wrote as ``db.table``."""
+        """Parses ``db.table`` as ``str()`` writes it."""
         return cls(*text.split("."))
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ def literal(value: str) -> str:
 
 
 def batches(items: Sequence[T], size: int = STATEMENT_PARTITIONS) -> Iterator[Sequence[T]]:
-    """``items`` in runs of at most ``size``, order kept."""
+    """Splits ``items`` into batches of at most ``size``, in order."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
@@ -70,12 +70,12 @@ def _spec(partition: Partition) -> str:
 
 
 def drop_partitions(table: TableName, partitions: Iterable[Partition]) -> str:
-    """Drops the metadata of those ``partitions`` that are there."""
+    """Drops those ``partitions`` that exist. The caller must know that their files stay."""
     return f"ALTER TABLE {table.quoted} DROP IF EXISTS " + ", ".join(map(_spec, partitions))
 
 
 def add_partitions(table: TableName, locations: Mapping[Partition, str]) -> str:
-    """Adds each partition with its data at the location given."""
+    """Adds those partitions that do not exist, each with its data at the given location."""
     specs = " ".join(f"{_spec(partition)} LOCATION {literal(where)}" for partition, where in locations.items())
     return f"ALTER TABLE {table.quoted} ADD IF NOT EXISTS {specs}"
 
@@ -98,7 +98,9 @@ def create_external_table(
     properties: Optional[Mapping[str, str]] = None,
 ) -> str:
     """
-    An external table partitioned by day: Parquet, or in the ``row_format`` of another table.
+    Creates an external table partitioned by day.
+
+    It is Parquet, or in another table's ``row_format``.
     """
     fields = ", ".join(f"{identifier(column.name)} {column.type}" for column in columns)
     statement = f"CREATE EXTERNAL TABLE IF NOT EXISTS {table.quoted} ({fields})"
@@ -118,19 +120,17 @@ def create_external_table(
 
 
 def drop_table(table: TableName) -> str:
-    """Forgets a table; the caller knows that it is external without purge, so that its files stay."""
+    """Drops a table. The caller must know that it is external without purge, so its files stay."""
     return f"DROP TABLE IF EXISTS {table.quoted}"
 
 
 def refresh(table: TableName) -> str:
-    """Impala: load the table's added and dropped partitions and changed files."""
+    """Impala: loads the table's added and dropped partitions and changed files."""
     return f"REFRESH {table}"
 
 
 def refresh_moved(table: TableName, moved: Sequence[Partition]) -> list[str]:
-    """
-    Impala: reload the partitions whose location changed, which a table-level REFRESH may not notice.
-    """
+    """Impala: reloads partitions whose location changed, which a table-level REFRESH may miss."""
     if len(moved) > REFRESH_PARTITIONS_LIMIT:
         return [invalidate(table)]
     return [f"REFRESH {table} {_spec(partition)}" for partition in moved]
@@ -138,8 +138,9 @@ def refresh_moved(table: TableName, moved: Sequence[Partition]) -> list[str]:
 
 def refreshes_together(statements: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     """
-    Impala since ``SEVERAL_PARTITIONS_SINCE``: a batch in fewer statements, REFRESHes of one table's partitions that
-    follow one another made one. Each comes with the statements that it stands for.
+    Impala since ``SEVERAL_PARTITIONS_SINCE``: merges consecutive REFRESHes of one table's partitions.
+
+    Returns each resulting statement with the statements that it replaces.
     """
     together: list[tuple[str, Sequence[str]]] = []
     for table, run in groupby(statements, _refreshed_by_partition):
@@ -158,7 +159,7 @@ def _refreshed_by_partition(statement: str) -> Optional[str]:
 
 
 def invalidate(table: TableName) -> str:
-    """Impala: forget and reload everything about the table."""
+    """Impala: discards and reloads all metadata of the table."""
     return f"INVALIDATE METADATA {table}"
 
 
@@ -166,8 +167,8 @@ def raw_totals(table: TableName, partitions: Iterable[Partition]) -> str:
     """
     Impala: ``partition_date, rows, bytes, voice_secs, sms, whole_sale_cost_1..5`` of each day of raw.
 
-    Sums are taken as DECIMAL, since those of BIGINT wrap. LOWER is of ASCII and TRIM of U+0020 alone, as in
-    ``transforms.is_data``.
+    Sums are of DECIMAL because BIGINT sums wrap. Impala's LOWER changes only ASCII letters and its TRIM removes only
+    U+0020; ``aggregation.is_data`` matches the same call types.
     """
 
     def of(calltype: str, value: str) -> str:
@@ -185,7 +186,7 @@ def final_totals(table: TableName, partitions: Iterable[Partition]) -> str:
     """
     Impala: ``partition_date, rows, cdrs, bytes, voice_secs, sms, whole_sale_cost_1..5`` of each day of final.
 
-    A row's DECIMAL(28,10) times 1024 is exact; the product of their sum, a DECIMAL(38,10), would be rounded.
+    A row's DECIMAL(28,10) times 1024 is exact. Their sum is a DECIMAL(38,10), and its product would be rounded.
     """
     sums = [
         f"SUM({_decimal('noofcdrids', 0)})",

@@ -1,5 +1,5 @@
 """
-The edge node: locks, the shared status file, mails, metrics, hooks, the log.
+The edge node: locks, the shared status file, mail, metrics, hooks and the log.
 
-Start with ``edge``, which puts them together for a run.
+Start with ``edge``, which combines them for a run.
 """

@@ -1,9 +1,8 @@
 """
-What of a run belongs to the edge node: the run lock, the shared status file, the service desk, the metrics,
-the site's hooks.
+The edge node's part of a run: lock, status file, service desk, metrics, hooks.
 
-The driver has them where it runs on the edge node. In YARN's cluster mode the launcher has them, and the driver, on
-some other host, says in its record alone what the launcher then shows.
+A driver on the edge node uses ``EdgeNode``. In YARN's cluster mode the launcher uses it instead. The driver, on another
+host, uses ``NoEdgeNode``: it only writes its run record, and the launcher shows what it reads there.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Optional, Protocol
 
+from traffic_aggr.clock import utc_now
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import StatusFlagError
 from traffic_aggr.hive.partitions import Partition
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 
 
 class RunLock(Protocol):
-    """What a run does with its lock once it has it."""
+    """What a run can do with the lock that it holds."""
 
     def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None:
-        """Adds the run's JVM to what others can see of the holder."""
+        """Adds the run's JVM to the holder that other processes see."""
         ...
 
     def assert_held(self) -> None:
@@ -52,23 +52,27 @@ class Edge(Protocol):
         ...
 
     def flag(self) -> int:
-        """The step that the status file says to start from. Raises StatusFlagError, StateError."""
+        """The status file's flag: 0, or the step to start from. Raises StatusFlagError, StateError."""
         ...
 
     def begin(self) -> None:
-        """Shows that a run is at work."""
+        """Shows that a run is in progress."""
         ...
 
     def mark(self, step: Step) -> None:
-        """Shows the step in progress; a run that dies is resumed from it."""
+        """Shows the step in progress; the next run resumes an interrupted one from there."""
         ...
 
     def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None:
-        """Shows success; the desk hears of it only if it has a ticket, for one of the runs that ``failures`` finds."""
+        """
+        Shows success and, if a ticket is open, mails the service desk a recovery notice.
+
+        ``failures`` returns the ids of the failed runs that may have opened the ticket; it is called only for a notice.
+        """
         ...
 
     def after_load(self, run_id: str) -> None:
-        """Runs the site's hooks."""
+        """Runs the site's ``hooks.after_load``."""
         ...
 
     def failed(self) -> None:
@@ -76,26 +80,36 @@ class Edge(Protocol):
         ...
 
     def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
-        """One ticket an incident; ``concerned`` is the run that says where the data is."""
+        """
+        Opens one ticket per incident.
+
+        ``concerned`` is the run whose record says where the data is: ``record``, or an earlier unsettled run.
+        """
         ...
 
     def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None:
-        """Tells monitoring of a run that has ended; ``concerned`` is the run that says where the data is."""
+        """Writes the metrics of a run that has ended; ``concerned`` is as in ``raise_ticket``."""
         ...
 
     def left_to_holder(self) -> None:
-        """Shows what was shown before: another run has the lock, and nothing was touched."""
+        """
+        Restores the job status that ``begin`` replaced, if it was called.
+
+        For a run that touched nothing because another run holds the lock.
+        """
         ...
 
     def recovered(self, flag: int) -> None:
-        """Shows that days were made whole, and where the next run starts."""
+        """Shows failure after interrupted runs were settled; the next run starts from ``flag``."""
         ...
 
 
 class EdgeNode:
     """
-    This host. ``runs`` asks the resource manager whether an application has not ended; ``log_tail`` gives the last
-    lines of the log, secrets removed; ``now`` the time.
+    This host as the edge node.
+
+    ``runs`` asks the resource manager whether an application has not ended, ``log_tail`` returns the last lines of
+    the log, with secrets redacted, and ``now`` returns the current time.
     """
 
     def __init__(
@@ -105,7 +119,7 @@ class EdgeNode:
         *,
         runs: Callable[[str], bool] = lambda application_id: False,
         log_tail: Callable[[], list[str]] = list,
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._config = config
         self._notifier = notifier
@@ -122,8 +136,11 @@ class EdgeNode:
         return self._status_file.read().flag
 
     def begin(self) -> None:
+        self._status_before = FAILURE
         with suppress(StatusFlagError):
-            self._status_before = self._status_file.read().job_status
+            found = self._status_file.read().job_status
+            if found in (RUNNING, SUCCESS):
+                self._status_before = found
         self._status_file.update(job_status=RUNNING, ran_time=self._ran_time(), process_id=os.getpid())
 
     def mark(self, step: Step) -> None:
@@ -179,8 +196,10 @@ class EdgeNode:
 
     def resend_alerts(self) -> tuple[int, int]:
         """
-        Mails the alerts that wait; how many were mailed, and how many are left. Where the last one is a failure that
-        lasts, its ticket is open now: no other follows, and a recovery will answer it. Raises OSError, StateError.
+        Mails the unsent alerts. Returns how many were mailed and how many are left.
+
+        If the last one mailed is a failure and the job still shows failure, its ticket is now open: no second ticket
+        follows, and a recovery notice will answer it. Raises OSError, StateError.
         """
         sent, left = self._notifier.resend()
         if sent and sent[-1].kind == notify.FAILURE and self._status_file.job_status() == FAILURE:
@@ -193,8 +212,8 @@ class EdgeNode:
             write_metrics(textfile, self._config.job.name, record, concerned)
 
     def left_to_holder(self) -> None:
-        before = self._status_before if self._status_before in (RUNNING, SUCCESS, FAILURE) else FAILURE
-        self._status_file.update(job_status=before)
+        if self._status_before is not None:
+            self._status_file.update(job_status=self._status_before)
 
     def recovered(self, flag: int) -> None:
         self._status_file.update(flag=flag, job_status=FAILURE, ran_time=self._ran_time())
@@ -204,14 +223,14 @@ class EdgeNode:
 
 
 class NoEdgeNode:
-    """A driver on another host than the edge node, started with the ``flag`` that the status file had."""
+    """Replaces the edge node for a driver on another host; ``flag`` is the status file's."""
 
     def __init__(self, flag: int) -> None:
         self._flag = flag
 
     @contextmanager
     def lock(self, holder: Holder) -> Iterator[RunLock]:
-        """The launcher holds it."""
+        """Does nothing, because the launcher holds the lock."""
         yield self
 
     def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None: ...
@@ -241,7 +260,7 @@ class NoEdgeNode:
 
 
 def day_states(record: RunRecord) -> Sequence[str]:
-    """Each day of the plan with what the table holds for it now."""
+    """A line for each day of the plan that says what the table holds for it now."""
     return [
         *_changed_day_states(record),
         *(f"{partition}: kept as before" for partition in record.kept),

@@ -1,5 +1,5 @@
 """
-Who holds a lock, written into it as one line of JSON, and whether that holder still lives.
+The holder of a lock: one line of JSON in it, and whether the holder is alive.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Holder:
     """
     Who holds a lock. ``since`` is ISO 8601 in UTC.
 
-    A process is known by its id and ``started``, its start time in clock ticks since boot: an id alone may have gone
-    to another process since. ``application_id`` is YARN's, ``attempt`` the number of its attempt where the driver runs
-    inside it.
+    A process is identified by its pid and its start time (clock ticks since boot), because the kernel reuses pids.
+    ``application_id`` is Spark's, which is YARN's when ``on_yarn``. ``attempt`` is the attempt number of a driver that
+    runs inside that application.
     """
 
     run_id: str
@@ -47,7 +47,7 @@ class Holder:
         application_id: Optional[str] = None,
         attempt: Optional[int] = None,
     ) -> Holder:
-        """The process that calls, without a JVM yet."""
+        """The calling process as a holder, without a JVM yet."""
         pid = os.getpid()
         return cls(
             run_id=run_id,
@@ -64,13 +64,13 @@ class Holder:
         )
 
     def with_jvm(self, pid: Optional[int], application_id: Optional[str]) -> Holder:
-        """The same with its JVM, a process of this host, and its application."""
+        """A copy that names its JVM, a process of this host, and its application."""
         started = process_start_time(pid) if pid is not None else None
         return dataclasses.replace(self, jvm_pid=pid, jvm_started=started, application_id=application_id)
 
     @classmethod
     def from_json(cls, text: str) -> Holder:
-        """Raises ValueError for anything that ``to_json`` does not write."""
+        """Parses what ``to_json`` writes. Raises ValueError for a missing or mistyped field."""
         found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError("not a JSON object")
@@ -83,11 +83,11 @@ class Holder:
         return cls(**values)
 
     def to_json(self) -> str:
-        """One line."""
+        """The holder as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
     def described(self) -> str:
-        """For a message."""
+        """The holder in words, for a message."""
         application = f", {self.application_id}" if self.on_yarn else ""
         return (
             f"run {self.run_id} (`{self.command}`, pid {self.pid} of {self.user} on {self.host}{application},"
@@ -96,15 +96,15 @@ class Holder:
 
     @property
     def on_yarn(self) -> bool:
-        """Whether the resource manager knows of it."""
+        """Whether its application runs on YARN, so that the resource manager knows it."""
         return self.application_id is not None and self.application_id.startswith("application_")
 
 
 def process_start_time(pid: int) -> Optional[int]:
-    """Clock ticks from boot to the start of a process of this host; None when it is gone or only a zombie."""
+    """Start of a local process, in clock ticks since boot; None when it is gone or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as source:
-            # The second field is the command's name in parentheses, which may hold blanks and parentheses itself.
+            # The second field, the command in parentheses, may itself contain blanks and parentheses.
             fields = source.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -113,7 +113,7 @@ def process_start_time(pid: int) -> Optional[int]:
 
 
 def holder_in(content: bytes) -> Optional[Holder]:
-    """The holder that the content of a lock names in its first line; None where it names none."""
+    """Parses the holder in the first line of a lock's content; None when there is none."""
     first_line = content.partition(b"\n")[0]
     try:
         return Holder.from_json(first_line.decode()) if first_line else None
@@ -122,5 +122,5 @@ def holder_in(content: bytes) -> Optional[Holder]:
 
 
 def lives(pid: Optional[int], started: Optional[int]) -> bool:
-    """Whether the process of this host with this id and start time is there."""
+    """Whether the local process with this pid and start time is alive."""
     return pid is not None and started is not None and process_start_time(pid) == started

@@ -1,4 +1,4 @@
-"""Commands of the site, run after a successful load."""
+"""Runs the site's commands after a successful load."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 log = logging.getLogger(__name__)
 
 LIMIT_S = 3600
-"""A hook that runs longer is ended: the run has succeeded and must not hang on housekeeping."""
+"""A hook that runs longer is killed: the run has succeeded and must not hang on housekeeping."""
 
 
 def run_after_load(commands: Sequence[Sequence[str]], run_id: str) -> None:
-    """Runs each command without a shell, ``TRAFFIC_AGGR_RUN_ID`` in its environment; failures are warnings."""
+    """Runs each command without a shell, with ``TRAFFIC_AGGR_RUN_ID`` set; a failure is a warning."""
     for command in commands:
         log.info("hook: %s", " ".join(command))
         try:
-            # A file rather than a pipe: what a hook leaves running in the background may keep it open.
+            # A file, not a pipe: a background process started by the hook could keep a pipe open.
             with tempfile.TemporaryFile() as output:
                 code = subprocess.run(
                     command,

@@ -1,8 +1,8 @@
 """
-The lock of a run: ``flock`` on a file that says, as one line of JSON, who holds it.
+The run lock: ``flock`` on a file that names its holder in one line of JSON.
 
-The flock is the truth about the driver: the kernel lets go of it when the process ends, however it ends. The content
-is what lets others name the holder, and tells about its JVM, which may outlive the driver and still finish a change.
+The flock shows whether the driver is alive: the kernel releases it when the process ends, however it ends. The content
+lets others name the holder. It also names the holder's JVM, which may outlive the driver and still finish a change.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from traffic_aggr.host.holder import Holder, holder_in, lives
 
 log = logging.getLogger(__name__)
 
-# `is_held` of another process has the lock for an instant; acquire does not take that for a run.
+# `is_held` in another process takes the lock for an instant, so one failed attempt does not prove that a run holds it.
 _TRIES = 10
 _BETWEEN_TRIES_S = 0.02
 _JVM_POLL_S = 1.0
-# The holder writes in place, so a reader may meet half a line once.
+# The holder rewrites the file in place, so a single read may return half a line.
 _READS = 3
 _LONGEST_CONTENT = 65536
 
 
 def read_holder(path: str) -> Optional[Holder]:
-    """Who the lock file names, held or not; None when it is missing, empty or unreadable as a holder."""
+    """
+    The holder that the lock file names, whether or not the lock is held.
+
+    None when the file is missing, empty or names no holder. Raises StateError when it cannot be read.
+    """
     try:
         descriptor = os.open(local_path(path), os.O_RDONLY)
     except FileNotFoundError:
@@ -52,7 +56,7 @@ def read_holder(path: str) -> Optional[Holder]:
 
 
 def is_held(path: str) -> bool:
-    """Whether some process has the lock now; asking does not disturb a run that starts at the same instant."""
+    """Whether a process holds the lock now; does not disturb a starting run. Raises StateError."""
     try:
         descriptor = os.open(local_path(path), os.O_RDONLY)
     except FileNotFoundError:
@@ -70,10 +74,10 @@ def is_held(path: str) -> bool:
 
 class FileLock:
     """
-    The lock file at ``path`` (local: plain, or a ``file:`` URI), to be held in the name of ``holder``.
+    The lock file at ``path`` (local: plain, or a ``file:`` URI), to be held by ``holder``.
 
-    ``jvm_wait_s`` is how long to wait for the JVM or the application of a holder that is gone; ``runs`` asks the
-    resource manager whether an application of that id has not ended; ``clock`` gives seconds.
+    ``jvm_wait_s`` limits the wait for the JVM or application of a holder that is gone. ``runs`` asks the resource
+    manager whether an application has not ended. ``clock`` returns seconds.
     """
 
     def __init__(
@@ -97,10 +101,11 @@ class FileLock:
 
     def acquire(self) -> None:
         """
-        Takes the lock and writes the holder into it; missing parent directories are made (0700).
+        Takes the lock and writes the holder into it; creates missing parent directories (0700).
 
-        Raises LockHeldError at once when another process has it, and after ``jvm_wait_s`` when the last holder is gone
-        but its JVM lives; StateError when the file cannot be used.
+        Raises LockHeldError at once when another process holds the lock, or when the last holder left a JVM on another
+        host, where it cannot be checked. Raises it after ``jvm_wait_s`` when the last holder is gone but its JVM or
+        application is not. Raises StateError when the file cannot be used.
         """
         try:
             LocalFiles().make_directories(os.path.dirname(self.path))
@@ -110,7 +115,7 @@ class FileLock:
         try:
             self._await_last_holder(descriptor)
             self._write(descriptor)
-        except BaseException as exc:  # a signal during the wait too must free the lock
+        except BaseException as exc:  # a signal during the wait must free the lock too
             os.close(descriptor)
             if isinstance(exc, OSError):
                 raise _unusable(self.path, exc) from exc
@@ -118,7 +123,7 @@ class FileLock:
         self._descriptor = descriptor
 
     def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None:
-        """Adds the run's JVM to the lock file, durably, so that no later run starts while it lives."""
+        """Adds the run's JVM to the lock file, durably, so that no later run starts while it is alive."""
         self.assert_held()
         assert self._descriptor is not None
         self.holder = self.holder.with_jvm(pid, application_id)
@@ -128,7 +133,7 @@ class FileLock:
             raise _unusable(self.path, exc) from exc
 
     def assert_held(self) -> None:
-        """Raises LockHeldError when the file was removed, replaced, or no longer names this holder."""
+        """Raises LockHeldError when the file was removed or replaced, or no longer names this holder."""
         if self._descriptor is None:
             raise LockHeldError(f"the lock {self.path} is not held")
         try:
@@ -145,7 +150,7 @@ class FileLock:
         )
 
     def release(self) -> None:
-        """Empties the file, which stays, and lets go of the lock. Does nothing when it is not held."""
+        """Empties the file, without removing it, and releases the lock; no-op if not held."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
@@ -170,14 +175,14 @@ class FileLock:
         self.release()
 
     def _flocked(self) -> int:
-        """A descriptor with the flock, of the file that is at the path; child processes do not inherit it."""
+        """Returns a flocked descriptor of the file now at the path; child processes do not inherit it."""
         for _ in range(_TRIES):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
             with contextlib.ExitStack() as unless_taken:
                 unless_taken.callback(os.close, descriptor)
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    # The file may have been removed after it was opened: then this lock excludes nobody.
+                    # If the file was removed after it was opened, this lock excludes nobody.
                     if _is_at(descriptor, self.path):
                         unless_taken.pop_all()
                         return descriptor
@@ -189,7 +194,7 @@ class FileLock:
         if holder is None:
             who, stop = "a process that has not written its name yet", f"`fuser {self.path}` names it"
         elif holder.host == socket.gethostname() and not lives(holder.pid, holder.pid_started):
-            # The next holder keeps this content while it waits.
+            # A starting run leaves the last holder in the file while it waits for that holder's JVM.
             who, stop = f"a starting run; the last one was {holder.described()}", f"`fuser {self.path}` names it"
         else:
             who, stop = holder.described(), f"or stop it with `kill {holder.pid}` on {holder.host}"
@@ -221,7 +226,7 @@ class FileLock:
             self._sleep(_JVM_POLL_S)
 
     def _what_outlives(self, last: Holder) -> Optional[tuple[str, str]]:
-        """What a driver that is gone has left at work, and the command that stops it."""
+        """What is still running of a holder whose driver is gone, and the command that stops it."""
         if lives(last.jvm_pid, last.jvm_started):
             return f"its JVM, pid {last.jvm_pid},", f"kill {last.jvm_pid}"
         if last.application_id is not None and last.on_yarn and self._runs(last.application_id):
@@ -229,7 +234,7 @@ class FileLock:
         return None
 
     def _write(self, descriptor: int) -> None:
-        # Readers take the first line, so what the new one leaves of a longer old one does not matter to them.
+        # Readers parse only the first line, so the rest of a longer old line does no harm until it is truncated.
         content = self.holder.to_json().encode() + b"\n"
         os.pwrite(descriptor, content, 0)
         os.ftruncate(descriptor, len(content))

@@ -1,7 +1,7 @@
 """
-The program's own log: a file rotated daily, standard error, and the system's log; no secret in any of them.
+The program's log: a file rotated daily, standard error and syslog, all without secrets.
 
-Days and times are those of the host, as operators read them.
+Days and times are in the host's time zone, as operators read them.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SYSLOG_SOCKET = "/dev/log"
 MAX_SYSLOG_CHARACTERS = 2000
 MAX_TAIL_BYTES = 256 * 1024
 _TO_END_OF_LINE = "\x1b[K"
-"""What a terminal takes as: erase from here to the end of the line."""
+"""ANSI sequence that erases from the cursor to the end of the line."""
 
 PACKAGE_LOGGER = "traffic_aggr"
-# Libraries that report trouble with a traceback on standard error when nobody handles their loggers.
+# Libraries that print a traceback on standard error when their loggers have no handler.
 LIBRARY_LOGGERS = ("impala", "thrift", "thrift_sasl", "py4j")
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,12 @@ def configure(
     syslog_socket: str = SYSLOG_SOCKET,
 ) -> None:
     """
-    Sends everything that the package logs to the log file, to standard error where ``console`` is set (messages from
-    INFO on, without tracebacks), and to the system's log where configured; ends what an earlier call set up.
+    Sends the package's log to the log file, standard error and syslog.
 
-    ``secrets`` are the values to keep out. Raises ``InputError`` where the file cannot be written.
+    Standard error only if ``console``: messages from INFO on, without tracebacks. Syslog only if ``logs.syslog``. The
+    file also gets warnings from ``LIBRARY_LOGGERS``. Replaces what an earlier call set up.
+
+    ``secrets`` are the values to redact. Raises ``InputError`` when the file cannot be written.
     """
     shut_down()
     redactor = Redactor(secrets)
@@ -74,7 +76,7 @@ def configure(
     file_handler.setLevel(logs.level)
     package = logging.getLogger(PACKAGE_LOGGER)
     package.setLevel(min(logging.getLevelName(logs.level), logging.INFO))
-    # Handlers of the root logger belong to somebody else, and would write secrets as they are.
+    # Handlers of the root logger are not ours and would write secrets unredacted.
     package.propagate = False
     package.addHandler(file_handler)
     if console:
@@ -89,7 +91,7 @@ def configure(
 
 
 def shut_down() -> None:
-    """Closes what ``configure`` set up and leaves the loggers as Python makes them."""
+    """Closes the handlers that ``configure`` added and resets their loggers to Python's defaults."""
     for name in (PACKAGE_LOGGER, *LIBRARY_LOGGERS):
         log = logging.getLogger(name)
         for handler in list(log.handlers):
@@ -102,8 +104,9 @@ def shut_down() -> None:
 
 def tail(path: Path, lines: int) -> list[str]:
     """
-    The last ``lines`` lines of a log, from at most its last 256 KiB; nothing where it cannot be read. What is in the
-    log was redacted when it was written.
+    Returns the last ``lines`` lines of a log; none if it cannot be read.
+
+    Reads at most the last 256 KiB. The lines need no redaction, because they were redacted when written.
     """
     try:
         with path.open("rb") as stream:
@@ -112,18 +115,20 @@ def tail(path: Path, lines: int) -> list[str]:
             content = stream.read(MAX_TAIL_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return []
-    # Only "\n" ends a line of the log; splitlines() knows other ends.
+    # Only "\n" ends a line of the log; splitlines() would also split at other characters.
     found = content.removesuffix("\n").split("\n")
     if start and len(found) > 1:
-        # Reading began somewhere within the first of them.
+        # Reading may have started in the middle of the first line.
         del found[0]
     return found[max(0, len(found) - lines) :] if content else []
 
 
 class TextFormatter(logging.Formatter):
     """
-    ``2021-05-01 02:02:03,123 INFO  [run id] message``, one line however many the message has, so that data cannot forge
-    one; the lines of a traceback follow, indented. For syslog, which adds its own time, only level, run and message.
+    ``2021-05-01 02:02:03,123 INFO  [run id] message``; the lines of a traceback follow, indented.
+
+    A message of several lines is written as one, so that data cannot forge a log line. Syslog adds its own time, so it
+    gets only level, run id and message.
     """
 
     def __init__(self, run_id: Optional[str], redactor: Redactor, *, for_syslog: bool = False) -> None:
@@ -133,8 +138,8 @@ class TextFormatter(logging.Formatter):
         self._for_syslog = for_syslog
 
     def format(self, record: logging.LogRecord) -> str:
-        # Redacted before it is escaped, which would hide a secret with a control character in it, and once more
-        # as a whole.
+        # Redact before escaping, because escaping would hide a secret that contains a control character. Redact the
+        # whole line again at the end.
         message = escaped(self._redactor.redact(record.getMessage()))
         line = f"{record.levelname:<5} [{self._run_id}] {message}"
         if self._for_syslog:
@@ -145,8 +150,12 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``time`` (ISO 8601 with offset), ``level``, ``run_id``, ``logger``, ``message``, and
-    ``exception`` where there is one."""
+    """
+    One JSON object per line.
+
+    Its keys are ``time`` (ISO 8601 with offset), ``level``, ``run_id``, ``logger``, ``message``, and ``exception`` if
+    there is one.
+    """
 
     def __init__(self, run_id: Optional[str], redactor: Redactor) -> None:
         super().__init__()
@@ -168,7 +177,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _ConsoleFormatter(logging.Formatter):
-    """The message alone, with its level where it is more than information; tracebacks are for the log."""
+    """The message alone, prefixed with its level above INFO; tracebacks go to the log file only."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
@@ -181,7 +190,7 @@ class _ConsoleFormatter(logging.Formatter):
 
 
 class FileHandler(logging.Handler):
-    """Writes to the log file. What cannot be written is said once on standard error; the run goes on."""
+    """Writes to the log file. Reports the first failure on standard error; the run goes on."""
 
     def __init__(self, file: DailyFile, redactor: Redactor) -> None:
         super().__init__()
@@ -193,14 +202,14 @@ class FileHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._file.write(self.format(record) + "\n")
-        except Exception as exc:  # a log line is never worth the run, whatever the text of its arguments does
+        except Exception as exc:  # a log line must not end the run, even if formatting its arguments raises
             self._warn(record, exc)
 
     def _warn(self, record: logging.LogRecord, exc: Exception) -> None:
         if self._has_warned:
             return
         self._has_warned = True
-        # Not the message and not its arguments: they may be what could not be redacted.
+        # Neither the message nor its arguments: redacting them may be what failed.
         reason = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
         place = f"{record.filename}:{record.lineno}"
         try:
@@ -211,7 +220,7 @@ class FileHandler(logging.Handler):
             )
             flush(sys.stderr)
         except (OSError, ValueError, AttributeError):
-            # Standard error is closed: nobody is left to tell.
+            # Standard error is closed, so the warning has nowhere to go.
             return
 
     def close(self) -> None:
@@ -221,8 +230,9 @@ class FileHandler(logging.Handler):
 
 class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only for the type checker
     """
-    Standard error; silent where that is gone. On a terminal, progress is one line that each next one replaces, and that
-    is gone before anything else is written.
+    Writes to standard error; silent when that is closed.
+
+    On a terminal each progress line replaces the last one, and is cleared before anything else is written.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -245,7 +255,7 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
             super().emit(record)
 
     def _show(self, line: str) -> None:
-        # A line as wide as the terminal would go on in the next one, where it could not be replaced any more.
+        # A line as wide as the terminal would wrap, and the wrapped part could not be overwritten.
         self.stream.write(f"\r{line[: self._columns() - 1]}{_TO_END_OF_LINE}")
         self._shows_progress = True
         self.flush()
@@ -257,7 +267,7 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
             return 80
 
     def clear(self) -> None:
-        """Takes the line of progress off the terminal, where there is one."""
+        """Erases the progress line from the terminal, if there is one."""
         with self.lock or nullcontext():
             if self._shows_progress:
                 self._shows_progress = False
@@ -272,7 +282,7 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
 
 
 class _SyslogHandler(logging.handlers.SysLogHandler):
-    """The system's log; silent where that went away during the run."""
+    """Syslog; silent when it disappears during the run."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         return
@@ -297,7 +307,7 @@ def _console_handler(redactor: Redactor) -> logging.Handler:
 
 def _add_syslog(package: logging.Logger, address: str, level: str, formatter: logging.Formatter) -> None:
     try:
-        # The handler itself says nothing of a socket that is not there.
+        # SysLogHandler itself does not report a missing socket.
         _reach(address)
         handler = _SyslogHandler(address)
     except OSError as exc:
@@ -311,7 +321,7 @@ def _add_syslog(package: logging.Logger, address: str, level: str, formatter: lo
 
 
 def _reach(address: str) -> None:
-    """Connects and hangs up. Raises ``OSError`` where nobody listens, to datagrams or to a stream."""
+    """Raises ``OSError`` when nobody listens at a Unix socket, for datagrams or streams."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         problem = probe.connect_ex(address)
     if problem == errno.EPROTOTYPE:

@@ -1,4 +1,4 @@
-"""A log file that is put aside under the day of its last line when a new day's first line comes."""
+"""A log file that is rotated daily, when the first line of a new day comes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from traffic_aggr.files.local import LocalFiles
 
 class DailyFile:
     """
-    ``path``, moved to ``path.yyyy-MM-dd`` once its last line is of an earlier day than ``now()``; of those, the newest
-    ``keep`` stay. Several processes may write to one file; a process with an open file notices when it was moved.
+    Appends to ``path``, and renames it to ``path.yyyy-MM-dd`` once that day is over.
 
-    Made with mode 0600, missing directories with 0700. Raises ``OSError``.
+    The day is that of the file's last line, and is over when ``now()`` is on a later one. The newest ``keep`` renamed
+    files stay. Several processes may write to one file; each notices when another has renamed it. The file is created
+    with mode 0600, missing directories with 0700. Raises ``OSError``.
     """
 
     def __init__(self, path: Path, keep: int, now: Callable[[], datetime.datetime]) -> None:
@@ -28,13 +29,13 @@ class DailyFile:
         self._is_torn = False
         LocalFiles().make_directories(str(path.parent))
         self._descriptor = self._open()
-        # A log that can be written and not be rotated is still a log.
+        # A failed rotation must not stop the program from logging.
         with contextlib.suppress(OSError):
             self._rotate_if_due()
             self._prune()
 
     def write(self, text: str) -> None:
-        """Appends a text that ends its lines; flushed to the system, not to the disk. Raises ``OSError``."""
+        """Appends whole lines; passes them to the kernel without an fsync. Raises ``OSError``."""
         with contextlib.suppress(OSError):
             self._rotate_if_due()
         data = text.encode("utf-8", errors="backslashreplace")
@@ -45,11 +46,11 @@ class DailyFile:
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         finally:
-            # Half a line on a full disk must not run into the next one.
+            # After half a line (the disk was full) the next write starts a new line.
             self._is_torn = 0 < written < len(data) or (self._is_torn and written == 0)
 
     def close(self) -> None:
-        """Closes the file; nothing to do where it is closed already."""
+        """Closes the file; does nothing when it is closed already."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -78,7 +79,7 @@ class DailyFile:
             self._reopen()
         if not self._day_to_put_aside():
             return
-        # The lock is on the file that is to be moved: of two processes at midnight the second finds it moved.
+        # The lock is on the file to rename: of two processes at midnight, the second finds it renamed.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         try:
             day = self._day_to_put_aside()

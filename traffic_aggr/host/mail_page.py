@@ -1,4 +1,4 @@
-"""A mail's text as HTML that a phone shows well: what happened and what to do first, the rest as it stands."""
+"""Turns a mail into HTML that phones show well: what happened and what to do first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from html import escape
 
 def mail_page(text: str) -> str:
     """
-    The same words as HTML: the first line as heading, then to the first empty line a paragraph each, ``Label: words``
-    with the label above; what follows keeps its lines.
+    Returns the text as HTML.
+
+    The first line becomes the heading. Each line up to the first empty one becomes a paragraph; in ``Label: words`` the
+    label goes above the words. The rest keeps its line breaks.
     """
     summary, _, details = text.partition("\n\n")
     heading, *answers = summary.split("\n")

@@ -1,8 +1,8 @@
 """
-The last run in numbers, in a file for the textfile collector of Prometheus's node_exporter.
+Metrics of the last run, in a file for node_exporter's textfile collector (Prometheus).
 
-The one file of the job that everybody may read: node_exporter runs as a user of its own. It holds no secret, and of the
-data only sums.
+It is the job's only world-readable file, because node_exporter runs as another user. It holds no secrets, and only sums
+of the data.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Optional, Union
 
+from traffic_aggr.clock import parse_timestamp
 from traffic_aggr.files.local import os_error, write_atomic
 from traffic_aggr.run.reconcile import SUMS, AggregatedTotals
 from traffic_aggr.run.record import DayTotals, Outcome, Publication, RunRecord
@@ -32,7 +32,7 @@ _MAX_CHARACTERS = 64 * 1024
 
 @dataclass(frozen=True)
 class Metric:
-    """One value, its ``name`` without the prefix."""
+    """One value; ``name`` lacks the common prefix."""
 
     name: str
     help: str
@@ -41,10 +41,10 @@ class Metric:
 
 def write_metrics(path: Path, job_name: str, record: RunRecord, concerned: RunRecord) -> None:
     """
-    Puts the metrics of a run that has ended in place of those of the run before; what goes wrong is a warning.
-    ``concerned`` is the run that says where the data is: this one, or one that died before and is not settled yet.
+    Replaces the metrics with those of a run that has ended; a failure is only a warning.
 
-    The directory is not made: it is node_exporter's, and one with our permissions it could not read.
+    ``concerned`` is the run whose record says where the data is: ``record``, or an earlier interrupted run that is not
+    settled yet. Does not create the directory: it is node_exporter's, which could not read one with our permissions.
     """
     try:
         before = _own_text(path)
@@ -55,10 +55,11 @@ def write_metrics(path: Path, job_name: str, record: RunRecord, concerned: RunRe
 
 def render_metrics(record: RunRecord, concerned: RunRecord, job_name: str, before: str = "") -> str:
     """
-    The file's text, in Prometheus's text format. ``before`` is what it held until now, which knows the last success
-    where this run is none.
+    Returns the file's content, in Prometheus's text format.
+
+    ``before`` is its old content, which supplies the time of the last success when this run is not one.
     """
-    # Not `job`, which every scrape sets to a name of its own.
+    # Not `job`: Prometheus sets that label itself at every scrape.
     labels = f'{{job_name="{_escaped(job_name)}"}}'
     lines = []
     for metric in _metrics(record, concerned, _last_success(before, labels)):
@@ -119,7 +120,11 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
 
 
 def _bytes_found_wrong(totals: DayTotals) -> Optional[int]:
-    """By how many bytes a day's old data is off raw, 0 where only something else is; None where nothing is."""
+    """
+    The bytes by which a day's old data differs from raw, without sign.
+
+    0 when only other sums differ; None when all sums agree or raw's totals are unknown.
+    """
     if totals.raw is None:
         return None
     old = totals.final_before or AggregatedTotals()
@@ -129,12 +134,12 @@ def _bytes_found_wrong(totals: DayTotals) -> Optional[int]:
 
 
 def _own_text(path: Path) -> str:
-    """What an earlier run has left; empty where there is none. Raises OSError, or ValueError for a file of others."""
+    """What an earlier run wrote, if anything. Raises OSError; ValueError if the file is not the job's."""
     if not path.parent.is_dir():
         raise os_error(errno.ENOENT, str(path.parent))
     if not path.exists():
         return ""
-    if not path.is_file():  # reading a pipe would wait for whoever writes to it
+    if not path.is_file():  # reading a pipe would block until somebody writes to it
         raise ValueError(f"{path} is no file")
     with path.open(encoding="utf-8", errors="replace") as stream:
         text = stream.read(_MAX_CHARACTERS)
@@ -150,7 +155,7 @@ def _last_success(text: str, labels: str) -> float:
 
 
 def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()
+    return parse_timestamp(time).timestamp()
 
 
 def _escaped(value: str) -> str:

@@ -1,5 +1,7 @@
 """
-Telling the service desk: a mail that opens a ticket, one that says it is over, and a file for what was not mailed.
+Alerts to the service desk: mails that open a ticket or report the recovery.
+
+A file keeps the alerts that could not be mailed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
@@ -24,6 +25,7 @@ from typing import Callable, Optional
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from traffic_aggr.clock import parse_timestamp, timestamp
 from traffic_aggr.config.config import NotifyConfig
 from traffic_aggr.errors import Interrupted
 from traffic_aggr.files.local import PRIVATE_FILE, LocalFiles, sync_directory, write_atomic
@@ -44,9 +46,10 @@ _LONGEST_WAIT_S = 30
 @dataclass(frozen=True)
 class Alert:
     """
-    What the desk is told; ``kind`` is ``failure`` or ``recovery``, ``created`` ISO 8601 in UTC.
+    An alert to the service desk.
 
-    A recovery's ``failure_run_ids`` are the runs whose failures it ends, oldest first.
+    ``kind`` is ``failure`` or ``recovery``, ``created`` is ISO 8601 in UTC. ``failure_run_ids`` of a recovery are the
+    runs whose failures it ends, oldest first.
     """
 
     kind: str
@@ -58,7 +61,7 @@ class Alert:
 
     @classmethod
     def from_json(cls, line: str) -> Alert:
-        """Raises ValueError for anything that ``to_json`` does not write."""
+        """Parses what ``to_json`` writes. Raises ValueError for anything else."""
         found = json.loads(line)
         if not isinstance(found, dict) or not set(found) <= {field.name for field in dataclasses.fields(cls)}:
             raise ValueError("not an alert")
@@ -69,11 +72,11 @@ class Alert:
         required = (alert.kind, alert.run_id, alert.subject, alert.body, alert.created, *alert.failure_run_ids)
         if not all(isinstance(value, str) for value in required):
             raise ValueError("not an alert")
-        _time(alert.created)
+        parse_timestamp(alert.created)
         return alert
 
     def to_json(self) -> str:
-        """One line."""
+        """The alert as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
 
@@ -94,9 +97,10 @@ def failure_alert(
     created: Optional[str] = None,
 ) -> Alert:
     """
-    A failed run; ``data_state`` says whether the data is safe, ``day_states`` the same for each day.
+    The alert for a failed run.
 
-    The first lines of the body answer what happened, whether the data is safe, and what to run.
+    ``data_state`` says whether the data is safe, ``day_states`` says it for each day. The first lines of the body say
+    what happened, whether the data is safe, and what to run.
     """
     body = [
         f"{job} FAILED at {step} on {host}.",
@@ -111,7 +115,7 @@ def failure_alert(
     if log_tail:
         body += ["", f"Last lines of the log, times in {local_zone()}:", *(f"  {line}" for line in log_tail)]
     subject = f"[{job}] FAILED at {step}: {_days(partitions)}, {data_state}"
-    return Alert(FAILURE, run_id, subject, "\n".join(body), created or _now())
+    return Alert(FAILURE, run_id, subject, "\n".join(body), created or timestamp())
 
 
 def recovery_alert(
@@ -126,7 +130,7 @@ def recovery_alert(
     day_states: Sequence[str] = (),
     created: Optional[str] = None,
 ) -> Alert:
-    """A run that succeeded after one that failed and raised a ticket."""
+    """The alert for a run that succeeded after a failed run opened a ticket."""
     body = [
         f"{job} SUCCEEDED on {host}; the ticket can be closed.",
         f"The data: {data_state}.",
@@ -137,19 +141,19 @@ def recovery_alert(
     if failure_run_ids:
         body.append(f"It ends the failure of {', '.join(failure_run_ids)}")
     subject = f"[{job}] RECOVERED: {_days(partitions)}, {data_state}"
-    return Alert(RECOVERY, run_id, subject, "\n".join(body), created or _now(), tuple(failure_run_ids))
+    return Alert(RECOVERY, run_id, subject, "\n".join(body), created or timestamp(), tuple(failure_run_ids))
 
 
 def unsent(alert_file: str) -> list[Alert]:
-    """The alerts that could not be mailed, oldest first. Lines that hold none are skipped. Raises OSError."""
+    """The alerts that could not be mailed, oldest first; skips lines that hold none. Raises OSError."""
     return [alert for _, alert in _alerts_in(_lines(alert_file))]
 
 
 class Notifier:
     """
-    Mails alerts and keeps in ``alert_file`` those that no server took.
+    Mails alerts, and stores in ``alert_file`` those that the server did not accept.
 
-    ``redact`` takes secrets out of a text. ``context`` is for TLS; None means the certificates of the system.
+    ``redact`` removes secrets from a text. ``context`` is for TLS; None means the system's certificates.
     """
 
     def __init__(
@@ -168,12 +172,16 @@ class Notifier:
         self._context = context
 
     def send(self, alert: Alert) -> bool:
-        """True once the mail is handed over, False when the alert went to the alert file instead; does not fail."""
+        """
+        Mails an alert, or puts it into the alert file. Returns whether it was mailed.
+
+        Raises no errors, except to let a signal through after storing the alert.
+        """
         alert = self._cleaned(alert)
         try:
             if self._mail(alert):
                 return True
-        except BaseException as exc:  # stopped half-way or not, the alert must not get lost
+        except BaseException as exc:  # the alert must not get lost, even when a signal stops the mailing
             self._store(alert)
             if isinstance(exc, Interrupted) or not isinstance(exc, Exception):
                 raise
@@ -184,21 +192,22 @@ class Notifier:
 
     def resend(self) -> tuple[list[Alert], int]:
         """
-        Mails what lies in the alert file and takes out what was sent, oldest first; how many alerts are left.
+        Mails the alerts in the alert file, oldest first, and removes those that were sent from it.
 
-        One that is sent just before a crash is sent again, with the same Message-ID. Raises OSError.
+        Returns the alerts sent, and how many are left. An alert sent just before a crash is sent again, with the same
+        Message-ID. Raises OSError.
         """
         path = str(self._config.alert_file)
         found = _alerts_in(_lines(path))
         sent = {line: alert for line, alert in found if self._mail(self._cleaned(alert))}
         if sent:
             with _locked(path):
-                # Read again: a run may have added one meanwhile.
+                # Read again: a run may have added an alert meanwhile.
                 _write_lines(path, [line for line in _lines(path) if line not in sent])
         return list(sent.values()), len(found) - len(sent)
 
     def _cleaned(self, alert: Alert) -> Alert:
-        """Without secrets; the subject on one line; nothing in it that would steer a terminal."""
+        """A copy without secrets or unprintable characters, its subject on one line."""
         subject = " ".join(self._redact(alert.subject).split())
         lines = self._redact(alert.body).expandtabs().splitlines()
         return dataclasses.replace(
@@ -220,7 +229,7 @@ class Notifier:
         )
         try:
             attempts(self._hand_over, message)
-        except OSError as exc:  # smtplib's errors are among these
+        except OSError as exc:  # includes smtplib's errors
             log.error("the mail of run %s was not taken: %s", alert.run_id, self._redact(str(exc)))
             return False
         log.info("mailed to %s: %s", ", ".join(self._config.ticket_to), alert.subject)
@@ -238,10 +247,10 @@ class Notifier:
         message["To"] = ", ".join(config.ticket_to)
         if config.cc:
             message["Cc"] = ", ".join(config.cc)
-        message["Date"] = format_datetime(_time(alert.created))
+        message["Date"] = format_datetime(parse_timestamp(alert.created))
         message["Message-ID"] = self._message_id(alert.run_id, alert.kind)
         if alert.failure_run_ids:
-            # All of them, since any may be the one whose mail opened the ticket.
+            # All of them, because any one may have opened the ticket.
             failures = " ".join(self._message_id(each, FAILURE) for each in alert.failure_run_ids[-_MOST_REFERENCES:])
             message["In-Reply-To"] = failures
             message["References"] = failures
@@ -251,12 +260,16 @@ class Notifier:
         return message
 
     def _message_id(self, run_id: str, kind: str) -> str:
-        """The same wherever it is made, so that a mail sent twice is one, and a recovery finds its failure."""
+        """
+        The Message-ID, which depends on run, kind and sender only.
+
+        So a mail that is sent twice counts as one, and a recovery can refer to its failure.
+        """
         name = re.sub(r"[^A-Za-z0-9._-]", "", f"{run_id}.{kind}")
         return f"<{name}@{(self._config.from_ or '').rpartition('@')[2]}>"
 
     def _hand_over(self, message: EmailMessage) -> None:
-        """Raises when no address of ``ticket_to`` is accepted."""
+        """Sends the mail. Raises OSError, also when the server accepts no address of ``ticket_to``."""
         config = self._config
         with contextlib.ExitStack() as closing:
             server = self._connect()
@@ -266,7 +279,7 @@ class Notifier:
             if config.smtp.user is not None:
                 server.login(config.smtp.user, self._password or "")
             refused = server.send_message(message, config.from_, [*config.ticket_to, *config.cc])
-            # The server has the mail already: a goodbye that fails must not send it twice.
+            # The server already has the mail: a failing QUIT must not send it twice.
             with contextlib.suppress(OSError):
                 server.quit()
         for address, (code, reason) in refused.items():
@@ -312,16 +325,7 @@ def _days(partitions: Sequence[str]) -> str:
     return f"{counted(len(partitions), 'day')} {min(partitions)}..{max(partitions)}"
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(re.sub("Z$", "+00:00", text))
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
-
-
-# ---- the alert file: one JSON object a line; a line that was cut off stays, and nothing is glued to it
+# ---- the alert file: one JSON object per line; a truncated line stays, and the next alert starts a new line
 
 
 @contextlib.contextmanager

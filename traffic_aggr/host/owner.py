@@ -1,12 +1,12 @@
 """
-The lock of a table whose files no ``flock`` reaches: owner files beside it, numbered, the highest of which counts.
+The lock of a table on a file system without ``flock``: numbered owner files beside it.
 
-    owner.7   one line of JSON that names the holder; empty once it has let go
+    owner.7   one line of JSON that names the holder; empty once released
 
-Whoever wants the lock creates the next number, which one of many can do, and only after the holder of the highest one
-has let go or is proven gone: its processes on this host, or its application by the resource manager's word. Nobody is
-presumed gone because time has passed. A number is never used again while a higher one is there, so a holder that was
-suspended finds out that it has lost the lock.
+The highest number holds the lock. To take it, a run creates the next number; only one run can. It does so only after
+the holder of the highest number has released it or is proven gone: by looking for its processes on this host, or by
+asking the resource manager about its application. Nobody is presumed gone because time has passed. A number is never
+reused while a higher one exists, so a holder that was suspended notices that it has lost the lock.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _POLL_S = 1.0
 
 class OwnerFile:
     """
-    The owner files in ``directory``, to be held in the name of ``holder``.
+    The owner files in ``directory``, to be held by ``holder``.
 
-    ``runs`` asks the resource manager whether an application of that id has not ended. ``wait_s`` is how long to wait
-    for what a dead holder has left at work; ``clock`` gives seconds.
+    ``runs`` asks the resource manager whether an application has not ended. ``wait_s`` limits the wait for the JVM or
+    application of a holder whose driver is gone. ``clock`` returns seconds.
     """
 
     def __init__(
@@ -58,8 +58,10 @@ class OwnerFile:
 
     def acquire(self) -> None:
         """
-        Takes the lock. Raises LockHeldError at once when another holder may live, and after ``wait_s`` when it is gone
-        but its JVM is not; StateError when the files cannot be used.
+        Takes the lock.
+
+        Raises LockHeldError at once when another holder may be alive, and after ``wait_s`` when its driver is gone but
+        its JVM or application is not. Raises StateError when the files cannot be used.
         """
         try:
             self._acquire()
@@ -67,7 +69,7 @@ class OwnerFile:
             raise self._unusable(exc) from exc
 
     def assert_held(self) -> None:
-        """Raises LockHeldError when the owner file was removed, or a later one is there."""
+        """Raises LockHeldError when the owner file was removed, or one with a higher number exists."""
         if self._number is None:
             raise LockHeldError(f"the lock in {self._directory} is not held")
         try:
@@ -83,7 +85,7 @@ class OwnerFile:
             )
 
     def release(self) -> None:
-        """Empties the owner file, which stays until the next holder comes. Does nothing when it is not held."""
+        """Empties the owner file; the next holder deletes it. Does nothing when the lock is not held."""
         if self._number is None:
             return
         try:
@@ -115,11 +117,11 @@ class OwnerFile:
             try:
                 self._files.create_exclusive(self._path(number), f"{self.holder.to_json()}\n".encode())
             except FileExistsError:
-                continue  # another run was faster: it is the one to ask now
+                continue  # another run was faster and may hold the lock now
             numbers = self._numbers()
             if max(numbers, default=0) == number:
                 break
-            # This number had been used before: the look at the directory was out of date.
+            # A higher number exists: the listing was out of date, and this number had been used before.
             self._files.delete_tree(self._path(number))
         for earlier in numbers:
             if earlier < number:
@@ -127,7 +129,7 @@ class OwnerFile:
         self._number = number
 
     def _await_end(self, number: int, deadline: float) -> None:
-        """Returns when the holder of that owner file has let go or is gone. Raises LockHeldError."""
+        """Returns when the holder of that owner file has released it or is gone. Raises LockHeldError."""
         while True:
             try:
                 content = self._files.read_bytes(self._path(number))
@@ -151,7 +153,7 @@ class OwnerFile:
 
     def _is_gone(self, last: Holder) -> bool:
         if last.on_yarn and last.attempt is not None:
-            # Inside its application: one attempt starts only when the one before has ended.
+            # YARN starts an attempt only after the one before has ended.
             earlier = last.application_id == self.holder.application_id and last.attempt < (self.holder.attempt or 0)
             return earlier or not self._runs(last.application_id or "")
         if last.host == socket.gethostname():

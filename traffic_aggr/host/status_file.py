@@ -1,9 +1,9 @@
 """
-The process-status file that this job shares with the old scripts (domain.md, "Process-status file").
+The process-status file, shared with the old scripts (domain.md, "Process-status file").
 
-Others write it with ``sed -i``, which takes no lock and puts a new file in place of the one it read. So an update
-looks again just before its rename whether the file is still the one it read, and once more after it, since a sed
-that read the file earlier may still put its copy, without the update, in place.
+Old scripts edit it with ``sed -i``, which takes no lock and replaces the file with an edited copy. So an update checks
+just before its rename that the file is still the one it read. It checks again after the rename, because a sed that read
+the file earlier may still replace it with a copy that lacks the update.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEP_NAMES: Mapping[int, str] = {
     2: "MNAAS_traffic_aggr_adhoc_inter_table_loading",
     3: "MNAAS_traffic_aggr_adhoc_table_loading",
 }
-"""What ``process_name`` is in each step, by the flag of the step; the flag is 0 when there is none."""
+"""The ``process_name`` of each step, by the step's flag; flag 0 means no step."""
 
 RUNNING = "Running"
 SUCCESS = "Success"
@@ -41,7 +41,7 @@ _RAN_TIME = "MNAAS_job_ran_time"
 _PROCESS_ID = "MNAAS_Script_Process_Id"
 _TICKET_CREATED = "MNAAS_email_sdp_created"
 
-# What a missing key counts as, and is appended as.
+# The value that a missing key counts as, and is appended with.
 _DEFAULTS = {_FLAG: "0", _PROCESS_NAME: "", _JOB_STATUS: "", _RAN_TIME: "", _PROCESS_ID: "", _TICKET_CREATED: "No"}
 
 _LINE = re.compile(
@@ -60,7 +60,7 @@ _LOCK_POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Status:
-    """The six keys; ``ran_time`` is ``yyyy-MM-dd HH:mm:ss``, ``flag`` 0 or a step's."""
+    """The job's six keys; ``flag`` is 0 or a step's, ``ran_time`` is ``yyyy-MM-dd HH:mm:ss``."""
 
     flag: int
     process_name: str
@@ -78,7 +78,7 @@ class _Value:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """A file as it was found: what it holds and, to notice another one in its place, which it is."""
+    """A file's content, and its stat result to notice when another file has replaced it."""
 
     content: bytes
     status: Optional[os.stat_result]
@@ -88,14 +88,14 @@ class _Snapshot:
 
 
 class StatusFile:
-    """The process-status file at ``path``; a missing one counts as idle, and is created by the first update."""
+    """The process-status file at ``path``; a missing one is idle, and ``update`` creates it."""
 
     def __init__(self, path: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path = path
         self._sleep = sleep
 
     def read(self) -> Status:
-        """Raises StatusFlagError for a flag outside 0..3 and StateError when the file cannot be read."""
+        """Reads the six keys. Raises StatusFlagError for a flag outside 0 to 3; StateError."""
         values = _values(self._snapshot().content)
         text = _texts(values)
         if text[_FLAG] not in ("0", "1", "2", "3"):
@@ -114,11 +114,11 @@ class StatusFile:
         )
 
     def ticket_created(self) -> bool:
-        """Whether the ticket for the present failure is out, also where the flag is wrong. Raises StateError."""
+        """Whether the current failure has a ticket; ignores a wrong flag. Raises StateError."""
         return _is_yes(_texts(_values(self._snapshot().content))[_TICKET_CREATED])
 
     def job_status(self) -> str:
-        """The job's status, also where the flag is wrong. Raises StateError."""
+        """The job's status; ignores a wrong flag. Raises StateError."""
         return _texts(_values(self._snapshot().content))[_JOB_STATUS]
 
     def update(
@@ -132,9 +132,10 @@ class StatusFile:
         ticket_created: Optional[bool] = None,
     ) -> None:
         """
-        Writes the given keys, and the missing ones as idle; what is None stays. All other bytes of the file stay.
+        Writes the given keys; None leaves a key alone, missing keys are added as idle.
 
-        Durable when this returns. Raises StateError, the file being as it was, when that cannot be done.
+        All other bytes of the file stay. The change is durable when this returns. Raises StateError when that cannot be
+        done, and ValueError for an invalid value. The file is never left half-written.
         """
         changes: dict[str, str] = {}
         if flag is not None:
@@ -175,7 +176,7 @@ class StatusFile:
         )
 
     def _replace(self, before: _Snapshot, content: bytes) -> bool:
-        """Whether the file was still the one in ``before``, and has been replaced."""
+        """Replaces the file if it is still the one in ``before``. Returns whether it did."""
         target = os.path.realpath(self.path)
         directory, name = os.path.split(target)
         temporary = os.path.join(directory, f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -198,7 +199,7 @@ class StatusFile:
 
     def _snapshot(self) -> _Snapshot:
         try:
-            if not stat.S_ISREG(os.stat(self.path).st_mode):  # opening a pipe would wait for ever
+            if not stat.S_ISREG(os.stat(self.path).st_mode):  # opening a pipe would block for ever
                 raise StateError(f"the status file {self.path} is not a file", hint="Mend state.status_file")
             with open(self.path, "rb") as source:
                 return _Snapshot(source.read(), os.fstat(source.fileno()))
@@ -235,12 +236,12 @@ class StatusFile:
 
 
 def _lines(content: bytes) -> list[bytes]:
-    """With their ends; only a line feed ends a line."""
+    """Splits into lines, with their ends; only a line feed ends a line."""
     return re.findall(rb"[^\n]*\n|[^\n]+", content)
 
 
 def _values(content: bytes) -> dict[str, _Value]:
-    """Of a key that stands there twice, the last, as it would be after sourcing the file."""
+    """The value of each key; of a repeated key the last one, as if the file had been sourced."""
     found = {}
     for number, line in enumerate(_lines(content), start=1):
         match = _LINE.fullmatch(line)
@@ -260,7 +261,11 @@ def _is_yes(text: str) -> bool:
 
 
 def _changed(content: bytes, changes: Mapping[str, str]) -> bytes:
-    """All occurrences of a key get its value, as ``sed 's/^KEY=.*/KEY=v/'`` would do it; quotes stay."""
+    """
+    Returns the content with the changes made and missing keys appended.
+
+    Sets every occurrence of a key, as ``sed 's/^KEY=.*/KEY=v/'`` does, and keeps its quotes.
+    """
     lines = _lines(content)
     present = set()
     for index, line in enumerate(lines):
@@ -283,7 +288,7 @@ def _changed(content: bytes, changes: Mapping[str, str]) -> bytes:
 
 
 def _undone(changes: Mapping[str, str], before: Mapping[str, _Value], after: Mapping[str, _Value]) -> bool:
-    """Whether a key reads as before the change again; another value is somebody's later decision, and stays."""
+    """Whether a key has its old value again. A third value is somebody's later decision, and stays."""
 
     def text(values: Mapping[str, _Value], key: str) -> Optional[str]:
         return values[key].text if key in values else None

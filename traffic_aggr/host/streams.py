@@ -1,4 +1,4 @@
-"""Standard output and standard error that nobody can read: closed, or on a full disk. The exit code stays the job's."""
+"""Keeps closed streams and full disks from changing the job's exit code."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Optional, TextIO
 
 def open_closed_streams() -> None:
     """
-    Connects a standard stream that was closed (``2>&-``) to /dev/null.
+    Connects each closed standard stream (``2>&-``) to /dev/null.
 
-    Python has None in place of such a stream, and the next file that is opened would get its number.
+    Python sets such a stream to None, and the next file opened would get its descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -23,7 +23,7 @@ def open_closed_streams() -> None:
 
 
 def flush(stream: Optional[TextIO]) -> None:
-    """Flushes a standard stream; what cannot be written is dropped, since Python would end with exit code 120."""
+    """Flushes a standard stream; drops what it cannot write, or Python would exit with 120."""
     if stream is None:
         return
     try:

@@ -1,5 +1,5 @@
 """
-Impala: statements sent with retries over secured connections, and what its answers mean.
+Sends statements to Impala over secured connections, retries them, and interprets the answers.
 
 Start with ``refresh``; ``answers`` is the table of error messages.
 """

@@ -1,7 +1,8 @@
 """
-What Impala's error answers mean: the one table of them. It goes by words: all have the SQLSTATE HY000.
+The table of Impala's error answers and what each means.
 
-The words are those of the sources of Impala 2.7 to 5.0; ``tests/services/impala_messages.yaml`` says in which file.
+Answers are matched by their text, since all have the SQLSTATE HY000. The texts come from the sources of Impala 2.7 to
+5.0; ``tests/services/impala_messages.yaml`` names the file of each.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.traffic.columns import PARTITION_COLUMN
 
 LONGEST_ANSWER = 20_000
-"""Characters of an answer that are searched; Impala's longest have a stack trace after the words that count."""
+"""How many characters of an answer are searched; Impala's longest ones end in a stack trace that says no more."""
 
 GAP = "…"
-"""Stands in ``Trouble.words`` for any words between two others."""
+"""In ``Trouble.words``, matches any text."""
 
 
 class Kind(enum.Enum):
-    """What can be done about an error answer."""
+    """What the job does about an error answer."""
 
     FINAL = "not tried again"
     SYNTAX = "not tried again; a REFRESH of several partitions is sent as one for each"
@@ -36,7 +37,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Trouble:
-    """Answers that contain ``words``, what kind they are, and what an operator can do about them."""
+    """Answers that contain ``words`` in any case, their kind, and what an operator can do about them."""
 
     words: str
     kind: Kind
@@ -64,10 +65,10 @@ REFRESH = "REFRESH the table in Impala by hand, and see what that says"
 INVALIDATE = "INVALIDATE METADATA the table in Impala by hand, and see what that says"
 
 UNLISTED = Trouble("", Kind.FINAL, CORRECT)
-"""An answer that is none of ``TROUBLES``."""
+"""An answer that matches none of ``TROUBLES``."""
 
 TROUBLES: Sequence[Trouble] = (
-    # These come first: an answer may name one of the others as its cause.
+    # These come first: such an answer may quote one of the others as its cause.
     Trouble("AuthorizationException", Kind.FINAL, GRANT),
     Trouble("is not authorized", Kind.FINAL, GRANT),
     Trouble("does not match the session username", Kind.FINAL, GRANT),
@@ -77,7 +78,7 @@ TROUBLES: Sequence[Trouble] = (
     Trouble("Database does not exist:", Kind.UNKNOWN, CORRECT),
     Trouble("Could not resolve table reference", Kind.UNKNOWN, CORRECT),
     Trouble("Could not resolve path", Kind.UNKNOWN, CORRECT),
-    # A table whose metadata did not load stays so until INVALIDATE METADATA, as these two say; a REFRESH repeats them.
+    # Only INVALIDATE METADATA repairs a table whose metadata failed to load; a REFRESH gets the same answer again.
     Trouble("no longer exists in the Hive MetaStore. Run 'invalidate metadata", Kind.BROKEN, INVALIDATE),
     Trouble("Running 'invalidate metadata", Kind.BROKEN, INVALIDATE),
     Trouble("appears stale. Try running", Kind.STALE, REFRESH),
@@ -87,7 +88,7 @@ TROUBLES: Sequence[Trouble] = (
     Trouble("No such file or directory", Kind.STALE, REFRESH),
     Trouble("File does not exist", Kind.STALE, REFRESH),
     Trouble("FileNotFoundException", Kind.STALE, REFRESH),
-    # The catalog: the coordinator's own cache, catalogd behind it, the metastore behind that.
+    # The catalog: the coordinator's cache, catalogd behind it, the metastore behind that.
     Trouble("not ready to accept user requests", Kind.PASSING, CATALOG),
     Trouble("Couldn't open transport", Kind.PASSING, CATALOG),
     Trouble("RPC Error:", Kind.PASSING, CATALOG),
@@ -106,7 +107,7 @@ TROUBLES: Sequence[Trouble] = (
     Trouble("MetaException", Kind.PASSING, CATALOG),
     Trouble("TTransportException", Kind.PASSING, CATALOG),
     Trouble("MetastoreClientInstantiationException", Kind.PASSING, CATALOG),
-    # INVALIDATE METADATA while the metastore does not answer trips over a check of Impala's own.
+    # INVALIDATE METADATA fails one of Impala's internal checks while the metastore does not answer.
     Trouble("IllegalStateException: null", Kind.PASSING, CATALOG),
     Trouble("Server is being shut down", Kind.PASSING, SESSION),
     Trouble("Invalid session id", Kind.PASSING, SESSION),
@@ -134,7 +135,7 @@ TROUBLES: Sequence[Trouble] = (
     Trouble("RPC from…failed", Kind.PASSING, CLUSTER),
     Trouble("timed out waiting for receiver fragment instance", Kind.PASSING, CLUSTER),
     Trouble("DataStreamRecvr…is closed already", Kind.PASSING, CLUSTER),
-    # Memory and disks of the daemon, which other queries fill; a limit of the query itself stays what it is.
+    # Other queries fill the daemon's memory and disks, so a retry may help. It never helps against a query's own limit.
     Trouble("Memory limit exceeded…Memory left in process limit: -", Kind.PASSING, MEMORY),
     Trouble("Failed to get minimum memory reservation", Kind.PASSING, MEMORY),
     Trouble("Failed to create thread", Kind.PASSING, MEMORY),
@@ -148,7 +149,7 @@ TROUBLES: Sequence[Trouble] = (
 
 
 def trouble_of(answer: str) -> Trouble:
-    """The first of ``TROUBLES`` that an error ``answer`` of Impala is."""
+    """Returns the first of ``TROUBLES`` that matches an error ``answer`` of Impala, else ``UNLISTED``."""
     line = " ".join(answer[:LONGEST_ANSWER].split())
     return next((trouble for trouble in TROUBLES if trouble.pattern.search(line)), UNLISTED)
 
@@ -160,8 +161,11 @@ _DAY_OF_FILE = re.compile(rf"/{PARTITION_COLUMN}=([^/\s]+)/")
 
 def refreshes_before(query: str, answer: str, times: int) -> list[str]:
     """
-    What to send before a ``query`` that got a stale ``answer`` is sent again: a REFRESH of the day whose file it names,
-    or else of the table. After ``times`` that this was not enough, of the table and every day that is asked for.
+    Returns the statements to send before retrying a ``query`` whose ``answer`` blames stale metadata.
+
+    The first time (``times`` is 0) that is a REFRESH of the day whose file the answer names, else of the table. After
+    that it is a REFRESH of the table and ``sql.refresh_moved`` of all the query's days. Empty when the query reads no
+    table.
     """
     table = _TABLE_READ.search(query)
     if table is None:

@@ -1,8 +1,8 @@
 """
-One authentication by Kerberos, done by a process of its own (``kerberos_exchange``) that can be ended at any time.
+Authenticates by Kerberos in a child process (``kerberos_exchange``) that can be killed at any time.
 
-libkrb5 waits for a silent KDC at its own pace, in part under Python's global lock, where no limit of ours reaches it;
-and it takes keytab and ticket cache from the environment, which Spark's JVM would inherit from us.
+libkrb5 decides how long it waits for a silent KDC, partly while holding Python's global lock, so this process cannot
+impose a limit on it. It also takes keytab and ticket cache from the environment, which Spark's JVM would inherit.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _UNKNOWN_SERVER = -1765328377
 _EXPIRED = (-1765328352, 720896, 786432)
 _CLOCK_SKEW = (-1765328347, -1765328237)
 _NO_KDC = (-1765328228, -1765328164)
-"""Codes of libkrb5 and of GSSAPI, which never change. The last two: no KDC answers, no name of one resolves."""
+"""Error codes of libkrb5 and GSSAPI, which never change. ``_NO_KDC``: no KDC answers, no KDC's name resolves."""
 
 
 class KerberosClient:
     """
     The client of one SASL negotiation, with the methods that thrift_sasl calls.
 
-    It shows ``service``/``host`` a ticket of ``login``, got anew from its keytab and kept in memory, else one from the
-    user's ticket cache. ``complete`` is set when the server has proved who it is. Raises UntrustedError, and
-    NoAnswerError where another attempt may do better. ``end`` may be called from any thread, at any time.
+    With a ``login`` it gets a new ticket for ``service``/``host`` from the keytab and keeps it in memory; without one
+    it uses the user's ticket cache. ``complete`` is True once the server has proved its identity. Raises
+    UntrustedError, or NoAnswerError when a retry may help. Any thread may call ``end`` at any time.
     """
 
     def __init__(self, service: str, host: str, login: Optional[KerberosLogin]) -> None:
@@ -49,38 +49,38 @@ class KerberosClient:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd="/",  # where no file can be taken for a module
+            cwd="/",  # `-m` imports from the working directory, where a file could pass for a module
             env=_environment(os.environ, login),
-            start_new_session=True,  # Ctrl-C is for us to deal with
+            start_new_session=True,  # only this process handles Ctrl-C
         )
 
     def start(self, mechanism: str) -> tuple[bool, str, bytes]:
-        """The first message for the server."""
+        """Returns the first message for the server."""
         return True, mechanism, self._answer()
 
     def step(self, challenge: bytes) -> tuple[bool, bytes]:
-        """The answer to what the server has sent."""
+        """Returns the answer to the server's ``challenge``."""
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # that it has ended shows when its answer is read
+        with suppress(BrokenPipeError):  # reading the answer reports that the process has ended
             self._process.stdin.write(base64.b64encode(challenge or b"") + b"\n")
             self._process.stdin.flush()
         return True, self._answer()
 
     def encode(self, message: bytes) -> tuple[bool, bytes]:
-        """A message as it goes over the wire: as it is, since only authentication was agreed on."""
+        """Returns the message unchanged: the two sides agreed on authentication only, without signing or sealing."""
         return True, message
 
     def decode(self, message: bytes) -> tuple[bool, bytes]:
-        """A message as it came over the wire."""
+        """Returns the message unchanged, as ``encode`` does."""
         return True, message
 
     def end(self) -> None:
-        """End the process, whatever it is waiting for."""
+        """Kills the process, even while it waits for a KDC."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """End the process and close the pipes to it; nobody may be reading from them any more."""
+        """Kills the process and closes its pipes. No thread may still be reading from them."""
         self.end()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -104,12 +104,12 @@ def _environment(environ: Mapping[str, str], login: Optional[KerberosLogin]) -> 
     if login is None:
         return {**environ, "PYTHONPATH": path}
     keytab = f"FILE:{os.path.abspath(login.keytab)}"
-    # A cache of its own: the user's may hold a ticket of somebody else, and is not ours to fill.
+    # A cache in memory: the user's may hold another principal's ticket, and the job must not write to it.
     return {**environ, "PYTHONPATH": path, "KRB5_CLIENT_KTNAME": keytab, "KRB5CCNAME": "MEMORY:traffic_aggr"}
 
 
 def _explained(text: str, code: Optional[int], login: Optional[KerberosLogin]) -> Exception:
-    """What libkrb5 says, and what to do about it."""
+    """Returns the exception for an error of libkrb5, with a hint on how to fix it."""
     if code in _NO_KDC:
         return NoAnswerError(f"Kerberos: {text}")
     hint = "Check impala.auth, /etc/krb5.conf, and that `kinit` and `kvno` work for the job's user"

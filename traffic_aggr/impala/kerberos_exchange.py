@@ -1,10 +1,10 @@
 """
-The client's side of SASL's GSSAPI as a program:
+The client side of a SASL GSSAPI exchange, as a program:
 ``python -m traffic_aggr.impala.kerberos_exchange SERVICE HOST [PRINCIPAL]``.
 
-Writes a JSON object a line: the first ``answer``, then one for each challenge read, a line of base64 each; ``complete``
-is set once the server has proved who it is. What goes wrong is the last line, as ``error`` and the library's ``code``.
-It ends with its input.
+Reads challenges from standard input, one a line. Writes one JSON object a line: the first ``answer``, then one for each
+challenge. Challenges and answers are base64. ``complete`` is true once the server has proved its identity. After a
+failure the last line has ``error`` and the library's ``code``. The program ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from puresasl.client import SASLClient
 
 
 def main(service: str, host: str, *principal: str) -> None:
-    """Carry out the exchange, in lines on standard input and output."""
+    """Runs the exchange over standard input and output."""
     try:
         for line in _lines(service, host, *principal):
             print(json.dumps(line), flush=True)
-    except Exception as exc:  # whatever it is, it is the other side that knows what to make of it
+    except Exception as exc:  # the parent process decides what any error means
         print(json.dumps(_failure(exc)), flush=True)
 
 
 def _lines(service: str, host: str, *principal: str) -> Iterator[dict[str, Any]]:
-    # Authentication alone: what impyla makes of signed and of sealed messages is not what SASL wants; TLS does better.
+    # Authentication only: impyla does not sign or seal messages as SASL requires, and TLS protects them better.
     client = SASLClient(host, service, mechanism="GSSAPI", qops=[QOP.AUTH], principal=next(iter(principal), None))
     answer = client.process()
     while True:
@@ -42,7 +42,9 @@ def _lines(service: str, host: str, *principal: str) -> Iterator[dict[str, Any]]
 
 def _failure(exc: Exception) -> dict[str, Any]:
     """
-    A GSSError has two (text, code): GSSAPI's, and one of Kerberos itself, which says more unless it says Success.
+    Returns the last line of a failed exchange.
+
+    A GSSError holds two (text, code) pairs: GSSAPI's, then Kerberos's own, which says more unless it says Success.
     """
     told = [each for each in exc.args if isinstance(each, tuple) and len(each) == 2 and each[0] != "Success"]
     if told:

@@ -1,5 +1,5 @@
 """
-Whose Kerberos ticket Impala is shown: one got from the keytab that Spark's own settings name, else the user's.
+Chooses the Kerberos login for Impala: the keytab named in Spark's own settings, else the user's ticket cache.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ KEYS = {
     "principal": ("spark.kerberos.principal", "spark.yarn.principal"),
     "keytab": ("spark.kerberos.keytab", "spark.yarn.keytab"),
 }
-"""What spark-submit's arguments of these names set; the second name is the one that Spark 2 had."""
+"""The Spark settings that spark-submit sets from ``--principal`` and ``--keytab``; the second name is Spark 2's."""
 
 
 @dataclass(frozen=True)
 class KerberosLogin:
-    """A principal, and the local file with its key."""
+    """A principal and the path of the local keytab with its key."""
 
     principal: str
     keytab: str
@@ -32,12 +32,13 @@ def kerberos_login(
     auth: ImpalaAuthConfig, spark: SparkConfig, running: Optional[Mapping[str, str]] = None
 ) -> Optional[KerberosLogin]:
     """
-    The login that Spark has: the one of its ``running`` settings, else what ``spark.submit`` or ``spark.conf`` name, in
-    spark-submit's order of precedence. None where they name none, or where Impala is not asked with Kerberos.
+    Returns Spark's own login, or None when it has none or Impala does not use Kerberos.
 
-    Only a running Spark knows what its own files and a command line have set, and where YARN has put the keytab.
+    ``running`` (the settings of a running Spark) wins over ``spark.submit``, and that over ``spark.conf``, as in
+    spark-submit. Only a running Spark knows what its own files and command line set and where YARN put the keytab.
 
-    Raises ConfigError when only one half is named, or when the keytab cannot be read, or can be read by others.
+    Raises ConfigError when only a principal or only a keytab is set, when the keytab cannot be read, or when its mode
+    gives others access.
     """
     if auth.mechanism != "GSSAPI":
         return None
@@ -69,7 +70,7 @@ def _settings(submit: Sequence[str], conf: Mapping[str, str]) -> Mapping[str, st
 
 
 def _options(arguments: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Each option with its value, be they two arguments or one."""
+    """Yields each option with its value, given as ``--option value`` or ``--option=value``."""
     for argument in arguments:
         if argument.startswith("--") and "=" in argument:
             option, _, value = argument.partition("=")

@@ -1,5 +1,5 @@
 """
-What can become of a call to a coordinator, as far as trying again is concerned.
+The ways in which a call to a coordinator can fail, told apart by whether a retry may help.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ MESSAGE_CHARACTERS = 400
 
 
 class NoAnswerError(Exception):
-    """Refused, reset, timed out, dropped, cancelled: another attempt may do better."""
+    """The call was refused, reset, timed out, dropped or cancelled; a retry may succeed."""
 
 
 class RejectedError(Exception):
     """
-    The coordinator answered with an error: ``said`` has all its words, ``trouble`` what they mean.
+    The coordinator answered with an error. ``said`` is its full text, ``trouble`` what it means.
     """
 
     def __init__(self, said: str) -> None:
@@ -27,16 +27,16 @@ class RejectedError(Exception):
 
 class UntrustedError(RejectedError):
     """
-    One side could not prove to the other who it is: nothing was sent. ``hint`` says what to look at.
+    One side could not prove its identity to the other, so no statement was sent. ``hint`` says what to check.
     """
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
-        self.trouble = UNLISTED  # whatever its words are: a wrong password sent again locks the account
+        self.trouble = UNLISTED  # never retried, whatever it says: repeating a wrong password locks the account
 
 
 def one_line(error: object) -> str:
-    """The words of ``error``, or its class where it has none, safe to show on one line."""
+    """Returns the text of ``error``, or its class name when it has none, safe to show on one line."""
     text = str(error) or type(error).__name__
     return shown(" ".join(text.split()), MESSAGE_CHARACTERS)

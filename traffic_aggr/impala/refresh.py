@@ -1,5 +1,5 @@
 """
-Impala brought up to date, by batches of REFRESH and INVALIDATE METADATA, and asked what it sees (contract: "Impala").
+Sends Impala batches of REFRESH and INVALIDATE METADATA, and queries what it sees (contract: "Impala").
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Callable, Optional
 
+from traffic_aggr.clock import timestamp
 from traffic_aggr.config.config import HostPort, ImpalaConfig
 from traffic_aggr.errors import ImpalaError, ImpalaRejectedError, ImpalaUnavailableError
 from traffic_aggr.hive.sql import SEVERAL_PARTITIONS_SINCE, refreshes_together
@@ -31,10 +31,10 @@ from traffic_aggr.units import counted
 log = logging.getLogger(__name__)
 
 CLOSE_LIMIT_S = 5.0
-"""Longest wait for the end of an operation or session whose outcome is known already."""
+"""Longest wait for closing an operation or session whose outcome is already known."""
 
 PROBE_LIMIT_S = 20.0
-"""Longest wait for a host when each is tried once for itself."""
+"""Longest wait for a host in ``probe_each``, and for a coordinator's version."""
 
 STATEMENT_CHARACTERS = 160
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
@@ -48,8 +48,8 @@ class SentStatement:
     """
     A statement as the run record keeps it.
 
-    ``host`` is the last one tried, ``started`` the first attempt (UTC, ISO 8601), ``seconds`` the time from then to the
-    outcome, waits included. ``outcome`` is ``ok``, ``rejected: …`` or ``failed: …``.
+    ``host`` is the last host tried, ``started`` when the first attempt began (UTC, ISO 8601), ``seconds`` the time from
+    then to the outcome, waits included. ``outcome`` is ``ok``, ``rejected: …`` or ``failed: …``.
     """
 
     sql: str
@@ -65,14 +65,13 @@ class ImpalaRefresher:
     """
     Sends statements to the coordinators of ``config.hosts``.
 
-    With Kerberos it shows them a ticket of ``login``, or of the user's own ticket cache where there is none.
-    Attempts and deadline are counted for each statement of a batch by itself; neither a change of host nor the
-    INVALIDATE METADATA that takes the place of a REFRESH starts the count again. A query that fails on stale metadata
-    is sent again after a REFRESH. ``sleep`` waits between attempts, ``clock`` (seconds) measures the deadline,
-    ``random`` (0 to 1) spreads the waits. ``checkpoint`` is called twice a second while an answer is awaited; what it
-    raises ends the wait.
+    With Kerberos it authenticates with ``login``, or with the user's ticket cache when ``login`` is None.
+    Each statement of a batch has its own attempts and deadline. Neither a change of host nor the INVALIDATE METADATA
+    that replaces a REFRESH restarts them. A query that fails on stale metadata is sent again after a REFRESH.
+    ``sleep`` waits between attempts, ``clock`` (seconds) measures the deadline, ``random`` (0 to 1) spreads the waits.
+    ``checkpoint`` is called twice a second while the session waits for an answer; an exception from it ends the wait.
 
-    Raises ConfigError when TLS is on without any authority to verify by, or Kerberos is on and not installed.
+    Raises ConfigError when TLS is on without certificate authorities, or when Kerberos is on but not installed.
     """
 
     def __init__(
@@ -99,14 +98,14 @@ class ImpalaRefresher:
 
     def execute(self, statements: Sequence[str]) -> list[SentStatement]:
         """
-        Send a batch of idempotent statements over one connection, in order, and return what was sent.
+        Sends a batch of idempotent statements over one connection, in order, and returns what was sent.
 
-        After a lost connection, or an error answer that passes, the batch goes on, on the next host, with the statement
-        that was not carried out. A REFRESH of a table that Impala does not know, or failed to load, is replaced by one
-        INVALIDATE METADATA of it. REFRESHes of several partitions are sent as one where the coordinator's version takes
-        that. With ``sync_ddl`` the last statement returns when every coordinator knows of all of them.
+        After a lost connection or a retryable error, the batch continues on the next host with the statement that
+        failed. INVALIDATE METADATA replaces a REFRESH of a table that Impala does not know or failed to load. REFRESHes
+        of several partitions are combined into one when the coordinator's version supports that. With ``sync_ddl`` the
+        last statement returns once every coordinator has seen the whole batch.
 
-        Raises ImpalaRejectedError (also for a certificate that cannot be verified and for failed authentication) and
+        Raises ImpalaRejectedError (also for an unverifiable certificate and for failed authentication) and
         ImpalaUnavailableError. Their ``sent`` holds the statements so far, the failed one last.
         """
         sent: list[SentStatement] = []
@@ -121,22 +120,22 @@ class ImpalaRefresher:
         self, sql: str, options: Mapping[str, str] = NO_OPTIONS, sent: Optional[list[SentStatement]] = None
     ) -> list[Row]:
         """
-        The rows of a query with its own query ``options``, decimals as Decimal; ``sent`` gets what was sent.
+        Returns the rows of a query with its own query ``options``, decimals as Decimal; appends to ``sent``.
 
-        Asked of the coordinator that executed the last batch, since another may not know of it yet; of any in turn when
-        ``sync_ddl`` makes sure that all do. Raises as ``execute`` does.
+        Goes only to the coordinator that executed the last batch, since another may not have seen that batch yet. With
+        ``sync_ddl`` all have seen it, so the query tries the hosts in turn. Raises as ``execute`` does.
         """
         pinned = self._coordinator is not None and not self._config.sync_ddl
         with self._route(self._hosts()[: 1 if pinned else None]) as route:
             return self._send(route, sql, options, [] if sent is None else sent)
 
     def probe(self) -> None:
-        """Open and close a session on any host. Raises as ``execute`` does."""
+        """Opens and closes a session on the first host that answers. Raises as ``execute`` does."""
         with self._route(self._hosts()) as route:
             route.answered("opening a session", lambda: route.session().open(self._config.timeout_s))
 
     def probe_each(self) -> list[tuple[HostPort, Optional[ImpalaError]]]:
-        """Open and close a session on each host, one try each: what is wrong with it, or None."""
+        """Opens and closes a session on each host, without retries; returns each host with its error or None."""
         return [(host, self._probe_once(host)) for host in self._config.hosts]
 
     def _probe_once(self, host: HostPort) -> Optional[ImpalaError]:
@@ -152,7 +151,7 @@ class ImpalaRefresher:
         return None
 
     def _hosts(self) -> list[HostPort]:
-        """All hosts in turn, beginning with the one that executed the last batch."""
+        """Returns all hosts in turn, starting with the one that executed the last batch."""
         hosts = list(self._config.hosts)
         first = hosts.index(self._coordinator) if self._coordinator is not None else 0
         return hosts[first:] + hosts[:first]
@@ -173,7 +172,7 @@ class ImpalaRefresher:
         except ImpalaError:
             route.close()
             raise
-        except BaseException:  # a signal: leave without waiting for anyone
+        except BaseException:  # a signal: leave without waiting for the coordinator
             route.abandon()
             raise
         route.close()
@@ -195,14 +194,14 @@ class ImpalaRefresher:
                 refused = exc.__cause__
                 if len(parts) == 1 or not isinstance(refused, RejectedError) or refused.trouble.kind is not Kind.SYNTAX:
                     raise
-                # Another coordinator than was asked, or a build from before its version was complete.
+                # The route has moved to another coordinator, or the build predates its version's release.
                 one_by_one = counted(len(parts), "statement")
                 log.warning("%s takes one partition in a REFRESH; sending %s", route.host, one_by_one)
                 several = False
                 pending.appendleft((statement, parts))
 
     def _takes_several_partitions(self, route: ImpalaRoute) -> bool:
-        """Whether several PARTITION clauses may stand in one REFRESH; where that cannot be found out, they may not."""
+        """Whether the coordinator takes several PARTITION clauses in one REFRESH; False when it does not say."""
         try:
             said = route.session().version(min(PROBE_LIMIT_S, self._config.timeout_s))
         except (NoAnswerError, RejectedError) as exc:
@@ -213,7 +212,7 @@ class ImpalaRefresher:
         return version is not None and (int(version[1]), int(version[2])) >= SEVERAL_PARTITIONS_SINCE
 
     def _send(self, route: ImpalaRoute, sql: str, options: Mapping[str, str], sent: list[SentStatement]) -> list[Row]:
-        """Send one statement of a batch until it is carried out, and add to ``sent`` what became of it."""
+        """Sends one statement until it succeeds or is given up, and appends its outcome to ``sent``."""
         sending = _Sending(sql, dict(options), self._clock)
         stale: list[SentStatement] = []
         refreshes: list[str] = []
@@ -249,7 +248,7 @@ class ImpalaRefresher:
         return rows
 
     def _refresh_before(self, route: ImpalaRoute, refreshes: Sequence[str], sent: list[SentStatement]) -> None:
-        """Send what a query needs, once. An error becomes the query's, and says which statement it is of."""
+        """Sends the ``refreshes`` that a query needs, once. A RejectedError names the statement that it is about."""
         statements = shown("; ".join(refreshes), STATEMENT_CHARACTERS)
         log.warning("%s has stale metadata; sending %s first", route.host, statements)
         for refresh in refreshes:
@@ -266,7 +265,7 @@ class ImpalaRefresher:
             route.close_operation()
 
     def _carried_out(self, route: ImpalaRoute, sending: _Sending, sent: list[SentStatement]) -> list[Row]:
-        """One attempt. A REFRESH that needs an INVALIDATE METADATA in its place becomes that, for all further ones."""
+        """Makes one attempt. A REFRESH that needs INVALIDATE METADATA becomes one, for later attempts too."""
 
         def execute() -> list[Row]:
             sending.attempts += 1
@@ -286,7 +285,7 @@ class ImpalaRefresher:
 
 
 class _Sending:
-    """A statement on its way, from its first attempt on."""
+    """A statement being sent: its attempts and when they began."""
 
     def __init__(self, sql: str, options: dict[str, str], clock: Callable[[], float]) -> None:
         self.options = options
@@ -294,11 +293,11 @@ class _Sending:
         self.become(sql)
 
     def become(self, sql: str) -> None:
-        """Begin anew with another statement."""
+        """Starts over with another statement."""
         self.sql = sql
         self.attempts = 0
         self._began = self._clock()
-        self._started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self._started = timestamp()
 
     def ended(self, host: HostPort, outcome: str) -> SentStatement:
         seconds = round(self._clock() - self._began, 3)

@@ -1,5 +1,5 @@
 """
-The coordinators tried in turn, with exponential backoff, until one answers (contract: "Impala").
+Tries the coordinators in turn, with exponential backoff, until one answers (contract: "Impala").
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 class ImpalaRoute:
     """
-    The one session of a batch: on one of ``hosts`` until that fails to answer, then a new one on the next.
+    The session of a batch. It stays on one of ``hosts`` until an attempt there fails, then moves to the next.
 
-    ``connect`` makes a session that opens itself when used. Nothing is sent by making a route.
+    ``connect`` makes a session, which opens itself when first used. Creating a route sends nothing.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class ImpalaRoute:
 
     @property
     def host(self) -> HostPort:
-        """The host whose turn it is: the last one tried."""
+        """The current host: the last one tried, or the next after a failed attempt."""
         return self._hosts[self._turns % len(self._hosts)]
 
     def session(self) -> ImpalaSession:
-        """The session on the present host, made anew where the last one was lost."""
+        """Returns the session on the current host, a new one if the last was closed or abandoned."""
         if self._session is None:
             self._session = self._connect(self.host)
             self._tried[self.host] = None
@@ -65,10 +65,10 @@ class ImpalaRoute:
 
     def answered(self, what: str, attempt: Callable[[], T]) -> T:
         """
-        ``attempt`` until it succeeds, each time on the next host; ``what`` names it in messages.
+        Calls ``attempt`` until it succeeds, moving to the next host each time; ``what`` names it in messages.
 
-        Raises ImpalaRejectedError at once for an error answer that does not pass; ImpalaUnavailableError when
-        ``attempts`` are used up or the next would start after ``deadline_s``.
+        Raises ImpalaRejectedError at once for an error that a retry cannot fix. Raises ImpalaUnavailableError when
+        ``retry.attempts`` are used up or the next attempt would start after ``retry.deadline_s``.
         """
         began = self._clock()
 
@@ -119,7 +119,7 @@ class ImpalaRoute:
             ) from exc
 
     def close_operation(self) -> None:
-        """The statement has finished: what goes wrong now costs the session, not the statement."""
+        """Closes the finished statement. An error here costs the session, not the statement."""
         try:
             self.session().close_operation(self._close_limit_s)
         except (NoAnswerError, RejectedError) as exc:
@@ -127,19 +127,19 @@ class ImpalaRoute:
             self.abandon()
 
     def close(self) -> None:
-        """End the session, if there is one."""
+        """Closes the session, if there is one."""
         if self._session is not None:
             self._session.close(self._close_limit_s)
             self._session = None
 
     def abandon(self) -> None:
-        """Leave the session, if there is one, without a word."""
+        """Drops the session, if there is one, without telling the coordinator."""
         if self._session is not None:
             self._session.abandon()
             self._session = None
 
     def _turn(self) -> None:
-        self.close()  # a coordinator that has answered keeps the session until it hears of its end
+        self.close()  # a coordinator that has answered keeps the session until it is closed
         self._turns += 1
 
 

@@ -1,5 +1,5 @@
 """
-What has to be there before a coordinator can be asked securely: authorities to verify it by, the package for Kerberos.
+Checks what a secure connection needs: certificate authorities for TLS, the Python package for Kerberos.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from traffic_aggr.impala.kerberos import MECHANISM as KERBEROS
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext:
     """
-    A context that verifies the server's certificate and name, by ``ca_cert`` or else by the system's authorities.
+    Returns a context that verifies the server's certificate and host name.
 
-    Raises ConfigError when there is nothing to verify by.
+    It trusts ``ca_cert``, else the system's authorities. Raises ConfigError when ``ca_cert`` cannot be read or no
+    authority is found.
     """
     try:
         context = ssl.create_default_context(cafile=str(config.ca_cert) if config.ca_cert else None)
@@ -36,7 +37,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
 
 
 def check_mechanism(mechanism: str) -> None:
-    """Raises ConfigError when this Python lacks what the authentication ``mechanism`` needs."""
+    """Raises ConfigError when this Python lacks the package that the authentication ``mechanism`` needs."""
     if mechanism == KERBEROS and importlib.util.find_spec("kerberos") is None:
         raise ConfigError(
             "impala.auth.mechanism: GSSAPI needs the Python package kerberos, which is not installed",

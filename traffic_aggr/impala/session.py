@@ -1,10 +1,10 @@
 """
-One session with one Impala coordinator, under limits that neither the server nor the client library can defeat.
+One session with one Impala coordinator, with time limits that neither the server nor impyla can exceed.
 
-impyla cannot be trusted with time (its timeout bounds one read from the socket, its retries multiply that, its close
-may block), with TLS (its default verifies nothing), nor with the outcome (a cancelled statement returns as if done). So
-the socket is opened here; each call runs in a thread of its own, at the end of whose limit the socket is shut from
-outside and the thread left behind; and the operation's state is looked at.
+impyla enforces neither time limits (its timeout bounds a single socket read, its retries multiply that, and its close
+may block) nor TLS verification (off by default), and it returns from a cancelled statement as if that had finished. So
+this module opens the socket itself. Each call runs in its own thread; when its limit ends, the caller shuts the socket
+down and leaves the thread behind. The session checks the operation's state itself.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ _EXECUTING = ("INITIALIZED_STATE", "PENDING_STATE", "RUNNING_STATE")
 
 class ImpalaSession:
     """
-    A session on ``host``, opened by the first call that needs it. Every call raises NoAnswerError or RejectedError;
-    after NoAnswerError the session is of no more use. ``checkpoint`` is called twice a second while an answer is
-    awaited; what it raises ends the wait and the session.
+    A session on ``host``, opened by the first call that needs it.
+
+    Every call may raise NoAnswerError or RejectedError. After NoAnswerError the session is unusable. ``checkpoint`` is
+    called twice a second while a call waits for an answer; an exception from it ends the wait and the session.
     """
 
     def __init__(
@@ -77,28 +78,29 @@ class ImpalaSession:
         self._cut = False
 
     def open(self, limit_s: float) -> None:
-        """Connect, authenticate and open the session, where that has not been done, in ``limit_s`` seconds."""
+        """Connects, authenticates and opens the session, unless it is open, within ``limit_s`` seconds."""
         self._within(limit_s, self._open)
 
     def execute(self, sql: str, options: Mapping[str, str], limit_s: float) -> list[Row]:
         """
-        Execute ``sql`` with its own query ``options`` to its end and fetch its rows, opening the session before where
-        necessary, all in ``limit_s`` seconds.
+        Executes ``sql`` with its own query ``options`` and returns its rows.
+
+        Opens the session first if necessary; all of it must finish within ``limit_s`` seconds.
         """
         return self._within(limit_s, lambda: self._execute(sql, options))
 
     def version(self, limit_s: float) -> str:
-        """What the coordinator says of its version; cheaper than a query, and not queued with those."""
+        """Returns the coordinator's version string, maybe empty. Cheaper than a query, and not queued with queries."""
         return self._within(limit_s, self._version)
 
     def close_operation(self, limit_s: float) -> None:
-        """Tell the coordinator that the last statement's outcome has been seen."""
+        """Closes the last statement on the coordinator, once its outcome is known."""
         operation, self._operation = self._operation, None
         if operation is not None:
             self._within(limit_s, operation.close)
 
     def close(self, limit_s: float) -> None:
-        """End the session and the connection; that the coordinator hears of it is only tried."""
+        """Closes the session and the connection. Telling the coordinator is best effort."""
         session, self._session = self._session, None
         if session is not None and not self._cut:
             with suppress(NoAnswerError, RejectedError):
@@ -106,7 +108,7 @@ class ImpalaSession:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the connection without a word; Impala ends the sessions of a lost connection itself."""
+        """Closes the connection without closing the session; Impala ends the sessions of a lost connection itself."""
         if not self._cut:
             self._cut_off()
             self._release()
@@ -118,7 +120,7 @@ class ImpalaSession:
             try:
                 with _translated():
                     result = work()
-            except BaseException as exc:  # whatever it is, the waiting thread raises it
+            except BaseException as exc:  # the waiting thread raises it again
                 future.set_exception(exc)
             else:
                 future.set_result(result)
@@ -133,9 +135,9 @@ class ImpalaSession:
             return future.result()
         except RejectedError:
             raise
-        except BaseException:  # a signal too must not leave the thread at work
+        except BaseException:  # a signal, too, must stop the thread
             self._cut_off()
-            # Only when nothing reads from the socket any more may its number be used again.
+            # Close the socket only after its reader has stopped: its file descriptor may be reused at once.
             future.add_done_callback(lambda _: self._release())
             raise
 
@@ -144,7 +146,7 @@ class ImpalaSession:
             return
         wire = TSocket(self.host.host, self.host.port)
         wire.setHandle(self._connect())
-        # A lost connection must not be replaced behind our back, by one without TLS and without this session.
+        # thrift would silently replace a lost connection by one without TLS and without this session.
         wire.open = _refuse_to_reconnect
         service = HS2Service(Client(TBinaryProtocolAccelerated(self._authenticated(wire))), retries=1)
         try:
@@ -153,13 +155,13 @@ class ImpalaSession:
             refused = RejectedError(str(exc))
             if refused.trouble is not UNLISTED and not refused.trouble.passes:
                 raise refused from exc
-            # It speaks of the coordinator (shutting down, too many sessions): another may take us.
+            # The reason lies with this coordinator (shutting down, too many sessions); another may accept the session.
             raise NoAnswerError(f"no session: {refused}") from exc
 
     def _connect(self) -> socket.socket:
         address = self.host.host, self.host.port
         connected = self._keep(socket.create_connection(address, timeout=self._config.timeout_s))
-        connected.settimeout(None)  # from here on the limit is kept from outside, by shutting the socket
+        connected.settimeout(None)  # from here on `_within` enforces the limit by shutting the socket down
         if self._tls is None:
             return connected
         encrypted = self._tls.wrap_socket(connected, server_hostname=self.host.host, do_handshake_on_connect=False)
@@ -180,7 +182,7 @@ class ImpalaSession:
         return connected
 
     def _authenticated(self, wire: TSocket) -> Any:
-        """The transport over ``wire``, once it is known who speaks."""
+        """Returns the transport over ``wire``, authenticated by the configured mechanism."""
         auth = self._config.auth
         if auth.mechanism == KERBEROS:
             return self._authenticated_by_kerberos(wire)
@@ -210,7 +212,7 @@ class ImpalaSession:
         except TTransportException as exc:
             if exc.type != TTransportException.NOT_OPEN:
                 raise
-            # The server's own words, which thrift_sasl shows as Python does.
+            # thrift_sasl shows the server's message as a Python bytes literal.
             text = re.sub(r"^Bad status: \d+ \((?:b?(['\"]))?(.*?)\1?\)$", r"\2", one_line(exc))
             mechanism = self._config.auth.mechanism
             raise UntrustedError(f"impala.auth: {mechanism} authentication failed: {text}", hint=hint) from exc
@@ -254,7 +256,7 @@ class ImpalaSession:
             self._kerberos.end()
         if self._socket is not None:
             with suppress(OSError):
-                # Not the SSLSocket's own shutdown, which would first take away the TLS state under its reader.
+                # SSLSocket.shutdown would first discard the TLS state that its reader is using.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _release(self) -> None:
@@ -266,7 +268,7 @@ class ImpalaSession:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what impyla, thrift and the socket raise into NoAnswerError and RejectedError."""
+    """Turns exceptions of impyla, thrift and the socket into NoAnswerError and RejectedError."""
     try:
         yield
     except (NoAnswerError, RejectedError):
@@ -275,7 +277,7 @@ def _translated() -> Iterator[None]:
         raise RejectedError(str(exc) or type(exc).__name__) from exc
     except (TTransportException, OSError) as exc:
         raise NoAnswerError(one_line(getattr(exc, "inner", None) or exc)) from exc
-    except Exception as exc:  # impyla and thrift raise anything at all on an answer that they cannot read
+    except Exception as exc:  # impyla and thrift may raise anything on an answer that they cannot parse
         raise NoAnswerError(f"an answer that is not Impala's ({type(exc).__name__}: {one_line(exc)})") from exc
 
 

@@ -1,5 +1,5 @@
 """
-The properties file of the old job, read as Bash reads it, and what became of each key.
+Turns the old job's properties file, read as Bash reads it, into a configuration.
 
 Start with ``properties``.
 """

@@ -1,10 +1,10 @@
 """
-Assignments in a Bash properties file, read without running anything.
+Reads the assignments in a Bash properties file without running anything.
 
-Understood are assignments, several on a line too, with ``export``, ``declare`` and their like or without, quotes and
-references (``bash_words``), ``unset``, comments, and other files that are sourced. What a condition, a loop, a function
-or a subshell decides is not read but noted, and neither is the text of a heredoc. A command substitution is never run;
-its place in a value is marked.
+It understands assignments (several on a line, with or without ``export``, ``declare`` and the like), quotes and
+references (``bash_words``), ``unset``, comments, and sourced files. It does not read conditions, loops, functions and
+subshells, but notes them. It skips the text of heredocs. It never runs a command substitution, but marks its place in
+the value.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ _BETWEEN = ("then", "elif", "else", "do", "!", "time")
 
 def read_properties(path: Path, environment: Mapping[str, str]) -> Properties:
     """
-    Reads a properties file and those that it sources; ``environment`` has what the files refer to and do not assign.
+    Reads a properties file and the files that it sources.
 
-    A sourced file that is not where the line says is looked for beside the file that names it. Raises InputError when
-    ``path`` itself cannot be read or assigns nothing.
+    ``environment`` supplies variables that the files refer to but do not assign. A sourced file that is missing is
+    looked for beside the file that sources it. Raises InputError when ``path`` cannot be read or assigns nothing, and
+    when a file, sourced ones included, is too long, binary, or XML or HTML.
     """
     try:
         text = _read(path)
@@ -83,8 +84,10 @@ def _read(path: Path) -> str:
 @dataclass
 class _Block:
     """
-    A compound command that is open; ``not_read`` says what it is, where only Bash can tell what it does, and
-    ``has_effect`` whether that may change variables outside.
+    An open compound command.
+
+    ``not_read`` names the command if only Bash can tell what it does, and is empty otherwise. ``has_effect`` says
+    whether it may change variables outside of it.
     """
 
     not_read: str
@@ -97,7 +100,7 @@ class _Block:
 
 @dataclass
 class _Command:
-    """A simple command: its name, None where it only assigns; the names assigned; options, and other arguments."""
+    """A simple command: its name (None if it only assigns), the names it assigns, options, other arguments."""
 
     name: Optional[str] = None
     assigned: list[str] = field(default_factory=list)
@@ -111,8 +114,10 @@ class _Command:
 
 class _FileReader:
     """
-    Reads one file into ``variables``. ``_runs`` says whether the next command is run, ``_succeeded`` whether the last
-    one succeeded; None where only Bash can tell.
+    Reads one file into ``variables``.
+
+    ``_runs`` says whether the next command runs, ``_succeeded`` whether the last one succeeded; None means that only
+    Bash can tell.
     """
 
     def __init__(self, path: Path, text: str, variables: BashVariables, depth: int) -> None:
@@ -129,7 +134,7 @@ class _FileReader:
         self._exited = False
 
     def read(self) -> bool:
-        """Whether the file does not end all of them with ``exit``."""
+        """Reads the file. Returns False if it runs ``exit``, which also ends the sourcing files."""
         words = self._words
         try:
             while words.peek():
@@ -146,7 +151,7 @@ class _FileReader:
     # ---- operators and compound commands
 
     def _next(self) -> None:
-        """One operator, one simple command, or one word of a compound command."""
+        """Reads one operator, one simple command, or one word of a compound command."""
         words = self._words
         if words.accept(_ARITHMETIC):
             self._succeeded = None
@@ -184,7 +189,7 @@ class _FileReader:
                 words.pass_heredocs()
 
     def _is_syntax(self, word: str) -> bool:
-        """Whether the first word of a command belongs to a compound one or names a function, and what that means."""
+        """Handles a command's first word if it is syntax: a compound command or a function. Returns whether it is."""
         words = self._words
         if word in _OPENING:
             self._open(self._function or f"`{word}`", _OPENING[word])
@@ -216,7 +221,7 @@ class _FileReader:
 
     def _close(self, end: str) -> None:
         if not self._blocks or self._blocks[-1].end != end:
-            return  # a pattern of `case` ends with a parenthesis
+            return  # `)` also ends a pattern of `case`
         block = self._blocks.pop()
         if not any(each.not_read for each in self._blocks):
             self._note_not_read(block)
@@ -255,7 +260,7 @@ class _FileReader:
         self._finish(command)
 
     def _argument(self, command: _Command) -> bool:
-        """Reads a word that is no assignment; whether the command goes on."""
+        """Reads a word that is not an assignment. Returns whether the command goes on."""
         words, start = self._words, self._words.position
         if command.name is None and words.accept(_TEST):
             command.name = "[["
@@ -267,7 +272,7 @@ class _FileReader:
             if not command.assigned and self._is_syntax(raw):
                 return False
             command.name = word
-            self._variables.take_back(command.assigned)  # they hold for the command alone
+            self._variables.take_back(command.assigned)  # `NAME=value command` assigns for that command only
             command.assigned.clear()
         elif command.declares and word[:1] in ("-", "+"):
             command.options += word
@@ -302,7 +307,7 @@ class _FileReader:
         self._variables.set(name, value)
 
     def _finish(self, command: _Command) -> None:
-        """What a simple command does, once all its words are read."""
+        """Applies a simple command once all its words are read."""
         self._succeeded = None
         if not self._words.live:
             self._note_not_run(command)

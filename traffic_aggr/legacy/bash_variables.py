@@ -1,5 +1,5 @@
 """
-What a Bash properties file has made of its variables, and what the operator has to be told about them.
+The variables that Bash properties files assign, and notes on them for the operator.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Optional
 
 UNKNOWN = "\0"
-"""Stands in a value for what only Bash can tell, such as ``$(date +_%F)``."""
+"""Marks a part of a value that only Bash can tell, such as ``$(date +_%F)``."""
 
 
 @dataclass(frozen=True)
 class Property:
-    """One assignment: the value with references replaced, and where it stands."""
+    """One assignment: the value with references replaced, and its file and line."""
 
     value: str
     file: Path
@@ -24,7 +24,7 @@ class Property:
 
 @dataclass
 class Properties:
-    """What the files assign, in order, the last assignment to a name; and ``notes`` on what was not understood."""
+    """The last assignment to each name, in order, and ``notes`` on what was not understood."""
 
     values: dict[str, Property] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -32,8 +32,10 @@ class Properties:
 
 class BashVariables:
     """
-    The variables of all files together. ``environment`` has what they refer to and do not assign; ``at`` is the file
-    and line that is being read.
+    The variables of all files together.
+
+    ``environment`` supplies variables that the files refer to but do not assign. ``at`` is the file and line that is
+    being read.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -62,16 +64,16 @@ class BashVariables:
         self._readonly.update(names)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Only Bash can tell what these are from here on."""
+        """Marks variables whose values only Bash can tell from here on."""
         for name in names:
             self.set(name, UNKNOWN)
 
     def begin_command(self) -> None:
-        """What is assigned from here on can be taken back."""
+        """Starts a command: ``take_back`` undoes only assignments made from here on."""
         self._before = []
 
     def take_back(self, names: Optional[Iterable[str]] = None) -> None:
-        """Undoes what the command has assigned, to ``names`` alone where given: it held for itself or a subshell."""
+        """Undoes the command's assignments, or those to ``names``: they held only in it or in a subshell."""
         for name, before in reversed(self._before):
             if names is None or name in names:
                 self.found.values.pop(name, None)

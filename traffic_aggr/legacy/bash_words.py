@@ -1,5 +1,7 @@
 """
-Words of Bash, expanded without running anything: quotes, references, tildes. What only Bash can tell is marked.
+Expands quotes, references and tildes in Bash words without running anything.
+
+Marks what only Bash can tell.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ _ANSI_CHARACTERS = {"a": 7, "b": 8, "e": 27, "E": 27, "f": 12, "n": 10, "r": 13,
 
 
 class UnclosedError(ValueError):
-    """A quote or an expansion has no end."""
+    """A quote or an expansion is not closed."""
 
 
 class WordReader:
     """
-    Reads words from ``text``, beginning at ``position``. While not ``live``, words are only passed over: nothing is
-    looked up, assigned or noted.
+    Reads words from ``text``, starting at ``position``.
+
+    While not ``live``, it skips words: it looks up, assigns and notes nothing.
     """
 
     def __init__(self, text: str, variables: BashVariables) -> None:
@@ -45,15 +48,18 @@ class WordReader:
         return self.text[self.position : self.position + length]
 
     def accept(self, pattern: re.Pattern[str]) -> Optional[re.Match[str]]:
-        """Passes over what matches here."""
+        """Matches at the current position, and moves past the match."""
         match = pattern.match(self.text, self.position)
         if match is not None:
             self.position = match.end()
         return match
 
     def word(self, *, assigned: bool = False) -> str:
-        """The word that begins here, expanded; a tilde counts where Bash looks for one, after a colon as well if the
-        word is ``assigned``. Raises UnclosedError."""
+        """
+        Returns the word that begins here, expanded. Raises UnclosedError.
+
+        A tilde is expanded where Bash expands one, which includes after a colon if the word is ``assigned``.
+        """
         pieces: list[str] = []
         home_may_follow = True
         while (character := self.peek()) and character not in SEPARATORS:
@@ -63,14 +69,14 @@ class WordReader:
         return "".join(pieces)
 
     def heredoc(self) -> bool:
-        """Passes over ``<<WORD``, whose text follows the line."""
+        """Skips ``<<WORD``, whose text follows the line. Returns whether there was one."""
         begun = None if self.accept(_HERE_STRING) else self.accept(_HEREDOC)
         if begun is not None:
             self._heredocs.append((re.sub(r"\\(.)|['\"]", r"\1", begun["delimiter"]), bool(begun["dash"])))
         return begun is not None
 
     def pass_heredocs(self) -> None:
-        """Passes over the texts of the heredocs that the line which ends here has begun."""
+        """Skips the texts of the heredocs begun on the line that ends here."""
         for delimiter, dash in self._heredocs:
             line = None
             while line != delimiter and self.position < len(self.text):
@@ -106,7 +112,7 @@ class WordReader:
         return content
 
     def _quoted(self, closing: str = '"') -> str:
-        """What stands between double quotes, or as an operand in them, up to ``closing``."""
+        """The text inside double quotes, or of an operand inside them, up to ``closing``."""
         pieces = []
         while (character := self.peek()) != closing:
             if not character:
@@ -143,7 +149,7 @@ class WordReader:
             if ansi:
                 return _ansi_decoded(ansi[1])
             self.position += 1
-            return ""  # $"..." is translated, as far as there are translations
+            return ""  # $"..." asks for a translation; without one it equals "..."
         self.position += 1
         name = self.accept(NAME)
         if name:
@@ -199,14 +205,14 @@ class WordReader:
             self._variables.note(f"{self.text[start : self.position]} was not understood")
         return UNKNOWN
 
-    # ---- what is passed over
+    # ---- skipped text
 
     def _pass_backquotes(self) -> None:
         if not self.accept(_BACKQUOTES):
             raise UnclosedError("`")
 
     def _pass_until(self, closing: str) -> None:
-        """Up to the ``closing`` bracket of what begins here, over quotes and brackets inside."""
+        """Skips to after the ``closing`` bracket of the expansion, past quotes and brackets inside it."""
         opening = {")": "(", "}": "{"}[closing]
         live, self.live = self.live, False
         depth = 1
@@ -228,7 +234,7 @@ class WordReader:
 
 
 def _ansi_decoded(text: str) -> str:
-    """The content of ``$'...'``; as in Bash it ends at a NUL."""
+    """Decodes the content of ``$'...'``, which ends at a NUL, as in Bash."""
     decoded = bytearray()
     end = 0
     for escape in _ANSI_ESCAPE.finditer(text):

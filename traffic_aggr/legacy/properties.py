@@ -1,5 +1,5 @@
 """
-From the old job's Bash properties to a configuration (``domain.md``, "Properties file").
+Turns the old job's Bash properties into a configuration (``domain.md``, "Properties file").
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SUCCESSORS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "MOVE_DEV_TEAM": ("notify.cc", _addresses),
 }
 
-# A pattern of names without a successor, and why.
+# Patterns of keys without a successor, and why they have none.
 _WITHOUT: tuple[tuple[str, str], ...] = (
     (rf"{_LIST}_.+", "not needed: run --partitions FILE takes another list for one run"),
     (r".+_tblname_refresh", "not needed: the statements follow from the table names"),
@@ -55,7 +55,7 @@ _WITHOUT: tuple[tuple[str, str], ...] = (
     (r"(?i).*(password|passwd|secret|token).*", "a secret: not copied. Keep it in a file of mode 600, {file: PATH}"),
 )
 
-# What the old job had no name for. None: has to be set by hand.
+# Keys that the old job did not have: their values (None must be set by hand) and remarks.
 _NEW: Mapping[str, tuple[Optional[object], str]] = {
     "state.dir": (None, "run records, such as /var/lib/traffic_aggr"),
     "state.lock_file": (None, "lock of the run, such as /var/lib/traffic_aggr/run.lock"),
@@ -69,7 +69,7 @@ _ORDER = ("job", "tables", "partitions", "impala", "state", "logs", "notify", "s
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one old key: a ``successor`` in the configuration, or none; and a word about it."""
+    """What became of an old key: its ``successor`` in the configuration, or None, and a ``remark``."""
 
     name: str
     successor: Optional[str]
@@ -81,7 +81,7 @@ class Fate:
 
 @dataclass(frozen=True)
 class Imported:
-    """The configuration as YAML, what each old key became, and notes for the operator."""
+    """The configuration as YAML, the fate of each old key, and notes for the operator."""
 
     yaml: str
     fates: list[Fate]
@@ -90,9 +90,10 @@ class Imported:
 
 def import_properties(found: Properties) -> Imported:
     """
-    A configuration from old properties. Values of keys without a successor are not shown: some are secrets.
+    Makes a configuration from old properties.
 
-    Raises InputError when the properties have no key with a successor: they are not the old job's.
+    Does not show the values of keys without a successor, because some are secrets. Raises InputError when no key has a
+    successor: the file is then not the old job's.
     """
     if not found.values.keys() & _SUCCESSORS.keys():
         raise InputError("the file has none of the old job's keys, such as dbname", hint="Name the old properties file")
@@ -155,5 +156,5 @@ def _new_lines(section: str) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    """As YAML, which takes JSON; what would be a reference in a configuration stays literal."""
+    """The value as JSON, which is YAML; escapes ``${``, so that it does not become a reference."""
     return json.dumps(value, ensure_ascii=False).replace("${", "$${")

@@ -1,5 +1,5 @@
 """
-What people read: the report page and its charts, the plan and the result as text, the status.
+What people read: the report page and its charts, plans and results as text, and the status.
 
 Start with ``page``.
 """

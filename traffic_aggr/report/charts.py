@@ -1,5 +1,7 @@
 """
-Bars of a value before and after, by day as a figure or for a table's cell: SVG that stretches with it.
+SVG bars of a value before and after: a chart by day, or a pair for a table cell.
+
+The drawings stretch to the width of their container.
 """
 
 from __future__ import annotations
@@ -11,14 +13,14 @@ from typing import Optional
 
 _SLOT, _BAR, _HEIGHT, _WIDTH = 10, 4, 100, 100
 """
-A day's share of the width, either bar of it, and the height of the highest (its width where bars lie), in units of the
-drawing.
+In SVG units: the room for one pair of bars, the thickness of a bar, the height of the highest vertical bar, and the
+length of the longest horizontal bar.
 """
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a day had ``before`` and has ``after``; None where there is nothing to show."""
+    """The value of one day ``before`` and ``after``; None if there is nothing to show."""
 
     label: str
     before: Optional[int]
@@ -27,9 +29,10 @@ class Bar:
 
 def bar_chart(title: str, bars: Sequence[Bar], spoken: Callable[[int], str]) -> str:
     """
-    A figure of a pair of bars for each day; ``spoken`` writes a value with its unit.
+    Returns a figure with a pair of bars for each day, empty if no value is above 0.
 
-    Colours differ in lightness as well as in hue; each pair has a text alternative, and so has the whole.
+    ``spoken`` formats a value with its unit. Colours differ in lightness as well as in hue. Each pair has a text
+    alternative, and so does the whole chart.
     """
     values = [value for bar in bars for value in (bar.before, bar.after) if value is not None]
     highest = max(values, default=0)
@@ -47,7 +50,7 @@ def bar_chart(title: str, bars: Sequence[Bar], spoken: Callable[[int], str]) -> 
 
 
 def lying_bars(before: int, after: int, highest: int) -> str:
-    """A pair of bars to lie in a cell, beside the values, which are its text alternative."""
+    """Returns a pair of horizontal bars for a table cell. The values beside it are its text alternative."""
     drawn = "".join(
         f'<rect class={kind} x="0" y="{top}" width="{max(value, 0) * _WIDTH / max(highest, 1):.2f}" height="{_BAR}"/>'
         for kind, value, top in (("before", before, 1), ("after", after, 1 + _BAR))

@@ -1,5 +1,5 @@
 """
-The report of a run: one self-contained HTML page, the same as JSON, and its days as CSV.
+The report of a run: a self-contained HTML page, the same content as JSON, and its days as CSV.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from traffic_aggr.units import counted, data_volume, duration, local_time, perce
 
 
 def report_files(record: RunRecord) -> dict[str, str]:
-    """What lies beside the record of a run that has ended: each file's text by its name."""
+    """Returns the report files of a run that has ended, as text by file name."""
     return {REPORT_JSON: result_json(record), DAILY_CSV: daily_csv(record), REPORT: render_report(record)}
 
 
 def render_report(record: RunRecord) -> str:
-    """The page."""
+    """Renders the HTML page."""
     template = Template(resources.files("traffic_aggr.report").joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"{record.command} {record.run_id}"),
@@ -81,7 +81,7 @@ def render_report(record: RunRecord) -> str:
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML, so it is not escaped."""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "words") -> str:
@@ -162,7 +162,7 @@ _FOUND = (
 
 
 def _changes(record: RunRecord) -> Iterable[str]:
-    """What changed, by each of the columns that the report's readers ask of."""
+    """Yields a table of changes by customer, by country and by call type."""
     heads = ("Data before and after", "Data before", "Data after", "Change", "Voice", "SMS", "Rows")
     for dimension, title, head in _CHANGES:
         found = record.breakdown.get(dimension)
@@ -187,7 +187,7 @@ def _change_rows(found: Breakdown) -> Iterable[Sequence[object]]:
 
 
 def _found(record: RunRecord) -> Iterable[str]:
-    """What the new rows hold that somebody may want to look into."""
+    """Yields tables of new rows that may need attention: late CDRs, and keys missing from the lookups."""
     for dimension, title, head in _FOUND:
         found = record.breakdown.get(dimension)
         if found is not None:

@@ -1,4 +1,4 @@
-"""Plans and results as text and JSON for people and scripts."""
+"""Plans and results as text for people, and plans as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from traffic_aggr.units import counted, data_volume, percent_change
 
 
 def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[str]:
-    """The statements that change the final table, refresh Impala and ask it for its totals, in order."""
+    """Returns, in order, the statements that change the final table, refresh Impala and query its totals."""
     raw, staging, final = (TableName(tables.database, name) for name in (tables.raw, tables.staging, tables.final))
     drops, adds = _partition_statements(plan, final)
 
@@ -46,7 +46,7 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
 
 
 def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list[str]]:
-    """What takes partitions out, and what puts new ones in."""
+    """Returns the statements that drop partitions, and those that put new ones in place."""
     if plan.mode == "swap":
         out = [sql.drop_partitions(final, batch) for batch in sql.batches(plan.cleared)]
         place = f"{run_directory(plan.final_root, '<run>')}/…"
@@ -60,7 +60,7 @@ def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list
 
 
 def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
-    """The plan's notes, and where Impala may be sent more or fewer statements than stand here."""
+    """Returns the plan's notes, and says when Impala gets more or fewer statements than the plan lists."""
     since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
     runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
     single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
@@ -71,7 +71,7 @@ def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
 
 
 def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
-    """The plan as a document: steps in order, days with what is there and what will happen, guards that refuse."""
+    """Returns the plan as a document: steps, statements, refusals, and each day with its state and action."""
     actions = plan.actions
     return {
         "mode": plan.mode,
@@ -98,7 +98,7 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
 
 
 def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> Iterable[str]:
-    """The plan for people: what becomes of the days, each in a line, then steps, statements and guards."""
+    """Yields the plan for people: a line for each day, then steps, statements and refusals."""
     actions = plan.actions
     yield f"{plan.summary}."
     yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{'RAW DATA':>12}{'OLD ROWS':>12}{'OLD DATA':>12}{'CHANGE':>10}"
@@ -127,12 +127,12 @@ def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate]
 
 
 def refused_line(refusal: Refusal) -> str:
-    """What a plan says of a guard that would refuse the run."""
+    """Returns the line of a plan for a guard that would refuse the run."""
     return f"Would be refused ({refusal.guard}): {refusal.message}. {refusal.hint}."
 
 
 def _readers(plan: Plan) -> str:
-    """What readers of the final table will see while the run is at work."""
+    """Says what readers of the final table will see during the run."""
     if plan.verify_only:
         return "the new data, which is in place"
     if plan.mode == "swap":
@@ -152,7 +152,7 @@ def _summary(plan: Plan) -> str:
 
 
 def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
-    """What a finished run did: a line a day, what agrees with what, and where to read on."""
+    """Yields what a finished run did: a line for each day, which stages agree, and where report and log are."""
     for partition in record.days:
         totals = record.totals_of(partition)
         before, after = totals.final_before, totals.final_after
@@ -167,7 +167,7 @@ def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str
 
 
 def _proven(record: RunRecord) -> Iterable[str]:
-    """What became of the listed days, where that is not the same for all, and which stages agree on them."""
+    """Yields what happened to the listed days, unless all were restated, and which stages agree on them."""
     counts = day_counts(record)
     if not record.days:
         yield f"nothing to restate ({days_in_words(record)})"
@@ -175,7 +175,7 @@ def _proven(record: RunRecord) -> Iterable[str]:
     if len(record.days) < counts["listed"] or counts["cleared"]:
         yield days_in_words(record)
     stages = agreeing(record)
-    # Cleared days have nothing staged: what agrees on them is that there are no rows.
+    # Cleared days have nothing staged: the stages agree that there are no rows.
     proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
     days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
     read = f" (raw as run {record.resumes} read it)" if record.only_verifies else ""
@@ -183,7 +183,7 @@ def _proven(record: RunRecord) -> Iterable[str]:
 
 
 def _witness(record: RunRecord) -> str:
-    """How far Impala's own totals bear out the others."""
+    """Says how far Impala's own totals confirm the others; empty if they do."""
     totals = [record.totals_of(partition) for partition in record.days]
     raw, final = all(each.impala_raw for each in totals), all(each.impala for each in totals)
     if final:

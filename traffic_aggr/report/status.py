@@ -1,5 +1,5 @@
 """
-What is going on, and what happened: the commands that read state only and need no Spark.
+What is running and what has run, for `status` and `history`, which only read state and need no Spark.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from traffic_aggr.units import counted, duration, local_time
 @dataclass(frozen=True)
 class Overview:
     """
-    The state of one job: the status file, the lock's holder, the last run, the one that is ``concerned``, saying where
-    the data is, what the next ``run`` will do, and the command that goes on with an unfinished one.
+    The state of one job: its status file, the lock's holder, its runs, and what comes next.
+
+    ``last`` is the newest run. ``concerned`` is the run that says where the data is: the newest unsettled one, else
+    ``last``. ``next_run`` says what the next `run` will do. ``next_command`` is what to type after an unfinished run.
     """
 
     status: Optional[Status]
@@ -50,7 +52,7 @@ class Overview:
         }
 
     def lines(self, paint: Paint = plain) -> Iterable[str]:
-        """The same in sentences: what goes on, what happened, whether the data is safe, what comes next."""
+        """Yields the same in sentences: what is running, what happened, whether the data is safe, what comes next."""
         yield from self._going_on(paint)
         if self.last and self.last.outcome is not Outcome.RUNNING:
             yield self._happened(paint)
@@ -92,7 +94,7 @@ class Overview:
 
     @property
     def _is_changing(self) -> bool:
-        """Whether a run is at work on the data, so that its record tells of an instant only."""
+        """Whether a run is changing the data now, so that its record is only a snapshot."""
         return self.concerned is not None and self.holder is not None and not self.concerned.publication.settled
 
     @property
@@ -130,8 +132,9 @@ def overview(
     runs: Callable[[str], bool] = lambda application_id: False,
 ) -> Overview:
     """
-    Reads the state; changes nothing, takes no lock. ``typed`` is how this program was started, ``runs`` says whether an
-    application of YARN has not ended.
+    Reads the state of the job. Changes nothing and takes no lock.
+
+    ``typed`` is how this program was started. ``runs`` says whether a YARN application is still running.
     """
     status, error = None, None
     try:
@@ -141,7 +144,7 @@ def overview(
     lock_file = str(config.state.lock_file)
     holder = read_holder(lock_file)
     if holder is not None and not is_held(lock_file):
-        # A launcher that was killed has left its application at work, and that counts as the holder.
+        # A killed launcher leaves its YARN application running, which then counts as the holder.
         left = holder.application_id if holder.on_yarn else None
         holder = holder if left is not None and runs(left) else None
     last = store.last()
@@ -152,7 +155,7 @@ def overview(
 
 
 def _next_command(coming: NextRun, last: Optional[RunRecord], typed: CommandLine) -> Optional[str]:
-    """What to type; None where nothing has failed."""
+    """Returns the command to type next; None if nothing has failed."""
     if last is not None and last.next is not None and not last.finished:
         return last.next.command
     if coming.last is not None:
@@ -170,7 +173,7 @@ def _next_run(status: Optional[Status], holder: Optional[Holder], store: RecordS
 
 
 def summary(record: RunRecord) -> dict[str, Any]:
-    """One run as a line of ``history``: id, command, times, partitions, rows, outcome."""
+    """Returns what ``history`` shows of one run: id, command, times, partitions, rows, outcome."""
     return {
         "run_id": record.run_id,
         "command": record.command,
@@ -189,7 +192,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
 
 
 def history_lines(summaries: Iterable[dict[str, Any]], paint: Paint = plain) -> Iterable[str]:
-    """The runs as a table."""
+    """Yields the runs as a table, its heading first."""
     yield f"{'RUN':24}{'COMMAND':10}{'STARTED':31}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
     for run in summaries:
         took = duration(run["seconds"]) if run["seconds"] is not None else ""

@@ -1,5 +1,5 @@
 """
-What makes a run happen: preflight, the steps, publishing, recovery, rollback, cleanup, check.
+The parts of a run: preflight, steps, publishing, recovery, rollback, cleanup, check.
 
-Start with ``restatement.run``. What can happen to a day is in ``publish`` and ``swap``.
+Start reading at ``restatement.run``. ``publish`` and ``swap`` hold everything that can happen to a day's data.
 """

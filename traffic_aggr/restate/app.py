@@ -1,5 +1,5 @@
 """
-The only place that wires the parts together: the commands of one configuration that need Spark.
+Wires the parts together for the commands that need Spark. No other module does.
 """
 
 from __future__ import annotations
@@ -41,43 +41,56 @@ from traffic_aggr.spark.shipping import interpreter, with_packages
 
 
 class App:
-    """The commands of one configuration; each starts Spark and stops it, unless ``spark`` is there already."""
+    """The commands of one configuration. Each starts and stops Spark, unless ``spark`` is given."""
 
     def __init__(
         self,
         config: Config,
-        bookkeeping: RunJournal,
+        journal: RunJournal,
         secrets: Mapping[str, str],
         hadoop: Hadoop,
         spark: Optional[SparkSession] = None,
     ) -> None:
         self._config = config
-        self._context = JobContext(config, bookkeeping, secrets, hadoop, spark)
+        self._context = JobContext(config, journal, secrets, hadoop, spark)
 
     def plan(self, ask: RunArguments) -> Plan:
-        """What ``run`` would do now. Changes no table and no state."""
+        """Returns what ``run`` would do now. Changes no table and no state."""
         return restatement.plan(self._context, ask)
 
     def run(self, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
-        """Restates the days that ``ask`` names, or raises a TrafficAggrError after putting old data back."""
+        """
+        Restates the days that ``ask()`` names and returns the run's record.
+
+        Raises TrafficAggrError. A run that fails while it changes the table, or whose published data differs from
+        staging, puts the old data back first.
+        """
         return restatement.run(self._context, ask, run_id)
 
     def recover(self, run_id: str) -> list[RunRecord]:
-        """Takes interrupted runs forward or back until their days are whole; those runs, newest first."""
+        """Settles interrupted runs: every day ends up all new or all old. Returns those runs, newest first."""
         return recovery.recover(self._context, run_id)
 
     def rollback(self, target: str, run_id: str) -> RunRecord:
-        """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
+        """Puts the partitions back as they were before the run ``target``. Returns the rollback's record."""
         return rollback.rollback(self._context, target, run_id)
 
     def cleanup(self, run_id: str, *, dry_run: bool) -> list[str]:
-        """Deletes what runs have kept or left and nothing needs any more; what was deleted."""
+        """
+        Deletes what runs kept or left behind and nothing needs any more.
+
+        Returns what it deleted, or would delete with ``dry_run``.
+        """
         return cleanup.cleanup(self._context, run_id, dry_run=dry_run)
 
     def check(
         self, ask: Callable[[], object], show: Callable[[str], object], before: Iterable[ProbeResult] = ()
     ) -> int:
-        """Probes everything that a run needs and shows a line each, after those found ``before``; the exit code."""
+        """
+        Probes everything that a run needs, shows a line for each probe and returns the exit code.
+
+        The results in ``before`` are shown first and count towards the exit code.
+        """
         findings: list[ProbeResult] = []
 
         def found(each: Iterable[ProbeResult]) -> None:
@@ -117,7 +130,7 @@ class App:
 
     @contextmanager
     def _probing_session(self) -> Iterator[SparkSession]:
-        """A session whose executors get the packages that travel, where there are any."""
+        """Yields a session; on YARN its executors get the packages that the job ships."""
         with ExitStack() as held:
             conf = None
             if self._config.spark.master == "yarn":
@@ -126,7 +139,7 @@ class App:
             yield held.enter_context(self._context.session(conf))
 
     def sample_data(self, out: str, days: int, rows_per_day: int, seed: int, final_format: str) -> SampleData:
-        """Makes sample tables in the configured database, their files under ``out``, a local path or a URI."""
+        """Creates sample tables in the configured database, with their files under ``out``, a local path or a URI."""
         location = out if is_uri(out) else f"file:{os.path.abspath(out)}"
         with self._context.session() as spark:
             return generate(

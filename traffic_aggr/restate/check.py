@@ -1,5 +1,5 @@
 """
-Probes of everything that a run needs, each by itself, so that all failures show at once.
+Probes everything that a run needs, each thing by itself, so that all failures show at once.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from traffic_aggr.impala.outcomes import RejectedError
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.text import first_line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,8 +46,9 @@ _NATIVE_CODECS = {
 @dataclass(frozen=True)
 class ProbeResult:
     """
-    One probe: what was probed, and what is wrong; None when it is well. A ``warning`` is about something that stops no
-    run and yet should be looked at.
+    What one probe found; ``error`` is None when all is well.
+
+    A ``warning`` stops no run, but somebody should look at it.
     """
 
     what: str
@@ -59,25 +61,29 @@ class ProbeResult:
 
 
 def probe(what: str, action: Callable[[], object]) -> ProbeResult:
-    """Runs one probe; what is not an error of ours is shown by its first line."""
+    """Runs one probe. Turns an error that is not a TrafficAggrError into one line."""
     try:
         action()
     except TrafficAggrError as exc:
         return ProbeResult(what, exc)
-    except Exception as exc:  # whatever a probe meets is its finding, and the next one goes on
-        line = spark_says(exc) or (str(exc).strip() or type(exc).__name__).splitlines()[0]
+    except Exception as exc:  # any error is the probe's result, and must not stop the other probes
+        line = spark_says(exc) or first_line(exc)
         return ProbeResult(what, StateError(line))
     return ProbeResult(what, None)
 
 
 def exit_code(findings: Sequence[ProbeResult]) -> int:
-    """0 when all is well; 2 where input is wrong, else 3 where a guard would refuse, else 1."""
+    """Returns 0 when all is well, 2 when input is wrong, else 3 when a guard would refuse, else 1."""
     codes = {finding.error.exit_code for finding in findings if finding.error}
     return next((code for code in (2, 3, 1) if code in codes), 0)
 
 
 def probe_state(config: Config, files: Callable[[str], Files]) -> Iterator[ProbeResult]:
-    """State directories can be written, the status file read; ``files`` are those of a location's file system."""
+    """
+    Probes whether this user can write the state directories and read the status file.
+
+    ``files`` returns the file system of a location.
+    """
     where = config.state.dir
     yield probe(f"state.dir {where} can be written", lambda: _write_somewhere(files(where), where))
     directories = {
@@ -104,7 +110,7 @@ def _write_somewhere(files: Files, directory: str) -> None:
 
 
 def probe_metrics(config: Config) -> Iterator[ProbeResult]:
-    """The metrics can be written; where they cannot, that is a warning, as it is to a run."""
+    """Probes whether the metrics can be written. A failure is only a warning, as it is in a run."""
     if config.metrics.textfile is None:
         return
     directory = config.metrics.textfile.parent
@@ -126,9 +132,9 @@ def _write_there(directory: Path) -> None:
 
 def probe_impala(config: Config, password: Optional[str]) -> Iterator[ProbeResult]:
     """
-    Each coordinator opens a session, and plans the queries by which a run compares totals.
+    Probes whether each coordinator opens a session, then has one plan the queries of both totals.
 
-    None is asked without the ``password`` that is configured and missing.
+    Asks no coordinator when a password is configured and ``password`` is missing.
     """
     if not config.impala.enabled:
         return
@@ -149,7 +155,7 @@ def probe_impala(config: Config, password: Optional[str]) -> Iterator[ProbeResul
 
 
 def _probe_totals(config: Config, impala: ImpalaRefresher) -> Iterator[ProbeResult]:
-    """Impala knows the columns that totals are of, and lets this user read them."""
+    """Probes whether Impala knows the columns behind the totals and lets this user read them."""
     names, day = table_names(config.tables), Partition("2021-04-01")
     if config.impala.verify_raw:
         totals = sql.raw_totals(names["raw"], [day])
@@ -160,7 +166,11 @@ def _probe_totals(config: Config, impala: ImpalaRefresher) -> Iterator[ProbeResu
 
 
 def _explain(impala: ImpalaRefresher, query: str) -> None:
-    """Has a query planned, which reads nothing. A table that Impala does not know yet is made known by a run."""
+    """
+    Has Impala plan a query, which reads no data.
+
+    Accepts a table that Impala does not know yet, since a run has Impala load it.
+    """
     try:
         impala.query(f"EXPLAIN {query}")
     except ImpalaRejectedError as exc:
@@ -170,7 +180,7 @@ def _explain(impala: ImpalaRefresher, query: str) -> None:
 
 
 def probe_smtp(config: Config) -> Iterator[ProbeResult]:
-    """The mail server greets; nothing is sent."""
+    """Probes whether the mail server answers. Sends no mail."""
     smtp = config.notify.smtp
     if smtp.host is None:
         return
@@ -188,9 +198,9 @@ def probe_smtp(config: Config) -> Iterator[ProbeResult]:
 
 def probe_executors(spark: SparkSession, interpreter: str, mechanism: str) -> ProbeResult:
     """
-    The packages that travel, and Python itself, where a container gets them; Kerberos' where Impala wants it.
+    Probes whether Python on an executor can import the packages that the job ships.
 
-    It is what the driver meets there in cluster mode.
+    Includes ``kerberos`` if ``mechanism`` is GSSAPI. In cluster mode the driver finds the same Python and packages.
     """
     modules = ("impala.dbapi", "bitarray", "yaml", "tenacity", *(("kerberos",) if mechanism == "GSSAPI" else ()))
     context = spark.sparkContext
@@ -206,10 +216,10 @@ def probe_executors(spark: SparkSession, interpreter: str, mechanism: str) -> Pr
 
 def probe_compression(spark: SparkSession) -> ProbeResult:
     """
-    Snappy and Zstandard, which Parquet has no Java for, load on an executor.
+    Probes whether an executor can load Snappy and Zstandard, which Parquet has no pure Java code for.
 
-    Their native libraries are unpacked into java.io.tmpdir, and do not load from a file system mounted noexec. LZ4 and
-    Netty have Java to fall back on.
+    Java unpacks their native libraries into java.io.tmpdir and cannot load them from a file system mounted noexec. LZ4
+    and Netty fall back on pure Java.
     """
     where = "driver" if str(spark.sparkContext.master).startswith("local") else "executor"
 
@@ -229,7 +239,7 @@ def probe_compression(spark: SparkSession) -> ProbeResult:
 
 
 def _missing(modules: Sequence[str], _: object) -> Iterator[str]:
-    """What an executor cannot import, and why."""
+    """Yields each module that an executor cannot import, with the reason."""
     for name in modules:
         try:
             importlib.import_module(name)
@@ -238,5 +248,5 @@ def _missing(modules: Sequence[str], _: object) -> Iterator[str]:
 
 
 def probe_list(config: Config, read: Callable[[], object]) -> ProbeResult:
-    """The partition list is there and well-formed."""
+    """Probes whether the partition list exists and is well-formed."""
     return probe(f"partition list {os.fspath(config.partitions.file)}", read)

@@ -1,5 +1,5 @@
 """
-Tidying up: the deletion of what nothing needs any more, and what lies beside the final table and should not.
+Deletes what nothing needs any more, and finds orphans beside the final table's partitions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from pyspark.sql import SparkSession
 
+from traffic_aggr.clock import timestamp
 from traffic_aggr.files.local import FileInfo, Files, LocalFiles, temporaries
 from traffic_aggr.hive.layout import RUN_ROOT, normal, run_directory
 from traffic_aggr.hive.partitions import Partition
@@ -30,9 +31,10 @@ _WRITING_TAKES = timedelta(hours=1)
 
 def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
     """
-    Deletes what runs have kept or left and nothing needs any more, the run's directory with it when it is empty.
+    Deletes what runs kept or left behind and nothing needs any more, then empty run directories.
 
-    Returns what was, or with ``dry_run`` would be, deleted: directories, files, and tables of dead runs.
+    Returns what it deleted, or would delete with ``dry_run``: directories, temporary files and shadow tables. Empty run
+    directories are not listed.
     """
     record = context.journal.new_record("cleanup", context.tables, run_id)
     done: list[str] = []
@@ -56,7 +58,7 @@ def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
 def _forget_shadows(
     context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], dry_run: bool
 ) -> list[str]:
-    """Tables through which runs rewrote rows, and which they could not drop when they failed."""
+    """Drops the shadow tables that failed runs could not drop. Returns their names."""
     found = []
     for record in records:
         if record.shadow is not None and record.tables.get("final") == context.tables["final"]:
@@ -70,7 +72,11 @@ def _forget_shadows(
 def _delete_temporaries(
     context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], dry_run: bool
 ) -> list[str]:
-    """Files that were to replace state of ours when their writer died; a writer needs one for an instant only."""
+    """
+    Deletes the temporary files of interrupted writers. Returns their paths.
+
+    A writer needs its temporary file only for an instant, so one older than ``_WRITING_TAKES`` is abandoned.
+    """
     state, table = context.journal.store, warehouse.files
     replaced = [os.path.realpath(context.config.state.status_file)]
     if context.config.metrics.textfile is not None:
@@ -96,7 +102,7 @@ def _leftovers(context: JobContext, warehouse: Warehouse, records: Sequence[RunR
 
 
 class _Listed:
-    """Which directories are there; each parent is listed once, since a month of runs names thousands."""
+    """The directories that exist. Lists each parent only once, since a month of runs names thousands of directories."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -121,7 +127,7 @@ def _in_use(warehouse: Warehouse) -> InUse:
             locations = warehouse.catalog.table(facts).all_locations() if facts.partition_columns else {}
             data += locations.values()
             (roots if facts.partition_columns else data).append(facts.location)
-            days = list(locations)  # of the final table, which comes last
+            days = list(locations)  # the final table comes last, so its days remain
     return InUse(data, roots, days)
 
 
@@ -129,14 +135,16 @@ def _delete(
     context: JobContext, warehouse: Warehouse, leftovers: Leftovers, assert_locked: Callable[[], None]
 ) -> list[str]:
     """
-    Deletes the leftovers of one run; those that it has deleted. The record says that the run can no longer be taken
-    back before anything goes, and that its cleaning has ended once all is gone: a later cleanup ends one that died.
+    Deletes the leftovers of one run and returns the directories deleted.
+
+    Sets ``cleaned`` in the record before the first deletion, since the run can no longer be rolled back from then on.
+    Sets ``cleaning_ended`` after the last one, so that a later cleanup finishes an interrupted one.
     """
     record, deleted = leftovers.record, []
     if record.cleaned is None:
-        record.cleaned = _now(context)
+        record.cleaned = timestamp(context.journal.now(), "seconds")
         for day in record.days.values():
-            if day.before is not None:  # its parameters may hold kilobytes of Impala's statistics
+            if day.before is not None:  # its parameters may hold kilobytes of Impala statistics
                 day.before = dataclasses.replace(day.before, parameters=None)
         context.journal.save(record)
     in_use = _in_use(warehouse)
@@ -148,18 +156,18 @@ def _delete(
         warehouse.files.delete_tree(directory)
         deleted.append(directory)
     if len(deleted) == len(leftovers.directories):
-        record.cleaning_ended = _now(context)
+        record.cleaning_ended = timestamp(context.journal.now(), "seconds")
         context.journal.save(record)
     log.info("run %s: deleted %s", record.run_id, counted(len(deleted), "directory", "directories"))
     return deleted
 
 
-def _now(context: JobContext) -> str:
-    return context.journal.now().isoformat(timespec="seconds")
-
-
 def _delete_empty_runs(warehouse: Warehouse, records: Sequence[RunRecord]) -> None:
-    """Run directories whose data is gone, be it deleted as their own or as what a later run replaced."""
+    """
+    Deletes the directories of cleaned runs that hold no data any more.
+
+    Their data was deleted either as their own leftovers or as the old data of a later run.
+    """
     files, root = warehouse.files, f"{warehouse.final_root}/{RUN_ROOT}"
     over = {each.run_id for each in records if each.cleaned}
     in_use = _in_use(warehouse)
@@ -169,13 +177,13 @@ def _delete_empty_runs(warehouse: Warehouse, records: Sequence[RunRecord]) -> No
 
 
 def _holds_data(files: Files, directory: str) -> bool:
-    """Whether there is a file that a reader would see: what a writer that died has not committed is none."""
+    """Whether a reader would see a file in ``directory``. Uncommitted files and the record's copy do not count."""
     paths = (info.path[len(directory) :].lstrip("/").split("/") for info in files.walk_files(directory))
     return any(not any(name.startswith((".", "_")) for name in names) and names != [COPY_NAME] for names in paths)
 
 
 def orphans(context: JobContext, spark: SparkSession) -> list[Orphan]:
-    """What lies beside the final table's partitions and hides rows, or would double them. Changes nothing."""
+    """Returns what lies beside the final table's partitions and hides rows or would double them. Changes nothing."""
     warehouse = context.open(spark)
     final, files = warehouse.tables.final, warehouse.files
     if final is None or not files.is_directory(final.location):

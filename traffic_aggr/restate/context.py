@@ -1,5 +1,5 @@
 """
-What every command that touches the tables works with: Spark, the tables as they are, locks, the way to publish.
+What the commands that touch the tables share: Spark, the tables, the locks, the publisher and Impala.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.swap import SwapPublisher
 from traffic_aggr.run.record import Publication, RunRecord
-from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_copy
+from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_misleading_copy
 from traffic_aggr.spark.hadoop import Hadoop
 from traffic_aggr.spark.session import (
     explain_java_error,
@@ -44,13 +44,14 @@ from traffic_aggr.spark.session import (
     start_session,
     stop_session,
 )
+from traffic_aggr.text import first_line
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Warehouse:
-    """The tables and files of a command, once Spark is there."""
+    """The tables and files that a command works on, once Spark runs. ``final_root`` is the final table's directory."""
 
     spark: SparkSession
     catalog: HiveCatalog
@@ -59,14 +60,16 @@ class Warehouse:
     final_root: str
 
     def files_of(self, location: str) -> Files:
-        """For a table that may lie on another file system than the final one."""
+        """Returns the file system of ``location``, which may differ from the final table's."""
         return files_of(self.spark, location)
 
 
 class JobContext:
     """
-    One configuration's surroundings. ``spark`` is given where a session is there already; otherwise each command starts
-    one, in the JVM of ``hadoop``, and stops it.
+    What the commands of one configuration share.
+
+    ``spark`` is an existing session to use. Without it, each command starts a session in the JVM of ``hadoop`` and
+    stops it.
     """
 
     def __init__(
@@ -87,14 +90,19 @@ class JobContext:
 
     @contextmanager
     def recorded(self, record: RunRecord) -> Iterator[tuple[Stop, RunLock]]:
-        """Holds the run lock and listens to signals; what goes wrong inside is recorded, and told to the desk."""
+        """
+        Holds the run lock and listens for signals.
+
+        Passes any error raised inside to ``RunJournal.fail`` and raises it as a TrafficAggrError. An InputError becomes
+        a StepError once the run has begun a step or changed the table.
+        """
         with ExitStack() as held:
             stop = held.enter_context(Stop().listening())
             lock = held.enter_context(self.journal.lock(record))
-            held.callback(self.hadoop.stop)  # before the lock is free, so that no next run has to wait for the JVM
+            held.callback(self.hadoop.stop)  # before the lock is released: the next run must not wait for this JVM
             try:
                 yield stop, lock
-            except Exception as exc:  # whatever it is, the operator gets one line and the log the traceback
+            except Exception as exc:  # the operator gets one line for any error, the log the traceback
                 error = stop.reason() or operator_error(exc)
                 if isinstance(error, InputError) and (record.steps or record.publication is not Publication.UNTOUCHED):
                     error = StepError(error.message, hint=error.hint)
@@ -103,7 +111,7 @@ class JobContext:
 
     @contextmanager
     def session(self, conf: Optional[Mapping[str, str]] = None) -> Iterator[SparkSession]:
-        """Spark's session; ``conf`` stands in for the configured ``spark.conf``."""
+        """Yields Spark's session; ``conf`` replaces the configured ``spark.conf``."""
         if self._given_spark is not None:
             self._spark_settings = dict(self._given_spark.sparkContext.getConf().getAll())
             yield self._given_spark
@@ -115,12 +123,12 @@ class JobContext:
             self._spark_settings = dict(spark.sparkContext.getConf().getAll())
             try:
                 yield spark
-            except Exception as exc:  # errors of Spark ask the JVM what they have to say, which may be about to end
+            except Exception as exc:  # translated while the JVM runs: Spark's errors ask it for their text
                 raise operator_error(exc) from exc
             finally:
                 stop_session(spark, keep_jvm=True)
         finally:
-            if not is_uri(config.state.dir):  # else the record, yet to be closed, lies where only the JVM gets
+            if not is_uri(config.state.dir):  # else closing the record still needs the JVM
                 self.hadoop.stop()
 
     def name_session(self, record: RunRecord, lock: RunLock, spark: SparkSession) -> None:
@@ -139,9 +147,10 @@ class JobContext:
     @contextmanager
     def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: RunLock) -> Iterator[Callable[[], None]]:
         """
-        The lock of the final table, so that two configs cannot work on it; yields the check of both locks.
+        Holds the final table's lock, so that two configs cannot change the table at once.
 
-        It lies beside the data, where every config finds it: a ``flock`` on the local file system, else owner files.
+        Yields ``assert_locked``, which raises LockHeldError when this lock or the run lock is lost. The table's lock
+        lies beside the data, where every config finds it: a ``flock`` on the local file system, else owner files.
         """
         hidden = f"{warehouse.final_root}/{RUN_ROOT}"
         nearest = (warehouse.final_root, warehouse.final_root.rpartition("/")[0])
@@ -168,9 +177,10 @@ class JobContext:
         tell: Callable[[list[RunRecord]], None] = lambda settled: None,
     ) -> list[RunRecord]:
         """
-        Makes the days of runs that died whole, then has Impala and ``tell`` know; those runs, newest first.
+        Settles interrupted runs, then calls ``tell`` and refreshes Impala. Returns those runs, newest first.
 
-        They are closed last: if this process dies before, the next one tells again.
+        Closes their records last: if this process is interrupted before that, the next one repeats this for runs that
+        are still RUNNING.
         """
         adopt_copies(self.journal.store, warehouse.files, warehouse.final_root)
 
@@ -200,12 +210,11 @@ class JobContext:
             try:
                 copy_beside_table(record, warehouse.files)
             except StateError as exc:
-                # A full disk must not keep old data from coming back.
+                # A full disk must not prevent old data from being put back.
                 if record.publication not in (Publication.RESTORING, Publication.RESTORED):
                     raise
                 log.warning("%s", exc)
-                if record.publication is Publication.RESTORED:
-                    remove_copy(record, warehouse.files)
+                remove_misleading_copy(record, warehouse.files)
 
         kind = SwapPublisher if mode == "swap" else Publisher
         return kind(warehouse.catalog.table(facts), warehouse.files, save, assert_locked)
@@ -219,7 +228,7 @@ class JobContext:
         )
 
     def refresh_final(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
-        """Has Impala reload the final table after some of its days were put back, or forward."""
+        """Refreshes the final table in Impala after ``partitions`` were put back or published."""
         impala = self.impala(Stop())
         if impala is None:
             return
@@ -228,18 +237,18 @@ class JobContext:
 
 
 def files_of(spark: SparkSession, root: str) -> Files:
-    """The files of the file system that a location is on."""
+    """Returns the file system that ``root`` is on."""
     context = spark.sparkContext
     return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
 
 
 def operator_error(exc: Exception) -> TrafficAggrError:
-    """What the operator is told of ``exc``, in one line; the log has its traceback."""
+    """Translates ``exc`` into the one-line error that the operator sees, and logs its traceback."""
     if isinstance(exc, TrafficAggrError):
         return exc
     log.debug("the command failed", exc_info=exc)
     known = explain_start_failure(exc) or explain_lost_jvm(exc) or explain_java_error(exc)
     if known is not None:
         return known
-    first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
-    return StepError(f"{type(exc).__name__}: {first_line}", hint="The log has the details")
+    line = first_line(exc) if str(exc).strip() else ""
+    return StepError(f"{type(exc).__name__}: {line}", hint="The log has the details")

@@ -1,5 +1,5 @@
 """
-Runs the steps of a plan under a run record, puts old data back when one fails, and settles runs that died.
+Runs a plan's steps under a run record, puts old data back on failure, and settles interrupted runs.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
+from traffic_aggr.clock import timestamp
 from traffic_aggr.errors import TrafficAggrError, UnprovenError
 from traffic_aggr.restate import steps
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.steps import Work
 from traffic_aggr.run.plan import Step
-from traffic_aggr.run.record import Outcome, Publication, RunRecord, StepRecord, timestamp
+from traffic_aggr.run.record import Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.spark import progress
 from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.text import first_line
 from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
@@ -30,23 +32,24 @@ STEPS: dict[Step, Callable[[Work], None]] = {
 
 
 class Marker(Protocol):
-    """Shows the step in progress to the outside, in the status file."""
+    """Shows the step in progress in the status file."""
 
     def __call__(self, step: Step) -> None: ...
 
 
 def execute(work: Work, mark: Marker) -> None:
     """
-    Runs the plan's steps in order, each marked before it starts.
+    Runs the plan's steps in order, and calls ``mark`` before each.
 
-    When one fails, old data is put back if anything was taken away, and the error goes on.
+    On an error or a signal, puts the old data back if the table is half-changed or the published data differs from
+    staging. Re-raises the error.
     """
     try:
         for step in work.plan.steps:
             work.stop.check()
             mark(step)
             _run_step(work, step)
-    except BaseException as exc:  # whatever it was, old data goes back first
+    except BaseException as exc:  # whatever the reason, old data goes back first
         _put_back(work, exc)
         raise
 
@@ -61,7 +64,7 @@ def _run_step(work: Work, step: Step) -> None:
     try:
         with progress.shown(work.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
             STEPS[step](work)
-    except BaseException:  # noted in the record, then goes on
+    except BaseException:  # noted in the record, then raised again
         entry.ended, entry.outcome = timestamp(), Outcome.FAILED
         raise
     entry.ended, entry.outcome = timestamp(), Outcome.SUCCESS
@@ -70,7 +73,7 @@ def _run_step(work: Work, step: Step) -> None:
 
 
 def _change(record: RunRecord) -> str:
-    """The change to a table that is being made; empty where none is."""
+    """Returns the table change in progress, or an empty string."""
     return "" if not record.changes or record.changes[-1].done else record.changes[-1].what
 
 
@@ -91,7 +94,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     log.warning("%s: putting the old data of %s back", _cause(work, reason), days)
     try:
         work.publisher.restore(record)
-    except Exception as exc:  # the first error is the one to report; this one says that recovery is needed
+    except Exception as exc:  # the run reports its first error; this one means that recovery is needed
         log.error("the old data could not be put back: %s", spark_says(exc) or exc, exc_info=True)
         return
     if record.lost:
@@ -106,9 +109,10 @@ def _put_back(work: Work, reason: BaseException) -> None:
 
 def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publisher]) -> list[RunRecord]:
     """
-    Takes every run that died forward or back until its days are whole; the records of those, newest first.
+    Settles every interrupted run: each day ends up all new or all old. Returns their records, newest first.
 
-    They count as interrupted until ``close_settled``, so that whoever comes next tells of them if this process dies.
+    An interrupted run stays RUNNING until ``close_settled``, so that the next command reports it again if this process
+    is interrupted too.
     """
     settled = store.unsettled()
     for record in settled:
@@ -128,8 +132,9 @@ def close_settled(
     store: RecordStore, settled: Sequence[RunRecord], note_rolled_back: Callable[[RunRecord, RunRecord], None]
 ) -> None:
     """
-    Closes the records of runs that were settled, newest first, once everybody who should know of them does.
-    ``note_rolled_back`` enters the end of an interrupted rollback into the record of its target.
+    Closes the records of settled runs. Call it last, once Impala and the status file are up to date.
+
+    ``settled`` is newest first. ``note_rolled_back`` notes a completed rollback in the record of its target.
     """
     for record in reversed(settled):
         if record.rolls_back and record.publication is Publication.RESTORED:
@@ -140,8 +145,12 @@ def close_settled(
 
 
 def _cause(work: Work, error: BaseException) -> str:
-    """Why the run ends. A signal cancels Spark's jobs, whose errors then speak of the cancelling alone."""
+    """
+    Returns why the run ends: the signal, if there was one, else the error.
+
+    A signal cancels Spark's jobs, whose errors then only say that they were cancelled.
+    """
     stopped = work.stop.reason()
     if stopped is not None:
         return str(stopped)
-    return spark_says(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
+    return spark_says(error) or first_line(error)

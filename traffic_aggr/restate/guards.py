@@ -1,6 +1,5 @@
 """
-Guards beside those of preflight: promises that the job does not keep, and values that a written table would not give
-back.
+Guards in addition to preflight's: table promises that the job does not keep, and values that would read back wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from traffic_aggr.units import counted
 
 
 def refuse_tables(tables: Tables) -> None:
-    """Raises GuardError for a table that promises what the job does not keep."""
+    """Raises GuardError for the first table that promises what the job does not keep."""
     for facts in (tables.raw, tables.organisations, tables.countries, tables.staging, tables.final):
         written = facts in (tables.staging, tables.final)
         problems = promises.table_problems(facts, written=written) if facts is not None else []
@@ -29,7 +28,7 @@ def refuse_tables(tables: Tables) -> None:
 
 
 def refuse_partitions(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> None:
-    """Raises GuardError naming listed partitions that promise by themselves what the job does not keep."""
+    """Raises GuardError naming listed partitions whose own metadata promises what the job does not keep."""
     for facts in (tables.raw, tables.final):
         if facts is None or facts.partition_columns != (PARTITION_COLUMN,):
             continue
@@ -40,10 +39,11 @@ def refuse_partitions(catalog: HiveCatalog, tables: Tables, partitions: Sequence
 
 def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool, in_bytes: bool) -> list[Refusal]:
     """
-    Values that a delimited text table would misread (domain.md): they shift columns, or turn into NULL. And values
-    longer than the VARCHAR that they belong into, in characters as Hive counts them or ``in_bytes`` as Impala does.
+    Refuses values that readers of the written tables would misread or cut.
 
-    With ``replace_with_space`` delimiters are made harmless by the aggregation, and only NULL markers remain.
+    In delimited text (domain.md), a delimiter in a value shifts columns and a NULL marker reads as NULL. A value longer
+    than its VARCHAR is cut; Hive counts characters, Impala bytes (``in_bytes``). With ``replace_with_space`` the
+    aggregation replaces delimiters, so only NULL markers and lengths are checked.
     """
     hazards, lengths = text_hazards(tables.text_formats), _lengths(tables)
     if not hazards.characters and not hazards.null_markers and not lengths:
@@ -92,7 +92,7 @@ def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: 
 
 
 def _lengths(tables: Tables) -> dict[str, int]:
-    """How long values may be in those text columns of the written tables that limit them."""
+    """Returns the shortest limit that final or staging sets for each text column, by column name."""
     limits: dict[str, int] = {}
     for facts in (tables.final, tables.staging):
         for name, type_ in facts.columns if facts is not None else ():

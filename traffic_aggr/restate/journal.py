@@ -1,5 +1,5 @@
 """
-The books of a run: its record and report; what of it the edge node shows goes through ``edge``.
+The journal of a run: its record and report. What the edge node shows of it goes through ``edge``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Optional
 
+from traffic_aggr.clock import timestamp, utc_now
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, TrafficAggrError
 from traffic_aggr.host.edge import Edge, RunLock
@@ -31,20 +32,22 @@ log = logging.getLogger(__name__)
 @dataclass
 class RunJournal:
     """
-    The records of one configuration; ``now`` is the time. ``application_id`` and ``attempt`` are those of the YARN
-    application that this driver runs inside of, if it does. ``typed`` is the command as the operator typed it.
+    Keeps the records of one configuration's runs.
+
+    ``typed`` is the command as the operator typed it, ``now`` returns the current time. ``application_id`` and
+    ``attempt`` are those of the YARN application that this driver runs in, if any.
     """
 
     config: Config
     store: RecordStore
     edge: Edge
     typed: CommandLine = UNKNOWN
-    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    now: Callable[[], datetime] = utc_now
     application_id: Optional[str] = None
     attempt: Optional[int] = None
 
     def new_record(self, command: str, tables: dict[str, str], run_id: str) -> RunRecord:
-        """The record of a command that begins now, in this process; not on disk yet."""
+        """Returns the record of a command that starts now in this process. It is not on disk yet."""
         return RunRecord(
             run_id=run_id,
             command=command,
@@ -61,45 +64,47 @@ class RunJournal:
         )
 
     def holder(self, record: RunRecord) -> Holder:
-        """The record's process as the holder of locks."""
+        """Returns this process as the lock holder for ``record``."""
         return Holder.this_process(
             record.run_id, record.command, record.started, application_id=self.application_id, attempt=self.attempt
         )
 
     def lock(self, record: RunRecord) -> AbstractContextManager[RunLock]:
-        """Holds the run lock. Raises LockHeldError."""
+        """Holds the run lock. Raises LockHeldError when another run has it."""
         return self.edge.lock(self.holder(record))
 
-    # ---- the course of a run
+    # ---- life cycle of a run
 
     def save(self, record: RunRecord) -> None:
         self.store.save(record)
 
     def begin(self, record: RunRecord) -> None:
-        """Shows the run as running."""
+        """Saves the record and shows the run as running."""
         self.save(record)
         self.edge.begin()
 
     def mark(self, step: Step) -> None:
-        """Shows the step in progress; a run that dies is resumed from it."""
+        """Shows the step in progress, from which an interrupted run resumes."""
         self.edge.mark(step)
 
     def succeed(self, record: RunRecord) -> None:
-        """Closes the record and shows success."""
+        """Closes the record, writes the report and shows success."""
         record.outcome, record.exit_code, record.ended, record.flag = Outcome.SUCCESS, 0, self._time(), 0
         self.save(record)
         self._write_report(record)
         self.show_success(record)
 
     def show_success(self, record: RunRecord) -> None:
-        """Shows the success that the record tells of; the desk hears of it only if it has a ticket."""
+        """Shows the recorded success, and notifies the service desk if a ticket is open."""
         self.edge.succeeded(record, lambda: self._failures_before(record))
         self.edge.leave_metrics(record, record)
 
     def fail(self, record: RunRecord, error: TrafficAggrError) -> None:
         """
-        Closes the record, shows failure, and opens one ticket an incident. A failure to tell is logged and
-        does not hide ``error``, which is told where the data is.
+        Closes the record, shows failure, and opens one ticket per incident unless a signal stopped the run.
+
+        Adds the state of the data to ``error.message``. Problems with recording or reporting are only logged, so that
+        they do not hide ``error``.
         """
         if isinstance(error, LockHeldError):
             self._leave_to_holder(record, error)
@@ -115,7 +120,7 @@ class RunJournal:
         self._show_failure(record, concerned)
 
     def show_failure(self, record: RunRecord) -> None:
-        """Shows the failure that the record tells of."""
+        """Shows the recorded failure."""
         self._show_failure(record, self._concerned(record))
 
     def _show_failure(self, record: RunRecord, concerned: RunRecord) -> None:
@@ -126,8 +131,10 @@ class RunJournal:
 
     def _leave_to_holder(self, record: RunRecord, error: LockHeldError) -> None:
         """
-        Nothing was touched, so status and desk stay as they were. A run that lost its lock meanwhile leaves even its
-        own record alone: whoever has the lock now has settled the run, or will.
+        Records that another run holds the lock; the status file and the service desk stay as they were.
+
+        A run that lost its lock after it began leaves even its own record alone: the new holder has settled the run, or
+        will.
         """
         if record.steps or record.publication is not Publication.UNTOUCHED:
             log.error("run %s has lost its lock and changes nothing more", record.run_id)
@@ -139,26 +146,30 @@ class RunJournal:
         self.leave_to_holder()
 
     def leave_to_holder(self) -> None:
-        """Shows what was shown before this run."""
+        """Puts the job status back to what it was before this run."""
         self._attempt("update the status file", self.edge.left_to_holder)
 
     def recovered(self, settled: list[RunRecord]) -> None:
-        """Leaves the flag so that the next run starts afresh, or only refreshes and verifies what is loaded."""
+        """
+        Sets the flag to where the next run starts, from the newest of the ``settled`` runs.
+
+        If that run published, the next one only refreshes and verifies. Otherwise it starts over.
+        """
         newest = settled[0]
         newest.flag = int(Step.LOAD) if newest.publication is Publication.PUBLISHED else 0
         self.save(newest)
         self.edge.recovered(newest.flag)
 
     def note_rolled_back(self, target: RunRecord, rollback: RunRecord) -> None:
-        """Enters into the record and the report of a run that its days were put back."""
+        """Notes in the record and report of ``target`` that ``rollback`` put its days back."""
         target.rolled_back_by = rollback.run_id
         self.save(target)
         self._attempt("write the report of the run that was rolled back", lambda: self._write_report(target))
 
-    # ---- parts
+    # ---- helpers
 
     def _name_next(self, record: RunRecord, error: TrafficAggrError) -> None:
-        """Enters the command to type next, and what it will do, into the record and the error."""
+        """Puts the command to type next into the record and the error, and what it will do into the record."""
         if isinstance(error, PartitionListError) and {"--dates", "--month"} & set(record.typed.command):
             return  # the mistake is in the command itself
         resumed = bool(record.steps)
@@ -171,7 +182,7 @@ class RunJournal:
             record.next = Next(record.next.command, found.after(record))
 
     def _concerned(self, record: RunRecord) -> RunRecord:
-        """The run that says where the data is: ``record``, or an earlier one that died and is not settled yet."""
+        """Returns the run whose record says where the data is: ``record``, or an earlier one that is not settled."""
         if record.settled_earlier_runs or not record.publication.settled:
             return record
         try:
@@ -182,7 +193,7 @@ class RunJournal:
         return earlier[0] if earlier else record
 
     def _failures_before(self, record: RunRecord) -> list[str]:
-        """The runs of the incident that ``record`` ends, oldest first: one of them raised the ticket."""
+        """Returns the ids of the failed runs since the last success, oldest first. One of them raised the ticket."""
         failures: list[str] = []
         for each in self.store.newest_first():
             if each.outcome is Outcome.SUCCESS and each.run_id != record.run_id:
@@ -201,7 +212,7 @@ class RunJournal:
             log.error("could not %s: %s", what, exc)
 
     def _time(self) -> str:
-        return self.now().astimezone(timezone.utc).isoformat(timespec="milliseconds")
+        return timestamp(self.now())
 
 
 def _outcome(error: TrafficAggrError) -> Outcome:

@@ -1,6 +1,7 @@
 """
-What a run finds before it changes anything: tables and their columns, lookup keys, raw rows and old totals
-a day, values that a text table could not hold. All that can be known to be wrong is found here.
+What a run finds before it changes anything: tables and columns, lookup keys, raw rows and old totals per day.
+
+Problems that can be known in advance are found here, in ``guards`` and in ``writers``.
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ from traffic_aggr.run.breakdown import Usage, UsageBy
 from traffic_aggr.run.plan import FoundDay, Refusal
 from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, totals_from_mapping
 from traffic_aggr.run.record import Input
+from traffic_aggr.text import some_of
 from traffic_aggr.traffic import aggregation
 from traffic_aggr.traffic import columns as contract
 
 EXAMPLES = 5
 MAX_VALUES = 100_000
-"""Customers, countries and so on of which usage is told apart in the driver."""
+"""Limit on the customers, countries and other values for which the driver breaks usage down."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run as the metastore has them; staging and final may be missing yet."""
+    """The tables of a run as the metastore has them. Staging and final may not exist yet."""
 
     raw: TableFacts
     organisations: TableFacts
@@ -50,29 +52,30 @@ class Tables:
 
     @property
     def text_formats(self) -> list[RowFormat]:
-        """Row formats of those written tables that are delimited text."""
+        """Row formats of staging and final, where they are delimited text."""
         written = [facts.effective_format for facts in (self.final, self.staging) if facts is not None]
         return [row_format for row_format in written if row_format.is_delimited_text]
 
     @property
     def rewritten(self) -> bool:
-        """Whether rows are written twice, as staging's and again in the final table's own format."""
+        """Whether rows are written twice: to staging, and again in the final table's own format."""
         staging, final = self.staging, self.final
         by_day = staging is None or (bool(staging.partition_columns) and staging.row_format.is_parquet)
         return not (by_day and (final is None or final.row_format.is_parquet))
 
 
 def table_names(config: TablesConfig) -> dict[str, TableName]:
-    """The configured tables by role: raw, staging, final, org_details, country_lookup."""
+    """Returns the configured tables by role: raw, staging, final, org_details, country_lookup."""
     roles = ("raw", "staging", "final", "org_details", "country_lookup")
     return {role: TableName(config.database, getattr(config, role)) for role in roles}
 
 
 def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
     """
-    Finds the tables and checks their columns, all problems at once.
+    Finds the tables and checks their columns and partitioning.
 
-    Raises TableError for what is missing or of a wrong type, GuardError for one of a kind that the job does not know.
+    Raises TableError naming everything that is missing or of a wrong type, GuardError for the first table of a kind
+    that the job does not support.
     """
     names = table_names(config)
     found = {role: catalog.facts(name) for role, name in names.items()}
@@ -115,9 +118,10 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
 @dataclass(frozen=True)
 class Sources:
     """
-    What the aggregation reads: raw rows of the listed days, and the two lookups; ``repeated`` is what
-    ``aggregation.repeated_cdrids`` finds in ``raw``, kept by Spark once it was read. ``inputs`` are the files of each
-    listed day of raw, ``notes`` what is to be said of them.
+    What the aggregation reads: the raw rows of the listed days and the two lookups.
+
+    ``repeated`` is what ``aggregation.repeated_cdrids`` finds in ``raw``; Spark persists it. ``inputs`` sums up the
+    files of each listed day of raw. ``notes`` name columns that some of the tables' files lack.
     """
 
     raw: DataFrame
@@ -133,9 +137,10 @@ def open_sources(
     catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition], files_of: Callable[[str], Files]
 ) -> Iterator[Sources]:
     """
-    The source tables as they are now, read anew; ``files_of`` gives the files of a location's file system.
+    Yields the source tables as they are now. ``files_of`` returns the file system of a location.
 
-    Raises GuardError where Spark does not read what is there, or footers tell that it cannot.
+    Raises GuardError when Spark would read other files than Hive and Impala do, or when Parquet footers show that it
+    cannot read a file.
     """
     needed = (
         (tables.raw, contract.RAW_COLUMNS),
@@ -162,12 +167,12 @@ def open_sources(
     try:
         yield sources
     finally:
-        with suppress(Py4JError, OSError):  # the JVM may be gone, which is what ended the run
+        with suppress(Py4JError, OSError):  # a lost JVM may be what ended the run
             sources.repeated.unpersist()
 
 
 def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
-    """A lookup with two rows for one key would double usage."""
+    """Refuses a lookup with two rows for one key, which would double usage."""
     lookups = {"orgno": ("org_details", sources.organisations), "mcc": ("country_lookup", sources.countries)}
     found = _collected(
         *(aggregation.duplicate_keys(lookup, key).limit(EXAMPLES + 1) for key, (_, lookup) in lookups.items())
@@ -184,7 +189,7 @@ def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
 
 
 def raw_totals(sources: Sources, partitions: Iterable[Partition]) -> dict[Partition, RawTotals]:
-    """The control totals of raw, a day each, taken before any join or grouping; zero for a day without rows."""
+    """Returns raw's control totals per day, taken before any join or grouping. A day without rows has zeros."""
     sums_by_day, repeats_by_day = _collected(
         aggregation.raw_totals(sources.raw), aggregation.repeats_by_day(sources.repeated)
     )
@@ -197,13 +202,13 @@ def raw_totals(sources: Sources, partitions: Iterable[Partition]) -> dict[Partit
 
 
 def _collected(*frames: DataFrame) -> list[list[Row]]:
-    """The rows of small results, found side by side: each leaves processors idle while it is planned and as it ends."""
+    """Collects small results in parallel, since each leaves processors idle while Spark plans it and as it ends."""
     with ThreadPoolExecutor(len(frames)) as pool:
         return list(pool.map(DataFrame.collect, frames))
 
 
 def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, AggregatedTotals]:
-    """The control totals of staging's or final's ``rows``, a day each; zero for a day without rows."""
+    """Returns the control totals per day of staging's or final's ``rows``. A day without rows has zeros."""
     wanted = list(partitions)
     listed = rows.where(F.col(contract.PARTITION_COLUMN).isin(*wanted)) if wanted else rows.limit(0)
     found: Mapping[str, Mapping[str, Any]] = {
@@ -213,13 +218,17 @@ def aggregated_totals(rows: DataFrame, partitions: Iterable[Partition]) -> dict[
 
 
 def old_usage(rows: DataFrame, partitions: Sequence[Partition]) -> Optional[UsageBy]:
-    """The usage of the final table's ``partitions``, by customer, country, call type and late ``calldate``."""
+    """
+    Returns the usage in final's ``partitions`` by customer, country, call type and late ``calldate``.
+
+    None when there are more than ``MAX_VALUES`` values.
+    """
     listed = rows.where(F.col(contract.PARTITION_COLUMN).isin(*partitions))
     return _usage(aggregation.usage_by(listed, _dimensions())) if partitions else {}
 
 
 def new_usage(staged: DataFrame, sources: Sources) -> Optional[UsageBy]:
-    """The usage of what was staged, as ``old_usage``, and by the keys that the lookups do not have."""
+    """Returns the usage of the staged rows, as ``old_usage`` does, and by the keys that the lookups lack."""
     found = aggregation.with_lookups(
         staged,
         aggregation.lookup_names(sources.organisations),
@@ -243,7 +252,7 @@ def _dimensions() -> dict[str, Column]:
 
 
 def _usage(usage: DataFrame) -> Optional[UsageBy]:
-    """None where there are more values than a driver should hold."""
+    """Collects ``usage``. Returns None when there are more values than a driver should hold."""
     rows = usage.limit(MAX_VALUES + 1).collect()
     if len(rows) > MAX_VALUES:
         return None
@@ -257,9 +266,9 @@ def old_totals(
     catalog: HiveCatalog, facts: Optional[TableFacts], files: Files, partitions: Sequence[Partition]
 ) -> tuple[dict[Partition, Placement], dict[Partition, AggregatedTotals], list[str]]:
     """
-    Where the final table's listed partitions are, their totals, and notes on directories that are missing.
+    Returns the placements of final's listed partitions, their totals, and notes on missing directories.
 
-    Raises GuardError where footers tell that old data cannot be read.
+    Raises GuardError when Parquet footers show that Spark cannot read the old data.
     """
     if facts is None:
         return {}, {}, []
@@ -279,7 +288,11 @@ def old_totals(
 
 
 def raw_inputs(table: HiveTable, files: Files, partitions: Sequence[Partition]) -> dict[Partition, Input]:
-    """The files of each listed day of raw; a day without a directory has none."""
+    """
+    Sums up the files of each listed day of raw. A day without a directory has no entry.
+
+    Empty unless raw is partitioned by ``partition_date`` alone.
+    """
     if not _is_by_day(table.facts):
         return {}
     directories = [each for each in table.directories() if each.spec[contract.PARTITION_COLUMN] in partitions]
@@ -310,7 +323,7 @@ def found_days(
     old: Mapping[Partition, AggregatedTotals],
     files: Files,
 ) -> dict[Partition, FoundDay]:
-    """The findings of each listed day, joined."""
+    """Joins the findings for each listed day."""
     sizes = {}
     for partition, where in placements.items():
         with suppress(FileNotFoundError):
@@ -328,11 +341,11 @@ def found_days(
 
 
 def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[Partition]) -> list[Refusal]:
-    """A day's directory is moved aside as a whole: no other partition may lie in it."""
+    """Refuses when an unlisted partition lies in a listed day's directory, which a run moves aside as a whole."""
     others = table.others_in(partitions) if table else {}
     if not others:
         return []
-    shown = ", ".join(f"{partition} in {location}" for partition, location in list(others.items())[:EXAMPLES])
+    shown = some_of([f"{partition} in {location}" for partition, location in others.items()], EXAMPLES, ", ")
     return [
         Refusal(
             "shared_directory",

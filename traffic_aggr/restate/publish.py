@@ -1,15 +1,15 @@
 """
-Taking partitions out of the final table, putting new ones in, and taking that back.
+Takes partitions out of the final table, puts new ones in, and restores the old ones.
 
-Nothing is ever written into, or deleted from, a directory that a reader may see: only metadata changes
-and renames of whole directories, each of which finds out what is already done. So every operation here
-can be stopped anywhere and started again:
+Nothing is ever written into, or deleted from, a directory that a reader may see. Publishing only changes metadata and
+renames whole directories, and each operation finds out what is already done. So every operation here can be stopped
+anywhere and started again:
 
     old partition      --drop--> no partition --rename home to kept--> nothing in home
     nothing in home    --rename new to home-->  new data in home      --add--> new partition
 
-The order is what keeps the only copy of a day safe: the drop is answered before its files are moved, and
-files are in place before a partition points at them.
+The order keeps the only copy of a day safe: the metastore answers the drop before the files move, and the files are in
+place before a partition points at them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Optional, Protocol
 
+from traffic_aggr.clock import timestamp
 from traffic_aggr.errors import GuardError, StepError
 from traffic_aggr.files.local import Files
 from traffic_aggr.hive import parameters
 from traffic_aggr.hive.layout import Placement, normal
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.run.record import DESCRIBE, Change, Day, DayTotals, Publication, RunRecord, timestamp
+from traffic_aggr.run.record import DESCRIBE, Change, Day, DayTotals, Publication, RunRecord
 from traffic_aggr.units import counted
 
 _DROP = "drop"
@@ -32,27 +33,27 @@ POINT = "point"
 
 
 class PartitionedTable(Protocol):
-    """What publishing needs of a table in the metastore."""
+    """What publishing needs from a table in the metastore."""
 
     def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
-        """Those of ``wanted`` that are there, and where their data are."""
+        """Returns the placements of those ``wanted`` partitions that exist."""
         ...
 
     def drop(self, partitions: Sequence[Partition]) -> None:
-        """Removes metadata of those that are there; their files stay."""
+        """Drops the metadata of those ``partitions`` that exist. Their files stay."""
         ...
 
     def add(self, partitions: Mapping[Partition, Placement]) -> None:
-        """Adds those that are not there, in the table's row format and as of now."""
+        """Adds missing partitions, with the table's row format and the current time."""
         ...
 
     def point(self, placements: Mapping[Partition, Placement]) -> None:
-        """Makes partitions that are there be as ``placements`` say, all or none."""
+        """Changes existing partitions to match ``placements``, all or none."""
         ...
 
 
 def fingerprint(files: Files, directory: str) -> str:
-    """Digest of the names and sizes of the data files under ``directory``."""
+    """Returns a digest of the relative paths and sizes of the data files under ``directory``."""
     found = sorted(
         (info.path[len(directory) :], info.size)
         for info in files.walk_files(directory)
@@ -65,8 +66,8 @@ class Publisher:
     """
     Changes the partitions of one table under a run record.
 
-    ``save`` makes the record durable; ``still_locked`` raises when the run no longer holds its lock, and
-    is asked before each change.
+    ``save`` makes the record durable. ``assert_locked`` is called before each change, and raises when the run no longer
+    holds its locks.
     """
 
     def __init__(
@@ -79,14 +80,14 @@ class Publisher:
         self._table = table
         self._files = files
         self._save = save
-        self._still_locked = assert_locked
+        self._assert_locked = assert_locked
 
     def published_location(self, day: Day) -> Optional[str]:
-        """Where a published day's partition points; None for a day without new rows."""
+        """Returns where a published day's partition points; None for a day without new rows."""
         return day.home if day.new else None
 
     def withdraw(self, record: RunRecord) -> None:
-        """Takes the record's days out of the table; their data is kept aside."""
+        """Takes the record's days out of the table and moves their data aside."""
         self._enter(record, Publication.WITHDRAWING)
         present = self._table.partitions(record.days)
         self._drop(record, [partition for partition in record.days if partition in present])
@@ -95,9 +96,9 @@ class Publisher:
 
     def publish(self, record: RunRecord) -> None:
         """
-        Puts each day's ``new`` directory in place of whatever the table has for it.
+        Replaces whatever the table has for each day with the day's ``new`` directory. A day without one is cleared.
 
-        Raises StepError, with nothing changed, when a new directory is not there.
+        Raises StepError, with nothing changed, when a new directory is missing.
         """
         for partition, day in record.days.items():
             if day.new is not None and not self._files.is_directory(day.new):
@@ -124,7 +125,11 @@ class Publisher:
         self._enter(record, Publication.PUBLISHED)
 
     def _new_placements(self, record: RunRecord) -> dict[Partition, Placement]:
-        """Where the days with new rows shall point, with their owner's parameters and the rows counted in staging."""
+        """
+        Returns the new placement of each day with new rows.
+
+        It has the owner's parameters of the old partition and the number of rows counted in staging.
+        """
         placements = {}
         for partition, day in record.days.items():
             location = self.published_location(day)
@@ -155,7 +160,7 @@ class Publisher:
             or _location(present.get(partition)) != _location(day.before)
         }
         self._refuse_two_copies(day for day in changed.values() if not self._moved_in(day))
-        # Sent for every changed day, there or not: a drop whose answer was lost must have ended before files move.
+        # Sent for missing partitions too: a drop whose answer was lost must have ended before files move.
         self._drop(record, list(changed))
         for day in self._noted(record, "move new data out", [day for day in changed.values() if self._moved_in(day)]):
             assert day.new is not None
@@ -171,7 +176,11 @@ class Publisher:
         self._leave_restored(record)
 
     def _complete(self, record: RunRecord) -> None:
-        """Enters what a record of an earlier version does not say of the old partitions: what the table has of them."""
+        """
+        Adds the old partitions' parameters and times, as the table has them now, to a record that lacks them.
+
+        Records of an earlier version lack them.
+        """
         unknown = [each for each, day in record.days.items() if day.before and day.before.parameters is None]
         for partition, found in self._table.partitions(unknown).items() if unknown else ():
             day = record.days[partition]
@@ -184,7 +193,7 @@ class Publisher:
             )
 
     def _old_placements(self, record: RunRecord) -> dict[Partition, Placement]:
-        """The partitions that there were before the run; without statistics those whose files are gone."""
+        """Returns the placements from before the run. A partition whose files are gone loses its statistics."""
         placements = {}
         for partition, day in record.days.items():
             if day.before is not None:
@@ -196,8 +205,8 @@ class Publisher:
         return placements
 
     def _give_back(self, record: RunRecord, before: Mapping[Partition, Placement]) -> None:
-        """Whatever adding the old partitions, or pointing them back, has not brought back of what they were."""
-        # Sent again even where nothing seems to have moved: a request whose answer was lost may still be at work.
+        """Restores what adding the old partitions, or pointing them back, did not, such as row formats and times."""
+        # Sent even when nothing seems to differ: a request whose answer was lost may still take effect.
         all_of_them = self._unanswered(record, POINT, DESCRIBE)
         differing = {
             partition: before[partition]
@@ -209,7 +218,7 @@ class Publisher:
             self._noted_once(record, what, lambda: self._table.point(differing))
 
     def _unanswered(self, record: RunRecord, *kinds: str) -> bool:
-        """Whether the answer to a request has not come, so that it may still be carried out."""
+        """Whether a request of one of ``kinds`` was never answered, so that it may still take effect."""
         return any(change.what.startswith(kinds) and change.done is None for change in record.changes)
 
     def _leave_restored(self, record: RunRecord) -> None:
@@ -220,7 +229,11 @@ class Publisher:
         self._enter(record, Publication.RESTORED)
 
     def _is_lost(self, day: Day, totals: Optional[DayTotals]) -> bool:
-        """Whether a day had rows before the run and its files are gone; Hive makes the directory of what it adds."""
+        """
+        Whether a day had rows before the run and its files are gone.
+
+        Looks for files, since Hive creates the directory of a partition that it adds.
+        """
         if day.before is None or totals is None or totals.final_before is None or totals.final_before.rows == 0:
             return False
         return not self._has_files(day.before.location)
@@ -230,7 +243,7 @@ class Publisher:
 
     def settle(self, record: RunRecord) -> Publication:
         """
-        Takes a run that died half-way forward, where all its new data is there, or else back.
+        Finishes an interrupted run if it was publishing and all its new data exists, else restores the old data.
 
         Returns PUBLISHED (every day new) or RESTORED (every day old).
         """
@@ -247,7 +260,7 @@ class Publisher:
         )
 
     def refuse_unless_published(self, record: RunRecord) -> None:
-        """Raises GuardError naming a day that no longer is what ``record`` published."""
+        """Raises GuardError naming the first day that is no longer what ``record`` published."""
         present = self._table.partitions(record.days)
         for partition, day in record.days.items():
             expected = self.published_location(day)
@@ -275,20 +288,20 @@ class Publisher:
         )
 
     def _enter(self, record: RunRecord, publication: Publication) -> None:
-        # Whoever has the lock now may have settled this run: its word in the record must stay.
-        self._still_locked()
+        # A new lock holder may have settled this run, and what it wrote in the record must stay.
+        self._assert_locked()
         record.publication = publication
         self._save(record)
 
     def _noted(self, record: RunRecord, what: str, days: list[Day]) -> Iterable[Day]:
-        """Yields each day between the notes that the change begins and that it is done."""
+        """Notes in the record that a change begins, yields each day, then notes that it is done."""
         if not days:
             return
         change = Change(f"{what} ({counted(len(days), 'partition')})", timestamp())
         record.changes.append(change)
         self._save(record)
         for day in days:
-            self._still_locked()
+            self._assert_locked()
             yield day
         change.done = timestamp()
         self._save(record)
@@ -297,7 +310,7 @@ class Publisher:
         change = Change(what, timestamp())
         record.changes.append(change)
         self._save(record)
-        self._still_locked()
+        self._assert_locked()
         change_table()
         change.done = timestamp()
         self._save(record)

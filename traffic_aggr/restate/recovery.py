@@ -1,4 +1,4 @@
-"""Recovery: takes interrupted runs forward or back."""
+"""Recovery: settles interrupted runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from traffic_aggr.run.record import RunRecord
 
 
 def recover(context: JobContext, run_id: str) -> list[RunRecord]:
-    """Takes interrupted runs forward or back until their days are whole; those runs, newest first."""
+    """Settles interrupted runs: every day ends up all new or all old. Returns those runs, newest first."""
     record = context.journal.new_record("recover", context.tables, run_id)
     with context.recorded(record) as (stop, lock), context.session() as spark:
         context.name_session(record, lock, spark)

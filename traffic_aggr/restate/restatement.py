@@ -1,5 +1,5 @@
 """
-Restating days: the plan, and the run that carries it out.
+Restates days: makes the plan, and runs it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOOKING = "looking at the tables"
 
 
 def plan(context: JobContext, ask: RunArguments) -> Plan:
-    """What ``run`` would do now. Changes no table and no state."""
+    """Returns what ``run`` would do now. Changes no table and no state."""
     flag = context.journal.edge.flag()
     with context.session() as spark:
         warehouse = context.open(spark)
@@ -49,7 +49,12 @@ def plan(context: JobContext, ask: RunArguments) -> Plan:
 
 
 def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
-    """Restates the days that ``ask`` names, or raises a TrafficAggrError after putting old data back."""
+    """
+    Restates the days that ``ask()`` names and returns the run's record.
+
+    Raises TrafficAggrError. A run that fails while it changes the table, or whose published data differs from staging,
+    puts the old data back first.
+    """
     record = context.journal.new_record("run", context.tables, run_id)
     with context.recorded(record) as (stop, lock):
         flag = context.journal.edge.flag()
@@ -131,7 +136,7 @@ def _restate(
 
 
 def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
-    """Taken before anything is, since the drop step takes the old days out of the table."""
+    """Returns the usage of the old days, which must be read before the drop step takes them out of the table."""
     with_rows = [partition for partition in plan.changed if (old := plan.days[partition].old) is not None and old.rows]
     final = warehouse.tables.final
     if final is None or Step.STAGE not in plan.steps:
@@ -142,13 +147,13 @@ def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
 def _mark(context: JobContext, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
     context.journal.mark(step)
     if last is not None and last.run_id == record.resumes and last.continued_by is None:
-        # Only now is there a step in this run's own record, from which a later one would resume.
+        # Not before this run starts a step of its own, from which a later run would resume.
         last.continued_by = record.run_id
         context.journal.save(last)
 
 
 def _sources(warehouse: Warehouse, ask: RunArguments) -> AbstractContextManager[preflight.Sources]:
-    # Once an interrupted run is settled: what a table came to promise must not keep old data away.
+    # A run settles interrupted runs before this check: a table's new promises must not keep old data out of it.
     guards.refuse_tables(warehouse.tables)
     guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
     days = ask.partitions.partitions
@@ -214,7 +219,7 @@ def _inputs(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[Parti
 
 
 def _changed_since(last: Optional[RunRecord], request: PlanRequest, raw: Mapping[Partition, RawTotals]) -> list[str]:
-    """The days whose raw rows are others than those that the run to resume has staged."""
+    """Returns a note on the days whose raw totals have changed since the run to resume staged them, if any."""
     same_work = last is not None and last.same_work(request.tables, request.mode, request.partitions.digest)
     if last is None or last.staged is None or not same_work:
         return []
@@ -225,7 +230,7 @@ def _changed_since(last: Optional[RunRecord], request: PlanRequest, raw: Mapping
 def _take_over(
     context: JobContext, record: RunRecord, plan: Plan, last: Optional[RunRecord], warehouse: Warehouse
 ) -> None:
-    """Enters the plan into the record: the days to change, what was found, what an earlier run left."""
+    """Saves the plan in the record: the days to change, the findings, and what the run resumes from ``last``."""
     record.resumes = plan.resumes
     record.notes += plan.notes
     record.kept, record.refused = list(plan.kept), list(plan.refused)
@@ -238,7 +243,7 @@ def _take_over(
         record.days, record.publication = last.days, last.publication
         record.staged, record.breakdown = last.staged, last.breakdown
         record.only_verifies = True
-        # What Impala saw then it may not see now, and this run may not ask it.
+        # Impala may see other totals now, and this run may not ask it.
         record.totals = {day: replace(found, impala=None) for day, found in last.totals.items()}
     else:
         aside = f"{run_directory(warehouse.final_root, record.run_id)}/old"

@@ -1,4 +1,4 @@
-"""Rollback: puts back the days of a successful run as they were before it."""
+"""Rollback: puts the days that a run published back as they were before it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from traffic_aggr.host.edge import RunLock
 from traffic_aggr.restate import preflight
 from traffic_aggr.restate.context import JobContext, Warehouse
 from traffic_aggr.restate.signals import Stop
-from traffic_aggr.run.reconcile import reconcile_final, summary
+from traffic_aggr.run.reconcile import reconcile_final
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.rollback_rules import refuse_rollback
+from traffic_aggr.text import some_of
 from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
 
 def rollback(context: JobContext, target: str, run_id: str) -> RunRecord:
-    """Puts back the partitions as they were before the run ``target``; the record of the rollback."""
+    """Puts the partitions back as they were before the run ``target``. Returns the rollback's record."""
     record = context.journal.new_record("rollback", context.tables, run_id)
     record.rolls_back = target
     with context.recorded(record) as (stop, lock):
@@ -46,7 +47,7 @@ def _rollback(context: JobContext, spark: SparkSession, record: RunRecord, stop:
         publisher = context.publisher(warehouse, name, target.mode, assert_locked)
         publisher.refuse_unless_published(target)
         stop.check()
-        # From here on this record can be settled like any other: it names the same days, to be taken back.
+        # From here on the record names the target's days, so an interrupted rollback can be settled like any run.
         record.mode, record.days, record.partitions = target.mode, deepcopy(target.days), list(target.days)
         record.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
         publisher.restore(record)
@@ -69,4 +70,4 @@ def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
         for difference in reconcile_final(partition, before, totals, "final now")
     ]
     if differences:
-        raise StepError(f"the old data is not what it was: {summary(differences)}", hint="Look at its files")
+        raise StepError(f"the old data is not what it was: {some_of(differences)}", hint="Look at its files")

@@ -1,8 +1,8 @@
 """
-Stopping on SIGINT and SIGTERM: noticed at once, acted upon between two changes.
+Stops a run on SIGINT and SIGTERM: notices the signal at once, acts on it between two changes.
 
-A signal never breaks into a metastore change. It cancels running Spark jobs and ends waits; the run then
-finds out at its next checkpoint, puts the old data back and exits with 128 + the signal's number.
+A signal never interrupts a metastore change. It cancels running Spark jobs and ends waits. The run sees it at its next
+checkpoint, puts the old data back and exits with 128 + the signal's number.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ _CANCEL_EVERY_S = 0.5
 
 class Stop:
     """
-    The wish to stop. ``cancel`` cancels what is running, such as Spark jobs; it is called from another
-    thread, again and again until a checkpoint has noticed, since a job may start just after it.
+    A request to stop, made by a signal.
+
+    ``cancel`` cancels running work, such as Spark jobs. Another thread calls it repeatedly until a checkpoint notices
+    the signal, since a job may start just after a call.
     """
 
     def __init__(self) -> None:
@@ -37,18 +39,18 @@ class Stop:
         return self._wished.is_set()
 
     def check(self) -> None:
-        """Raises Interrupted, once, when a signal has come."""
+        """Raises Interrupted, once, if a signal has arrived."""
         if self._wished.is_set() and not self._noticed.is_set():
             self._noticed.set()
             assert self._signum is not None
             raise Interrupted(self._signum)
 
     def reason(self) -> Optional[Interrupted]:
-        """The signal that came, as the error to report; None without one."""
+        """Returns the signal that arrived, as the error to report; None without one."""
         return Interrupted(self._signum) if self._signum is not None else None
 
     def sleep(self, seconds: float) -> None:
-        """Waits; a signal that has not been noticed yet ends the wait with Interrupted."""
+        """Waits. A signal that no checkpoint has noticed yet ends the wait with Interrupted."""
         if self._noticed.is_set():
             threading.Event().wait(seconds)
         else:
@@ -57,7 +59,7 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
-        """Handles the signals inside the block, in the main thread."""
+        """Handles the signals inside the block. Must be entered in the main thread."""
         before = {signum: signal.signal(signum, self._received) for signum in _SIGNALS}
         try:
             yield self

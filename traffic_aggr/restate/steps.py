@@ -1,5 +1,5 @@
 """
-The three steps: drop, stage, load. Each starts from any state of the table and leaves a whole one or raises.
+The three steps: drop, stage, load. Each accepts any state of the table, and leaves it consistent or raises.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from traffic_aggr.run.reconcile import (
     Difference,
     reconcile_final,
     reconcile_staging,
-    summary,
 )
 from traffic_aggr.run.record import Input, RunRecord, Staged
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
+from traffic_aggr.text import some_of
 from traffic_aggr.traffic import aggregation
 from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION_COLUMN, STAGING_COLUMNS
 
@@ -47,14 +47,18 @@ _SCHEMA = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS
 _COLUMNS = [column.name for column in STAGING_COLUMNS]
 _BROADCAST_CDRIDS = 1_000_000
 _RAW_ROWS_PER_FILE = 10_000_000
-"""A file of 80 MB where seven raw rows become one, of 600 where none do: Impala reads such files best."""
+"""
+Gives files of 80 MB where seven raw rows become one, and of 600 MB where each stays a row of its own.
+
+Impala reads files of such sizes best.
+"""
 _DAYS_AT_ONCE = 100
-"""Days of one aggregation: each adds a sum that is taken over all rows of it."""
+"""Days per aggregation. Each day adds a sum over all rows of its aggregation."""
 
 
 @dataclass
 class Work:
-    """What the steps of one run work on and with."""
+    """What the steps of one run need."""
 
     spark: SparkSession
     catalog: HiveCatalog
@@ -81,11 +85,11 @@ class Work:
         return run_directory(self.final.location, self.record.run_id)
 
     def make_directory(self) -> None:
-        """Makes the run's directory before Spark would, so that its name survives a power cut."""
+        """Creates the run's directory before Spark would, so that its name survives a power cut."""
         self.files.make_directories(self.directory, self.final.location)
 
     def refresh(self, statements: Sequence[str]) -> None:
-        """Sends a batch to Impala and keeps in the record what was sent, be it answered or not."""
+        """Sends a batch to Impala. Saves the statements sent in the record, whether they succeeded or failed."""
         if self.impala is None or not statements:
             return
         self.stop.check()
@@ -99,32 +103,32 @@ class Work:
 
 
 def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) -> list[str]:
-    """Impala: what reloads the table after partitions came, went, or point elsewhere."""
+    """Returns the statements that make Impala reload the table after partitions were added, dropped or moved."""
     return [sql.refresh(table), *sql.refresh_moved(table, partitions)]
 
 
 def reading(work: Work, step: Step) -> Optional[ExpectedRows]:
-    """The rows that a step is going to read; None where that is not known."""
+    """Returns the rows that a step will read; None when their number is unknown."""
     plan = work.plan
     if step is Step.STAGE and work.tables.raw.partition_columns == (PARTITION_COLUMN,):
         return ExpectedRows(sum(plan.days[day].raw.rows for day in plan.restated), "raw row", str(work.tables.raw.name))
     if step is Step.LOAD:
         staged = [totals.staging for totals in map(work.record.totals_of, work.record.days) if totals.staging]
-        # What is rewritten is read from staging, then read back, and read once more in its place.
+        # Rewritten rows are read three times: from staging, from the new files, and from the final table.
         times_read = 3 if not plan.verify_only and _is_rewritten(work) else 1
         return ExpectedRows(times_read * sum(totals.rows for totals in staged))
     return None
 
 
 def drop(work: Work) -> None:
-    """Takes the listed partitions out of the final table, their data kept aside; refreshes it."""
+    """Takes the days to change out of the final table, moves their data aside, and refreshes the table in Impala."""
     work.publisher.withdraw(work.record)
     work.refresh(work.refresh_table(work.final.name))
 
 
 def stage(work: Work) -> None:
     """
-    Aggregates raw into a directory of this run, the staging table pointing at it, and proves it against raw.
+    Aggregates raw into a directory of this run, points staging at it, and reconciles staging with raw.
 
     Raises ReconciliationError when a total differs.
     """
@@ -142,7 +146,7 @@ def stage(work: Work) -> None:
         counted = Observation()
         rows = _aggregated(work, days, counted)
         if by_day:
-            # Of staging's files come final's where both are Parquet.
+            # Where both tables are Parquet, staging's files become final's, so they get final's codec.
             _write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
         else:
             rows.write.insertInto(work.staging.name.quoted)
@@ -163,7 +167,7 @@ def stage(work: Work) -> None:
         differences += reconcile_staging(partition, raw, with_sources)
     if differences:
         raise ReconciliationError(
-            f"staging differs from raw: {summary(differences)}",
+            f"staging differs from raw: {some_of(differences)}",
             hint="Old data is in place; did raw change while it was read?",
         )
     _break_down(work, staged)
@@ -183,9 +187,10 @@ def _break_down(work: Work, staged: DataFrame) -> None:
 
 def load(work: Work) -> None:
     """
-    Publishes what was staged, in the final table's own format, reads it back, and has Impala agree.
+    Publishes what was staged in the final table's own format, reads it back, and compares it with Impala's totals.
 
-    Raises StepError when what is read back differs from staging; ImpalaMismatchError when Impala does.
+    Raises ReconciliationError when rewritten rows differ from staging before they are published; StepError when the
+    final table does afterwards; ImpalaMismatchError when Impala's totals differ.
     """
     if not work.plan.verify_only:
         _publish(work)
@@ -209,7 +214,7 @@ def _publish(work: Work) -> None:
         record.days[partition].new = new
         model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
         work.files.copy_permissions(model, new, True)
-    if plan.restated:  # from the top: a power cut must take neither a day's files nor its name in there
+    if plan.restated:  # the whole tree: a power cut must not lose a day's files or its name in the parent
         work.files.make_durable(directory)
     if staged.partitioned:
         _forget_staged_partitions(work)
@@ -218,13 +223,13 @@ def _publish(work: Work) -> None:
 
 
 def _is_rewritten(work: Work) -> bool:
-    """Whether staged rows are written once more, in the final table's own format."""
+    """Whether staged rows are written again in the final table's own format."""
     staged = work.record.staged
     return not (staged is not None and staged.partitioned and work.final.row_format.is_parquet)
 
 
 def _notice_changed_raw(work: Work) -> None:
-    """Says which days' raw files have changed since they were read: what is published does not have that change."""
+    """Notes the days whose raw files changed after they were read, since the published data predates the change."""
     now = work.inputs()
     for partition in work.plan.restated:
         read = work.record.inputs.get(partition)
@@ -243,7 +248,7 @@ def _prove_final(work: Work) -> None:
     work.save(work.record)
     if not differences:
         return
-    what = f"the final table differs from staging: {summary(differences)}"
+    what = f"the final table differs from staging: {some_of(differences)}"
     if work.plan.verify_only:
         raise StepError(
             what,
@@ -254,16 +259,16 @@ def _prove_final(work: Work) -> None:
 
 
 def _models(work: Work, partition: Partition) -> list[str]:
-    """Directories whose permissions the new data of a partition takes, the likeliest first."""
+    """Returns directories whose permissions a partition's new data may take, the preferred one first."""
     day = work.record.days[partition]
     return [day.home, day.kept, *([day.before.location] if day.before else [])]
 
 
 def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> DataFrame:
     """
-    Staging's rows of ``days``, with the raw rows of each day counted by ``counted``, under its name, as they pass.
+    Returns staging's rows of ``days``. While Spark writes them, ``counted`` counts each day's raw rows by day.
 
-    The count stands behind the last shuffle, where a task that is run twice counts once.
+    The count comes after the last shuffle, where a task that runs twice counts once.
     """
     totals = [work.plan.days[day].raw for day in days]
     repeats = sum(of_day.repeated_cdrs for of_day in totals)
@@ -284,12 +289,16 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
 
 
 def _number(day: Column) -> Column:
-    """A day as a number: each row is compared with each day, and texts are slow to compare."""
+    """Converts a day to a number: each row is compared with every day, and strings are slow to compare."""
     return F.datediff(day, F.lit("1970-01-01"))
 
 
 def _by_day(rows: DataFrame) -> DataFrame:
-    """Brings the rows of a day together, in files of a good size; PySpark's ``hint`` cannot name the column."""
+    """
+    Brings the rows of each day together, in files of a good size.
+
+    Uses SQL, since PySpark's ``hint`` cannot name the column.
+    """
     return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({PARTITION_COLUMN}) */ * FROM {{rows}}", rows=rows)
 
 
@@ -303,7 +312,7 @@ def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
 
 
 def _point_staging(work: Work, directory: str) -> None:
-    """Empties the staging table and points it at this run's directories; files of earlier runs stay."""
+    """Replaces staging's partitions with this run's. The files of earlier runs stay."""
     staging = work.catalog.table(work.staging)
     work.assert_locked()
     staging.drop(staging.all_partitions())
@@ -311,7 +320,7 @@ def _point_staging(work: Work, directory: str) -> None:
 
 
 def _empty_old_staging(work: Work, directory: str) -> None:
-    """Empties a staging table that is not Parquet by day, as the old job's is not, and points it at ``directory``."""
+    """Empties a staging table that is not Parquet by day, such as the old job's, and points it at ``directory``."""
     table = work.catalog.table(work.staging)
     work.assert_locked()
     if work.staging.partition_columns:
@@ -321,7 +330,11 @@ def _empty_old_staging(work: Work, directory: str) -> None:
 
 
 def _rewrite(work: Work, staged: Staged, directory: str) -> None:
-    """Writes the staged rows in the final table's format to ``directory`` and proves them against staging."""
+    """
+    Writes the staged rows to ``directory`` in the final table's format and reads them back.
+
+    Raises ReconciliationError when their totals differ from staging's.
+    """
     rows = (
         _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
     )
@@ -337,12 +350,16 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
     work.save(work.record)
     if differences:
         raise ReconciliationError(
-            f"the new data differs from staging: {summary(differences)}", hint="Old data is in place"
+            f"the new data differs from staging: {some_of(differences)}", hint="Old data is in place"
         )
 
 
 def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
-    """Writes through a table of the final one's format, which lays out rows as any writer to it would."""
+    """
+    Writes ``rows`` to ``directory`` through a shadow table in final's format, and returns the rows written.
+
+    That way they are laid out as by any other writer of final.
+    """
     shadow = TableName(
         work.final.name.database, f"{work.final.name.name}__{work.record.run_id.replace('-', '_').lower()}"
     )
@@ -357,17 +374,17 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
 
 
 def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
-    """Removes a run's shadow table from the metastore; it is external without purge, so its files stay."""
+    """Drops a run's shadow table from the metastore. It is external without purge, so its files stay."""
     if record.shadow is not None:
         spark.sql(sql.drop_table(TableName.parse(record.shadow)))
         record.shadow = None
 
 
 def forget_shadow_quietly(work: Work) -> None:
-    """Like ``forget_shadow``, on the way out of a failed run: what is left, the next run removes."""
+    """Like ``forget_shadow``, for a failed run: only logs an error. ``cleanup`` drops a table that is left over."""
     try:
         forget_shadow(work.spark, work.record)
-    except Exception as exc:  # Spark may be gone, which is what failed the run
+    except Exception as exc:  # a lost JVM may be what failed the run
         log.warning("the table %s is left over: %s", work.record.shadow, spark_says(exc) or exc)
 
 
@@ -384,7 +401,7 @@ def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Di
 
 
 def _forget_staged_partitions(work: Work) -> None:
-    """Staging must not point at directories that are about to become the final table's."""
+    """Drops staging's partitions, which must not point at directories that are about to become the final table's."""
     staging = work.catalog.table(work.staging)
     work.assert_locked()
     staging.drop(staging.all_partitions())
@@ -408,7 +425,7 @@ def _refresh_final(work: Work) -> None:
 def staged_matches(
     files: Files, staging: Optional[TableFacts], record: RunRecord, raw: Mapping[Partition, object]
 ) -> bool:
-    """Whether what ``record`` staged is still there, the same files, made from the same raw totals."""
+    """Whether the files that ``record`` staged are unchanged and raw still has the totals they were made from."""
     if record.staged is None or not files.is_directory(record.staged.directory):
         return False
     if not record.staged.partitioned and (staging is None or staging.location != normal(record.staged.directory)):

@@ -1,8 +1,8 @@
 """
-Publishing by pointing partitions at their new directories: no file moves, and no reader ever finds a day missing.
+Publishes by pointing partitions at their new directories. No file moves, and no reader finds a day missing.
 
-The partitions that are there change in one metastore request, all or none; days that the table lacks are added, days
-without new rows dropped. Old data stays where it was.
+Existing partitions change in one metastore request, all or none. Days that the table lacks are added, and days without
+new rows are dropped. Old data stays where it is.
 """
 
 from __future__ import annotations

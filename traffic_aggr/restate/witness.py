@@ -1,5 +1,5 @@
 """
-Impala as the second witness: its own totals of raw and of final, from the same files, compared with Spark's.
+Impala as the second witness: compares its own totals of raw and final, from the same files, with Spark's.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from traffic_aggr.run.reconcile import (
     ImpalaTotals,
     reconcile_impala,
     reconcile_impala_raw,
-    summary,
     totals_from_mapping,
 )
 from traffic_aggr.run.record import RunRecord
+from traffic_aggr.text import some_of
 from traffic_aggr.traffic.columns import PARTITION_COLUMN
 from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
 _BY_NAME = {"PARQUET_FALLBACK_SCHEMA_RESOLUTION": "name"}
-"""Raw's files may have their columns in any order: Hive and Spark go by the names."""
+"""Raw's files may have their columns in any order, and Hive and Spark resolve columns by name."""
 
 Save = Callable[[RunRecord], None]
 
 
 def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) -> None:
-    """Sends a batch to Impala; ``record`` keeps what was sent, be it answered or not."""
+    """Sends a batch to Impala. ``record`` keeps the statements sent, whether they succeeded or failed."""
     sent: Sequence[SentStatement] = ()
     try:
         sent = impala.execute(statements)
@@ -58,10 +58,10 @@ def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) 
 
 def prove_raw(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, save: Save) -> None:
     """
-    Compares Impala's totals of raw with those that ``record`` has from Spark, for every listed day.
+    Compares Impala's totals of raw with Spark's totals in ``record``, for every listed day.
 
-    Impala may not know new files yet: where it differs, or cannot answer, it is sent a REFRESH and asked once more.
-    Raises ReconciliationError when it still differs, GuardError when it still cannot answer.
+    Impala may not know new files yet: if its totals differ or it rejects the query, the run sends REFRESH and asks once
+    more. Raises ReconciliationError when the totals still differ, GuardError when Impala rejects a statement again.
     """
     try:
         differences = _differences_after_refresh(impala, record, raw)
@@ -70,7 +70,7 @@ def prove_raw(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, save:
     if differences:
         day = f"PARTITION ({PARTITION_COLUMN}='{differences[0].partition}')"
         raise ReconciliationError(
-            f"Spark and Impala read {raw.name} differently: {summary(differences)}",
+            f"Spark and Impala read {raw.name} differently: {some_of(differences)}",
             hint="If raw was being loaded, wait for it; otherwise compare the files of the day with those that Impala"
             f" lists: SHOW FILES IN {raw.name} {day}",
         )
@@ -82,7 +82,7 @@ def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: 
         differences = _raw_differences(impala, record, raw.name)
         if not differences:
             return []
-        why, statements = summary(differences), _refreshes(raw, dict.fromkeys(each.partition for each in differences))
+        why, statements = some_of(differences), _refreshes(raw, dict.fromkeys(each.partition for each in differences))
     except ImpalaRejectedError as exc:
         why, statements = exc.message, [sql.refresh(raw.name), *_refreshes(raw, record.totals)]
     log.warning("Impala may know raw as it was before: %s; refreshing it and asking once more", why)
@@ -111,7 +111,7 @@ def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName)
 
 
 def _refreshes(raw: TableFacts, days: Iterable[Partition]) -> list[str]:
-    """What has Impala reload these days, wherever their partitions are now."""
+    """Returns the statements that make Impala reload ``days``, wherever their partitions point now."""
     if raw.partition_columns != (PARTITION_COLUMN,):
         return [sql.refresh(raw.name)]
     return sql.refresh_moved(raw.name, list(days))
@@ -119,7 +119,7 @@ def _refreshes(raw: TableFacts, days: Iterable[Partition]) -> list[str]:
 
 def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, save: Save) -> None:
     """
-    Compares Impala's totals of the changed days of final with Spark's, which ``record`` has.
+    Compares Impala's totals of final with Spark's totals in ``record``, for every changed day.
 
     Raises ImpalaMismatchError when they differ.
     """
@@ -137,7 +137,7 @@ def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, sa
         save(record)
     if differences:
         raise ImpalaMismatchError(
-            f"Impala does not see what was loaded: {summary(differences)}",
+            f"Impala does not see what was loaded: {some_of(differences)}",
             hint="The new data is in place",
         )
 
@@ -149,7 +149,11 @@ def _totals_by_day(
     names: Sequence[str],
     options: Mapping[str, str] = NO_OPTIONS,
 ) -> Mapping[str, ImpalaTotals]:
-    """Impala's totals ``names``, which follow the day in each row; zero for a day that its answers lack."""
+    """
+    Returns Impala's totals by day; zeros for a day that its answers lack.
+
+    ``names`` are the totals that follow the day in each row.
+    """
     nothing = dict.fromkeys(names, 0)
     found = defaultdict(lambda: totals_from_mapping(ImpalaTotals, nothing))
     for statement in statements:

@@ -1,8 +1,8 @@
 """
-Other programs that write a day at this moment, told by the uncommitted rows that they keep beside or below it.
+Finds other programs that are writing a listed day, by the uncommitted rows that they keep in or beside it.
 
-What they write would be lost with the directory that is moved aside, or counted beside what the run publishes; and raw
-that is still being written is not complete.
+Their rows would be lost with the directory that the run moves aside, or would be counted in addition to what it
+publishes. And raw is incomplete while a program still writes it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from traffic_aggr.run.plan import Refusal
 from traffic_aggr.units import local_time
 
 LIVE_FOR = timedelta(hours=6)
-"""A writer shows no life for as long as one of its tasks takes; HDFS shows a file's growth only when it is closed."""
+"""
+How long a writer without any visible change counts as alive.
+
+It may show none while one of its tasks runs, since HDFS shows a file's growth only when the file is closed.
+"""
 
 
 def find_writers(
     files: Files, root: str, directories: Mapping[str, Partition], now: datetime
 ) -> tuple[list[Refusal], list[str]]:
     """
-    Refusals for days that somebody seems to be writing, and notes on what dead writers have left there.
+    Returns refusals for days that a program seems to be writing, and notes on leftovers of interrupted writers.
 
-    ``directories`` are those of the listed days, in raw and in the final table; in ``root``, the final table's own,
-    writers of several days at once keep their rows.
+    ``directories`` maps the directories of the listed days, in raw and in final, to their days. ``root`` is the final
+    table's directory, where a writer of several days keeps its uncommitted rows.
     """
     live, days, notes = [], [], []
     for partition, uncommitted in _uncommitted(files, root, directories):
@@ -66,6 +70,6 @@ def _last_change(files: Files, directory: FileInfo) -> datetime:
 
 
 def _walk(files: Files, found: FileInfo) -> list[FileInfo]:
-    with suppress(FileNotFoundError):  # committed, or given up, meanwhile
+    with suppress(FileNotFoundError):  # its writer has committed or aborted meanwhile
         return list(files.walk_files(found.path)) if found.is_directory else []
     return []

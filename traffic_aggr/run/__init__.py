@@ -1,5 +1,5 @@
 """
-What a run is, as data: its plan, its record, the control totals and their comparison, what it leaves behind.
+A run as plain data: its plan, record, control totals and their reconciliation, and leftovers.
 
-Knows neither Spark nor Impala, so everything here is tested without them. Start with ``plan``, then ``record``.
+Imports neither Spark nor Impala, so tests need neither. Start with ``plan``, then ``record``.
 """

@@ -1,5 +1,7 @@
 """
-What a run changed by customer, country and call type, and what it found late or without a name: for the report.
+Breakdown of what a run changed, for the report.
+
+Compares usage before and after by customer, country and call type, and counts late rows and rows without a name.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ TOP = 10
 
 CUSTOMER, COUNTRY, CALLTYPE = "customer", "country", "calltype"
 LATE = "late_calldate"
-"""Rows whose ``calldate`` is not their ``partition_date``, by ``calldate``."""
+"""Rows whose ``calldate`` differs from their ``partition_date``, by ``calldate``."""
 UNNAMED_CUSTOMER, UNNAMED_COUNTRY = "tcl_secs_id_without_name", "mcc_without_country"
-"""Rows whose key a lookup does not have, by that key; told of the new rows only."""
+"""Rows whose key has no name in its lookup table, by that key. Counted among new rows only."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Aggregated rows, their CDRs (the sum of ``noofcdrids``), data in bytes, voice in seconds, and messages."""
+    """Number of aggregated rows, CDRs (the sum of ``noofcdrids``), data in bytes, voice in seconds, SMS in messages."""
 
     rows: int = 0
     cdrs: int = 0
@@ -41,7 +43,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Part:
-    """The usage of one value of a column (None for NULL) over all changed days, before and after the run."""
+    """Usage of one column value (None for NULL) before and after the run, summed over all changed days."""
 
     value: Optional[str]
     before: Usage
@@ -50,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The values with the largest changes, the largest first; the ``others``, how many they are, summed."""
+    """The values with the largest changes, largest first. ``rest`` is the sum of the ``others`` remaining values."""
 
     parts: list[Part]
     others: int = 0
@@ -62,7 +64,7 @@ UsageBy = Mapping[str, Mapping[Optional[str], Usage]]
 
 
 def compare(before: UsageBy, after: UsageBy) -> dict[str, Breakdown]:
-    """The breakdown of each dimension that has any value."""
+    """Returns the breakdown of each dimension found before or after the run."""
     found = {}
     for dimension in dict.fromkeys((*after, *before)):
         olds, news = before.get(dimension, {}), after.get(dimension, {})
@@ -81,7 +83,11 @@ def _largest_first(parts: list[Part]) -> Breakdown:
 
 
 def _weight(parts: Iterable[Part]) -> Callable[[Part], float]:
-    """How much of all data, voice or messages, whichever is most, the change of a part is."""
+    """
+    Returns a function that weighs the change of a part.
+
+    The weight is the change as a share of all data, all voice or all messages, whichever share is largest.
+    """
     whole = _summed(parts)
     kinds = {kind: max(getattr(whole.before, kind), getattr(whole.after, kind), 1) for kind in USAGE}
 
@@ -99,7 +105,7 @@ def _summed(parts: Iterable[Part]) -> Part:
 
 
 def breakdown_from_json(value: Mapping[str, Any]) -> Breakdown:
-    """The breakdown that ``dataclasses.asdict`` made ``value`` of."""
+    """Rebuilds a breakdown from the mapping that ``dataclasses.asdict`` made of it."""
     rest = value["rest"]
     return Breakdown([_part(each) for each in value["parts"]], value["others"], _part(rest) if rest else None)
 

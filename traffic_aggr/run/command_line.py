@@ -16,8 +16,10 @@ COMMAND = "traffic-aggr"
 @dataclass(frozen=True)
 class CommandLine:
     """
-    One command as it was typed: the words that start the ``program``, the ``config`` file, the ``command`` with its
-    arguments, and ``from_step``, which a command that resumes this one leaves out.
+    One command as the operator typed it.
+
+    ``program`` holds the words that start the program, ``command`` the command with its arguments. ``from_step`` is
+    separate because a command that resumes this one omits it.
     """
 
     program: tuple[str, ...] = (COMMAND,)
@@ -26,12 +28,12 @@ class CommandLine:
     from_step: str = ""
 
     def of(self, *command: str) -> str:
-        """Another command of the same program and configuration, quoted for a shell."""
+        """Returns another command for the same program and configuration, quoted for a shell."""
         config = ("--config", self.config) if self.config else ()
         return shlex.join((*self.program, *command, *config))
 
     def again(self, *, resumed: bool) -> str:
-        """The same command; ``resumed`` tells whether it goes on where this one stopped."""
+        """Returns the same command. A ``resumed`` one continues where this one stopped, so it omits ``--from-step``."""
         from_step = ("--from-step", self.from_step) if self.from_step and not resumed else ()
         return self.of(*self.command, *from_step)
 
@@ -41,11 +43,11 @@ class CommandLine:
 
 
 UNKNOWN = CommandLine()
-"""Of records that do not say how their command was typed."""
+"""For records that do not say how their command was typed."""
 
 
 def program(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The words that start this program again, from any directory."""
+    """Returns the words that start this program again from any directory."""
     if "TRAFFIC_AGGR_PROGRAM" in environment:
         return (environment["TRAFFIC_AGGR_PROGRAM"],)
     script = os.path.abspath(argv[0])

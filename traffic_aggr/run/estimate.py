@@ -1,4 +1,4 @@
-"""How long a run is likely to take, going by an earlier one."""
+"""Estimates how long a run will take from an earlier run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _RUNS = 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """``seconds`` to come, and the run that says so: its id, the seconds it ``took``, its days, and bytes of raw."""
+    """
+    The ``seconds`` that a run is expected to take, and the earlier run behind the estimate.
+
+    That run ``took`` this many seconds for ``days`` days, and read ``bytes`` bytes of raw.
+    """
 
     seconds: float
     run_id: str
@@ -30,8 +34,11 @@ class Estimate:
 
 def estimate(records: Iterable[RunRecord], raw_bytes: int) -> Optional[Estimate]:
     """
-    For a run that reads ``raw_bytes``: of the newest runs among ``records`` (newest first) that succeeded and did all
-    steps, the one that read most nearly as many, in proportion. None where there is no such run.
+    Estimates a run that reads ``raw_bytes``; ``records`` come newest first.
+
+    Scales the duration of the earlier run that read the closest amount of raw. Only the newest ``_RUNS`` records are
+    read, and only successful runs that resumed no other run count. Returns None if there is no such run, or if
+    ``raw_bytes`` is 0.
     """
     candidates = [
         Estimate(took * raw_bytes / read, record.run_id, took, len(record.days), read)

@@ -1,7 +1,7 @@
 """
-What may be deleted: data that runs have kept aside or left behind, once nothing can need it any more.
+Finds data that may be deleted: kept aside or left behind by runs, and no longer needed.
 
-Only directories that a run record names are ever candidates, and only those that no partition and no table is in.
+Only directories that a run record names, and that no partition and no table uses, are ever candidates.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from traffic_aggr.clock import parse_timestamp
 from traffic_aggr.hive.layout import RUN_ROOT, normal
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.record import Outcome, Publication, RunRecord
@@ -17,7 +18,7 @@ from traffic_aggr.run.record import Outcome, Publication, RunRecord
 
 @dataclass(frozen=True)
 class Leftovers:
-    """The directories of one run that can go."""
+    """The directories of one run that can be deleted."""
 
     record: RunRecord
     directories: tuple[str, ...]
@@ -26,9 +27,11 @@ class Leftovers:
 @dataclass(frozen=True)
 class InUse:
     """
-    Locations that are in use now, read just before: of partitions and unpartitioned tables (``data``), in which nothing
-    may be deleted, and of partitioned tables (``roots``), which run directories lie in and which may only not be
-    deleted themselves. ``final_days`` are the days that the final table has.
+    Locations in use, read just before anything is deleted.
+
+    ``data`` are the locations of partitions and unpartitioned tables; nothing inside them may be deleted. ``roots`` are
+    those of partitioned tables; the run directories inside them may be deleted, but not the roots themselves.
+    ``final_days`` are the days of the final table.
     """
 
     data: Collection[str]
@@ -36,7 +39,7 @@ class InUse:
     final_days: Collection[Partition]
 
     def forbids(self, directory: str) -> bool:
-        """Whether a location equals ``directory``, lies in it, or has it inside."""
+        """Whether ``directory`` equals or contains one of the locations, or lies inside one of ``data``."""
         directory = normal(directory)
         return any(_within(location, directory) or _within(directory, location) for location in self.data) or any(
             _within(root, directory) for root in self.roots
@@ -52,12 +55,11 @@ def find_leftovers(
     exists: Callable[[str], bool],
 ) -> list[Leftovers]:
     """
-    What can be deleted of the runs on the table ``final`` (``db.table``), newest first: directories for which
-    ``exists`` is true.
+    Returns what can be deleted of the runs on table ``final`` (``db.table``), newest run first, as in ``records``.
 
-    Old data of a published run is kept for ``keep_days``, for a rollback; what a run that published nothing has left
-    can go as soon as no run can resume from it. Unsettled runs keep everything. A run whose cleaning has begun can no
-    longer be taken back, so it needs nothing any more.
+    Only directories for which ``exists`` is true are returned. Old data of a published run is kept for ``keep_days``,
+    for a rollback. Leftovers of a run that published nothing can go as soon as no run can resume from it. Unsettled
+    runs keep everything. A run whose cleanup has begun can no longer be rolled back, so it needs nothing.
     """
     ours = [record for record in records if record.tables.get("final") == final]
     newest = next((each for each in ours if each.steps), None)
@@ -90,11 +92,11 @@ def _is_over(record: RunRecord, limit: datetime) -> bool:
         return False
     if record.publication is not Publication.PUBLISHED:
         return True
-    return datetime.fromisoformat(record.ended or record.started) < limit
+    return parse_timestamp(record.ended or record.started) < limit
 
 
 def _needed_by(record: RunRecord) -> Iterator[str]:
-    """What a run that is not over would need to be taken back or resumed."""
+    """Yields the directories that a rollback of the run, or a run that resumes it, would need."""
     for day in record.days.values():
         yield day.kept
         if day.before is not None:
@@ -106,12 +108,12 @@ def _needed_by(record: RunRecord) -> Iterator[str]:
 
 
 def _named_by(record: RunRecord, final_days: Collection[Partition]) -> Iterator[str]:
-    """What a run has left: its staged and rewritten data, what it kept aside, what it took partitions away from."""
+    """Yields a run's staged and rewritten data, the data it kept aside, and the old locations of its partitions."""
     for partition, day in record.days.items():
         yield day.kept
         if day.new is not None:
             yield day.new
-        # Without a partition in its place it might be what somebody means to add again.
+        # If the day has no partition now, somebody may mean to add this directory again.
         if record.publication is Publication.PUBLISHED and day.before is not None and partition in final_days:
             yield day.before.location
         run = f"{day.kept.partition(f'/{RUN_ROOT}/')[0]}/{RUN_ROOT}/{record.run_id}"

@@ -1,4 +1,4 @@
-"""What the next `run` will do, from the records and the flag alone: what `status`, mails and reports say of it."""
+"""Predicts the next `run` from the records and the flag alone, for `status`, mails and reports."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from traffic_aggr.units import counted
 @dataclass(frozen=True)
 class NextRun:
     """
-    The runs that have to be ``settled`` first, newest first, where a run with the list of the ``last`` unfinished one
-    starts then, and where one with another list does.
+    What the next run will do.
+
+    First it settles the ``settled`` runs (newest first). Then it begins at ``start`` if it has the list of the
+    unfinished run ``last``, and at ``otherwise`` if it has another list.
     """
 
     settled: tuple[RunRecord, ...]
@@ -25,13 +27,13 @@ class NextRun:
     otherwise: Start
 
     def __str__(self) -> str:
-        """To follow "the next run"; "the same list" is that of the run it builds on."""
+        """Completes the sentence "the next run …". The "same" list is that of the run it builds on."""
         if self.start.basis is Basis.NOTHING:
             return self._settling_first(self.start)
         return f"{self._settling_first(self.start)}, if its list is the same; with another list it {self.otherwise}"
 
     def after(self, record: RunRecord) -> str:
-        """What the command of ``record`` does when it is typed again, to follow "it"."""
+        """Completes the sentence "it …": what the command of ``record`` does when typed again."""
         same_work = self.last is not None and self.last.same_work(record.tables, record.mode, record.partitions_digest)
         return self._settling_first(self.start if same_work else self.otherwise)
 
@@ -41,7 +43,11 @@ class NextRun:
 
 
 def next_run(store: RecordStore, flag: int, mode: str, from_step: Optional[Step] = None) -> NextRun:
-    """``flag`` is the status file's, ``mode`` that of publishing. Assumes that staged data has not been changed."""
+    """
+    Predicts the next run from the status file's ``flag`` and the publish ``mode``. Changes nothing.
+
+    Assumes that staged data has not changed.
+    """
     settled, last = unfinished(store)
 
     def start(*, same_work: bool) -> Start:
@@ -54,8 +60,9 @@ def next_run(store: RecordStore, flag: int, mode: str, from_step: Optional[Step]
 
 def unfinished(store: RecordStore) -> tuple[tuple[RunRecord, ...], Optional[RunRecord]]:
     """
-    The runs that have to be settled, newest first; and the unfinished run, if any, that a run may go on with, as it
-    will be once they are. Nothing is changed.
+    Returns the runs to settle, newest first, and the unfinished run that a run may resume, if any. Changes nothing.
+
+    The unfinished run is returned as it will be once those runs are settled.
     """
     unsettled = store.unsettled()
     last = store.last_worked()
@@ -67,7 +74,7 @@ def unfinished(store: RecordStore) -> tuple[tuple[RunRecord, ...], Optional[RunR
 
 
 def _takes_back(rollback: RunRecord, target: RunRecord) -> bool:
-    """Whether settling an interrupted rollback completes it."""
+    """Whether settling an interrupted ``rollback`` completes the rollback of ``target``."""
     return rollback.rolls_back == target.run_id and rollback.publication is not Publication.UNTOUCHED
 
 
@@ -85,5 +92,5 @@ def _settling(record: RunRecord) -> str:
 
 
 def settling_notes(settled: Sequence[RunRecord]) -> list[str]:
-    """What a run does before its plan, for a plan that is made without doing it."""
+    """Returns what a run does before it plans, as notes for a plan that settles nothing itself."""
     return [f"first {_settling(record)}" for record in settled]

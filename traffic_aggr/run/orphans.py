@@ -1,6 +1,7 @@
 """
-What lies beside a table's partitions and hides rows, or would double them: found by comparing the table's directory
-with where the metastore points, and with the run records.
+Finds directories of a table that hide rows from readers, or that would make rows count twice.
+
+Compares the table's directory with the locations in the metastore and with the run records.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from traffic_aggr.traffic.columns import PARTITION_COLUMN
 
 @dataclass(frozen=True)
 class Orphan:
-    """Something that should not be ``where`` it is: ``what`` that means for readers, and what ``mends`` it."""
+    """A directory (``where``) that is out of place: ``what`` this means for readers, and what ``mends`` it."""
 
     where: str
     what: str
@@ -31,9 +32,11 @@ class Orphan:
 @dataclass(frozen=True)
 class TableDirectory:
     """
-    What ``root``, the directory of ``table``, holds: ``names`` of the directories in it that have data and that no
-    partition points to, and the ``runs`` that have one under ``.traffic_aggr``. ``locations`` are where the metastore
-    has the partitions; ``missing`` are those that have no directory there.
+    The directory ``root`` of ``table``, and the locations of its partitions.
+
+    ``names`` are the directories in it that hold data but that no partition points to. ``runs`` are the runs with a
+    directory under ``.traffic_aggr``. ``locations`` come from the metastore; ``missing`` are the partitions whose
+    location does not exist.
     """
 
     table: str
@@ -45,7 +48,7 @@ class TableDirectory:
 
 
 def find_orphans(found: TableDirectory, records: Sequence[RunRecord]) -> Iterator[Orphan]:
-    """Orphans of a table, each with what to do about it. ``records`` are all those of this state directory."""
+    """Yields the orphans of a table, each with its remedy. ``records`` are all records of this state directory."""
     for name in found.names:
         directory, partition = f"{found.root}/{name}", _partition(name)
         if name.startswith(UNCOMMITTED):
@@ -80,7 +83,7 @@ def _unused_day(found: TableDirectory, directory: str, partition: Partition, rec
 
 
 def _keeps(record: RunRecord, directory: str) -> bool:
-    """Whether ``directory`` is where a run has pointed a partition away from, and `cleanup` will delete it."""
+    """Whether a run moved a partition away from ``directory`` and `cleanup` has yet to delete it."""
     if record.publication in (Publication.UNTOUCHED, Publication.RESTORED) or record.cleaned is not None:
         return False
     return any(day.before and normal(day.before.location) == normal(directory) for day in record.days.values())

@@ -1,11 +1,13 @@
 """
-What a run will do, as data. Building a plan reads nothing and changes nothing, so a dry run is printing it.
+What a run will do, as plain data.
+
+Building a plan reads nothing and changes nothing, so a dry run prints the plan instead of executing it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Optional
@@ -14,12 +16,13 @@ from traffic_aggr.hive.layout import normal
 from traffic_aggr.hive.partitions import Partition, PartitionList
 from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, change_percent
 from traffic_aggr.run.record import Input, Publication, RunRecord
+from traffic_aggr.text import some_of
 from traffic_aggr.traffic.columns import USAGE
 from traffic_aggr.units import data_volume, listed
 
 
 class Step(IntEnum):
-    """The steps of a run; the value is the flag in the status file."""
+    """The steps of a run; each value is the step's flag in the status file."""
 
     DROP = 1
     STAGE = 2
@@ -31,7 +34,7 @@ class Step(IntEnum):
 
 
 class Basis(Enum):
-    """What a run builds on of the unfinished run before it."""
+    """What a run reuses of the unfinished run before it."""
 
     NOTHING = "nothing"
     DROPPED = "its drop"
@@ -41,7 +44,7 @@ class Basis(Enum):
 
 @dataclass(frozen=True)
 class Start:
-    """The step that a run starts with, what it builds on of run ``last``, and why where that is not plain."""
+    """The first step of a run, and what it reuses of run ``last``; ``notes`` explain choices that are not obvious."""
 
     step: Step
     basis: Basis = Basis.NOTHING
@@ -49,7 +52,7 @@ class Start:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """What the run does, to follow "the next run"."""
+        """Completes the sentence "the next run …"."""
         if self.basis is Basis.PUBLISHED:
             return f"only refreshes Impala and verifies what run {self.last} loaded"
         if self.basis is Basis.STAGED:
@@ -61,7 +64,7 @@ class Start:
 
 @dataclass(frozen=True)
 class RunArguments:
-    """What the command line asked of a run: the list, and which step to start from."""
+    """What the command line asks of a run: the partition list, and the step to start from if it names one."""
 
     partitions: PartitionList
     from_step: Optional[Step] = None
@@ -69,7 +72,11 @@ class RunArguments:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What the operator asked for. ``from_step`` overrides the flag of the status file."""
+    """
+    What to plan: the partition list, the publish mode, the tables by role, and the settings of the guards.
+
+    ``from_step`` overrides the flag in the status file.
+    """
 
     partitions: PartitionList
     mode: str
@@ -81,7 +88,7 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A guard that refuses the run: its name for scripts, what it found, and the days that it found it in, if any."""
+    """Why a guard refuses the run: its name for scripts, what it found, what to do, and the days concerned, if any."""
 
     guard: str
     message: str
@@ -92,8 +99,10 @@ class Refusal:
 @dataclass(frozen=True)
 class FoundDay:
     """
-    One listed day before the run: raw's totals and files, and where it has an old partition, that one's totals, place
-    and ``old_bytes`` on disk.
+    One listed day before the run.
+
+    ``raw`` and ``input`` are raw's totals and files. ``old``, ``location`` and ``old_bytes`` are the totals, directory
+    and size on disk of the old partition, if there is one.
     """
 
     raw: RawTotals
@@ -106,10 +115,12 @@ class FoundDay:
 @dataclass(frozen=True)
 class TableState:
     """
-    What preflight found. ``flag`` is the status file's; ``staged_matches`` tells whether the data that
-    the run to resume had staged is still there, byte for byte, and still agrees with raw. ``free_bytes`` are left where
-    the final table is; ``rewritten`` says that rows are written there twice, as staging's and in the table's own
-    format.
+    What preflight found.
+
+    ``flag`` comes from the status file. ``staged_matches`` says whether the data staged by the run to resume is still
+    there, in files of the same names and sizes, and whether raw still has the totals it was made from. ``free_bytes``
+    is the free space where the final table is. ``rewritten`` says that rows are written there twice: as staging, then
+    in the final table's own format.
     """
 
     days: Mapping[Partition, FoundDay]
@@ -126,9 +137,9 @@ class TableState:
 @dataclass(frozen=True)
 class Plan:
     """
-    The steps still to run, in order, and what becomes of each listed day.
+    The steps still to run, in order, and what happens to each listed day.
 
-    ``restated`` get new rows, ``cleared`` lose their rows since raw has none, ``kept`` stay as they are.
+    ``restated`` days get new rows, ``cleared`` days lose theirs because raw has none, ``kept`` days stay as they are.
     """
 
     mode: str
@@ -148,26 +159,31 @@ class Plan:
 
     @property
     def resumes(self) -> Optional[str]:
-        """The unfinished run that this one goes on with."""
+        """The unfinished run that this one resumes, if any."""
         return None if self.start.basis is Basis.NOTHING else self.start.last
 
     @property
     def reuses_staged(self) -> bool:
-        """Load publishes what the run named in ``resumes`` had staged."""
+        """Whether load publishes what the run named in ``resumes`` staged."""
         return self.start.basis is Basis.STAGED
 
     @property
     def verify_only(self) -> bool:
-        """The run named in ``resumes`` has published already: only refreshing and verifying is left."""
+        """Whether the run named in ``resumes`` has already published, so that this one only refreshes and verifies."""
         return self.start.basis is Basis.PUBLISHED
 
     def home(self, partition: Partition) -> str:
-        """The standard directory of a day in the final table."""
+        """Returns the standard directory of a day in the final table."""
         return f"{self.final_root}/{partition.directory}"
 
     @property
     def moved(self) -> tuple[Partition, ...]:
-        """The days whose partitions will point elsewhere than before."""
+        """
+        The changed days whose existing partition leaves its directory, which a table-level REFRESH may not notice.
+
+        In swap mode these are all that have a partition; in drop_and_load mode, those outside their standard directory.
+        Cleared days are included.
+        """
         return tuple(
             partition
             for partition in self.changed
@@ -177,12 +193,12 @@ class Plan:
 
     @property
     def raw_bytes(self) -> int:
-        """Bytes of the raw files that will be read; 0 where they are not known."""
+        """Bytes of the raw files of all listed days; days whose files are not known count as 0."""
         return sum(day.input.bytes for day in self.days.values() if day.input is not None)
 
     @property
     def refused(self) -> tuple[Partition, ...]:
-        """The days for which a guard refuses the run, in the list's order."""
+        """The days for which a guard refuses the run, in list order."""
         named = {partition for refusal in self.refusals for partition in refusal.days}
         return tuple(partition for partition in self.days if partition in named)
 
@@ -206,17 +222,17 @@ class Plan:
 
     @property
     def changed(self) -> tuple[Partition, ...]:
-        """The days whose partitions the run will change, in the list's order."""
+        """The days whose partitions the run will change, in list order."""
         changing = {*self.restated, *self.cleared}
         return tuple(partition for partition in self.days if partition in changing)
 
 
 def build_plan(request: PlanRequest, found: TableState, last: Optional[RunRecord]) -> Plan:
     """
-    The steps still to run, in order. Reads nothing, changes nothing.
+    Builds the plan of a run. Reads nothing, changes nothing.
 
-    ``last`` is the newest unfinished run, its partitions already whole; it is resumed when it was given
-    the same list, tables and mode.
+    ``last`` is the newest unfinished run, as it is once settled. The new run resumes it only if list, tables and mode
+    are the same.
     """
     days = {partition: found.days[partition] for partition in request.partitions.partitions}
     empty = tuple(partition for partition, day in days.items() if day.raw.rows == 0)
@@ -249,7 +265,7 @@ def build_plan(request: PlanRequest, found: TableState, last: Optional[RunRecord
 
 
 def steps_of(mode: str) -> tuple[Step, ...]:
-    """All steps of a publish mode, in order: in swap nothing is dropped."""
+    """Returns all steps of a publish mode, in order. Swap mode has no drop step."""
     return (Step.STAGE, Step.LOAD) if mode == "swap" else tuple(Step)
 
 
@@ -263,10 +279,11 @@ def where_to_start(
     staged_matches: bool,
 ) -> Start:
     """
-    Where a run starts: the only place that decides it.
+    Decides where a run starts. Nothing else decides this.
 
-    ``flag`` is the status file's, ``last`` the newest unfinished run, settled; ``same_work`` says whether it had the
-    same list, tables and mode, ``staged_matches`` whether what it staged can be published as it is.
+    ``flag`` comes from the status file. ``last`` is the newest unfinished run, as it is once settled. ``same_work``
+    says whether it had the same list, tables and mode, ``staged_matches`` whether its staged data can be published
+    unchanged.
     """
     notes = []
     first = steps_of(mode)[0]
@@ -298,12 +315,16 @@ def where_to_start(
 
 
 def _left_by(last: RunRecord, flag: int) -> bool:
-    """Whether the flag is as the run left it: a death between two files leaves it one step ahead of the record."""
+    """
+    Whether the flag is the one that the run left, rather than edited by hand.
+
+    The status file is written before the record, so an interrupted run may leave the flag one step ahead of the record.
+    """
     return flag == last.flag or (flag == last.flag + 1 and last.step_done(Step(last.flag or Step.DROP).label))
 
 
 def _after_finished_steps(asked: Step, last: RunRecord) -> Step:
-    """The step that ``last`` goes on with, when the flag says ``asked``."""
+    """Returns the step at which to resume ``last``: the first from ``asked`` on that is not finished, at most load."""
     while asked is not Step.LOAD and last.step_done(asked.label):
         asked = Step(asked + 1)
     return asked
@@ -315,7 +336,7 @@ def _refuse_empty(request: PlanRequest, empty: tuple[Partition, ...]) -> list[Re
     return [
         Refusal(
             "empty_source",
-            f"raw has no rows for {_named(empty)}",
+            f"raw has no rows for {some_of(empty, separator=', ')}",
             "Load the raw data first, take the days off the list, or set partitions.empty_source to keep or clear",
             empty,
         )
@@ -337,7 +358,7 @@ def _refuse_large_changes(request: PlanRequest, days: Mapping[Partition, FoundDa
                 break
     if not too_large:
         return []
-    found = _named(tuple(too_large.values()))
+    found = some_of(tuple(too_large.values()), separator=", ")
     return [
         Refusal(
             "max_change_pct",
@@ -350,9 +371,11 @@ def _refuse_large_changes(request: PlanRequest, days: Mapping[Partition, FoundDa
 
 def bytes_needed(found: TableState, days: Mapping[Partition, FoundDay]) -> int:
     """
-    An estimate of what the new data will take on disk: what the old data takes, and for a day without any a quarter of
-    raw's, since groups are fewer and narrower. It is written as staging, unless that is there already, and perhaps
-    again in the final table's own format.
+    Estimates the disk space that the new data will need.
+
+    A day with raw rows needs as much as its old data. Without old data it needs a quarter of its raw data, because
+    groups are fewer and narrower than raw rows. The rows are written as staging, unless they are already staged, and
+    again in the final table's own format if ``rewritten``.
     """
     once = sum(day.old_bytes or (day.input.bytes // 4 if day.input else 0) for day in days.values() if day.raw.rows)
     return once * (int(not found.staged_matches) + int(found.rewritten))
@@ -370,8 +393,3 @@ def _refuse_too_little_space(found: TableState, days: Mapping[Partition, FoundDa
             "Free space there (`cleanup --dry-run` says what runs have kept), or restate fewer days at a time",
         )
     ]
-
-
-def _named(found: Sequence[str], limit: int = 5) -> str:
-    shown = ", ".join(found[:limit])
-    return f"{shown} and {len(found) - limit} more" if len(found) > limit else shown

@@ -1,7 +1,7 @@
 """
 Control totals and their reconciliation (contract: "The run", 3).
 
-Every comparison is exact: rows and usage are integers, costs decimals.
+Every comparison is exact: rows and usage are integers, costs are decimals.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.traffic.columns import COSTS, USAGE
 
 SUMS = (*USAGE, *COSTS)
-"""What is summed at every stage, in the order of reports: usage, then costs."""
+"""The totals that are summed at every stage, in report order: usage, then costs."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """One day's usage and costs. ``bytes`` counts Data rows only; voice is in seconds; sms in messages."""
+    """One day's usage and costs: ``bytes`` of Data rows only, voice in seconds, SMS in messages."""
 
     bytes: int = 0
     voice_secs: int = 0
@@ -35,11 +35,10 @@ class Sums:
 @dataclass(frozen=True)
 class RawTotals(Sums):
     """
-    One day of raw, taken from raw itself before any join or grouping.
+    One day of raw, measured on raw itself before any join or grouping.
 
-    ``cdrs`` counts the rows whose cdrid is not NULL, ``distinct_cdrs`` their different values,
-    ``repeated_cdrs`` the values that stand in more than one row; ``unclassified`` the rows whose
-    calltype is neither Data nor Voice nor SMS.
+    ``cdrs`` counts the rows whose cdrid is not NULL, ``distinct_cdrs`` the different cdrids, ``repeated_cdrs`` the
+    cdrids that occur in more than one row. ``unclassified`` counts the rows whose calltype is not Data, Voice or SMS.
     """
 
     rows: int = 0
@@ -52,8 +51,10 @@ class RawTotals(Sums):
 @dataclass(frozen=True)
 class AggregatedTotals(Sums):
     """
-    One day of staging or final. ``cdrs`` is the sum of ``noofcdrids``: a cdrid in two groups counts
-    twice. ``source_rows`` is known of staging only: the raw rows that went into its groups.
+    One day of staging or final.
+
+    ``cdrs`` is the sum of ``noofcdrids``, so a cdrid in two groups counts twice. ``source_rows`` is the number of raw
+    rows that went into the groups; it is known for staging only.
     """
 
     rows: int = 0
@@ -64,10 +65,10 @@ class AggregatedTotals(Sums):
 @dataclass(frozen=True)
 class ImpalaTotals:
     """
-    What Impala itself answers for one day of raw or of final; a day missing from its answer counts as 0 rows.
+    Impala's own totals for one day of raw or final. A day missing from its answer counts as 0 rows.
 
-    None is what it was not asked: ``cdrs`` of raw, and all but rows and bytes in records of earlier versions. ``bytes``
-    is a Decimal where Impala's kilobytes are no whole number of bytes.
+    A total that Impala was not asked for is None: ``cdrs`` of raw, and all but rows and bytes in records of earlier
+    versions. ``bytes`` is a Decimal if Impala's kilobytes do not make a whole number of bytes.
     """
 
     rows: int = 0
@@ -86,7 +87,7 @@ Totals = TypeVar("Totals", RawTotals, AggregatedTotals, ImpalaTotals)
 
 
 def totals_to_json(totals: Any) -> dict[str, Any]:
-    """The fields of ``totals``, decimals as strings, unknown ones left out."""
+    """Returns the fields of ``totals`` that are not None, decimals as strings."""
     values = ((field.name, getattr(totals, field.name)) for field in fields(totals))
     return {
         name: format(value, "f") if isinstance(value, Decimal) else value for name, value in values if value is not None
@@ -94,7 +95,11 @@ def totals_to_json(totals: Any) -> dict[str, Any]:
 
 
 def totals_from_mapping(kind: type[Totals], values: Mapping[str, Any]) -> Totals:
-    """``kind`` from a row of a query or from JSON: numbers arrive as int, Decimal, text or NULL (0)."""
+    """
+    Builds ``kind`` from a query row or from JSON, where numbers are int, Decimal or text.
+
+    A NULL or missing value leaves the field's default: 0, or None for a total that may be unknown.
+    """
     converted: dict[str, Any] = {}
     for field in fields(kind):
         value = values.get(field.name)
@@ -108,7 +113,7 @@ def totals_from_mapping(kind: type[Totals], values: Mapping[str, Any]) -> Totals
 
 @dataclass(frozen=True)
 class Difference:
-    """One control total that is not the same at two stages of one day."""
+    """A control total of one day that differs between two stages."""
 
     partition: Partition
     total: str
@@ -130,8 +135,10 @@ def _compare(
 
 def reconcile_staging(partition: Partition, raw: RawTotals, staging: AggregatedTotals) -> list[Difference]:
     """
-    Raw against staging: all sums equal, every raw row in exactly one group, and ``cdrs`` between raw's
-    distinct and total cdrids.
+    Compares raw with staging.
+
+    All sums must be equal, staging's ``source_rows`` must equal raw's rows so that every raw row is in exactly one
+    group, and ``cdrs`` must lie between raw's distinct and total cdrids.
     """
     differences = _compare(partition, SUMS, "raw", raw, "staging", staging)
     if staging.source_rows != raw.rows:
@@ -145,29 +152,22 @@ def reconcile_staging(partition: Partition, raw: RawTotals, staging: AggregatedT
 def reconcile_final(
     partition: Partition, staging: AggregatedTotals, final: AggregatedTotals, name: str = "final"
 ) -> list[Difference]:
-    """Staging against the rows that were read back from the final table (or from its shadow)."""
+    """Compares staging with rows read back from the final table, or from the place that ``name`` says."""
     return _compare(partition, ("rows", "cdrs", *SUMS), "staging", staging, name, final)
 
 
 def reconcile_impala(partition: Partition, final: AggregatedTotals, impala: ImpalaTotals) -> list[Difference]:
-    """Spark's view of the final table against Impala's own."""
+    """Compares Spark's totals of the final table with Impala's."""
     return _compare(partition, _asked(impala), "final", final, "impala", impala)
 
 
 def reconcile_impala_raw(partition: Partition, raw: RawTotals, impala: ImpalaTotals) -> list[Difference]:
-    """Spark's view of raw against Impala's own."""
+    """Compares Spark's totals of raw with Impala's."""
     return _compare(partition, _asked(impala), "raw", raw, "raw in Impala", impala)
 
 
 def _asked(impala: ImpalaTotals) -> list[str]:
     return [field.name for field in fields(impala) if getattr(impala, field.name) is not None]
-
-
-def summary(differences: Sequence[Difference], limit: int = 5) -> str:
-    """The first differences in one line, then how many more there are."""
-    shown = "; ".join(map(str, differences[:limit]))
-    more = len(differences) - limit
-    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def change_percent(before: int, after: int) -> Optional[float]:

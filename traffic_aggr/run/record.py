@@ -1,8 +1,8 @@
 """
-The run record: what one run was asked to do, how far it got, and where every partition's data were.
+The run record: what a run was asked to do, how far it got, and where each partition's data was.
 
-It is written before and after each change, so that whoever comes next can finish the run or take it back.
-A record describes one process; a run that resumes another one names it and takes over what it finished.
+It is written before and after each change, so that the next command can finish the run or put old data back.
+A record describes one process. A run that resumes another names it and takes over what it finished.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Optional
 
+from traffic_aggr.clock import parse_timestamp
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition, PartitionList
@@ -36,13 +37,8 @@ _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
 def new_run_id(now: datetime) -> str:
-    """``YYYYMMDDTHHMMSSZ-<6 hex>``: sorts by start, and two starts in one second differ."""
+    """Returns ``YYYYMMDDTHHMMSSZ-<6 hex>``: ids sort by start time, and two starts in the same second differ."""
     return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def timestamp() -> str:
-    """Now, as records write it: ISO 8601 in UTC, to the millisecond."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def is_run_id(text: str) -> bool:
@@ -50,12 +46,12 @@ def is_run_id(text: str) -> bool:
 
 
 class Publication(str, Enum):
-    """How far the run has changed the final table. The four in the middle need settling if the run died."""
+    """How far a run has changed the final table. If interrupted in one of the four middle states, it needs settling."""
 
     UNTOUCHED = "untouched"
-    WITHDRAWING = "withdrawing"  # old partitions are being taken out of the table
+    WITHDRAWING = "withdrawing"  # old partitions are being dropped, their data kept
     WITHDRAWN = "withdrawn"
-    PUBLISHING = "publishing"  # new data is being moved in
+    PUBLISHING = "publishing"  # new data is being put in place
     RESTORING = "restoring"  # old data is being put back
     PUBLISHED = "published"
     RESTORED = "restored"
@@ -66,25 +62,27 @@ class Publication(str, Enum):
 
 
 class Outcome(str, Enum):
-    """How a run ended."""
+    """How a run ended, or ``running``."""
 
     RUNNING = "running"
     SUCCESS = "success"
     FAILED = "failed"
-    REFUSED = "refused"  # exit 2 or 3: nothing was published
+    REFUSED = "refused"  # exit 2, 3 or 75: nothing was published
     STOPPED = "stopped"  # by a signal
-    INTERRUPTED = "interrupted"  # the process died; noticed by a later one
+    INTERRUPTED = "interrupted"  # killed, or its host went down; a later command noticed
 
 
 @dataclass
 class Day:
     """
-    One partition's data: where the metastore pointed ``before``, the standard directory ``home``, where
-    what lay in ``home`` is ``kept`` once moved aside, and the directory ``new`` of the rows to publish.
+    Where one partition's data is.
 
-    ``new`` and the ``fingerprint`` of its files are set when publishing begins; from then on, ``home`` holds
-    the new data when ``new`` is gone and the fingerprint fits. A day that gets no rows has none. ``arrived`` is set
-    with the word that all days are published: from then on it holds whatever others add to ``home``.
+    ``before`` is what the metastore had before the run. ``home`` is the standard directory, and ``kept`` is where its
+    old contents go when they are moved aside. ``new`` is the directory of the rows to publish; the load step sets it. A
+    day that gets no rows has none. ``fingerprint`` is that of the files in ``new``, taken when publishing begins.
+
+    In drop_and_load mode, ``home`` holds the new data once ``new`` is gone and the fingerprint fits. ``arrived`` is set
+    when all days are published; from then on ``home`` holds the new data even if others add files to it.
     """
 
     home: str
@@ -97,7 +95,7 @@ class Day:
 
 @dataclass
 class StepRecord:
-    """One step as it went; times are ISO 8601 in UTC."""
+    """One step of a run; times are ISO 8601 in UTC."""
 
     name: str
     started: str
@@ -108,8 +106,10 @@ class StepRecord:
 @dataclass(frozen=True)
 class Input:
     """
-    The visible files of one day of raw as they were when a run read them: how many and their ``bytes`` below
-    ``location``, and when the newest was ``modified`` (milliseconds since 1970 UTC).
+    The visible files of one day of raw below ``location``, as they were when a run read them.
+
+    ``files`` is their number, ``bytes`` their total size, and ``modified`` the modification time of the newest in
+    milliseconds since 1970 UTC.
     """
 
     location: str
@@ -123,19 +123,19 @@ class Input:
 
 @dataclass(frozen=True)
 class Next:
-    """What to type after a command that failed: the exact ``command``, and what it ``does`` where that is known."""
+    """What to type after a failed command: the exact ``command``, and what it ``does`` if that is known."""
 
     command: str
     does: str = ""
 
 
 DESCRIBE = "describe"
-"""How a change is called that leaves every partition where it is: readers find the same rows before and after it."""
+"""Prefix of a change that leaves every partition where it is: readers find the same rows before and after it."""
 
 
 @dataclass
 class Change:
-    """One change to a table, noted before (``intent``) and after (``done``) it was made."""
+    """One change to a table: ``intent`` is the time just before it, ``done`` the time just after it."""
 
     what: str
     intent: str
@@ -144,7 +144,11 @@ class Change:
 
 @dataclass
 class Staged:
-    """What the stage step left, once its totals agreed with raw: one directory a day, or a whole old table."""
+    """
+    The output of the stage step, recorded once its totals agreed with raw.
+
+    ``directory`` holds a Parquet directory for each day if ``partitioned``, else the data of the whole staging table.
+    """
 
     directory: str
     partitioned: bool
@@ -154,8 +158,9 @@ class Staged:
 @dataclass
 class DayTotals:
     """
-    The control totals of one day at each stage; None where a stage was not reached. ``impala`` is Impala's view of
-    final, ``impala_raw`` its view of raw.
+    The control totals of one day at each stage; None for a stage that was not reached.
+
+    ``impala`` holds Impala's totals of final, ``impala_raw`` its totals of raw.
     """
 
     raw: Optional[RawTotals] = None
@@ -167,7 +172,7 @@ class DayTotals:
 
     @property
     def loaded(self) -> AggregatedTotals:
-        """What the final table should hold once the day is loaded: what was staged, or nothing for a cleared day."""
+        """What the final table should hold after load: what was staged, or nothing for a cleared day."""
         return self.staging or AggregatedTotals(source_rows=0)
 
 
@@ -184,8 +189,10 @@ _TOTALS_KINDS: dict[str, Any] = {
 @dataclass
 class RunRecord:
     """
-    Everything about one run. ``tables`` maps raw, staging, final and the lookups to ``db.table``;
-    ``partitions`` is the whole list, ``days`` holds the ones to be changed.
+    Everything about one run.
+
+    ``tables`` maps raw, staging, final and the lookups to ``db.table``. ``partitions`` is the whole list; ``days``
+    holds the days to change.
     """
 
     run_id: str
@@ -216,7 +223,7 @@ class RunRecord:
     continued_by: Optional[str] = None
     rolls_back: Optional[str] = None
     rolled_back_by: Optional[str] = None
-    cleaned: Optional[str] = None  # when its kept data began to be deleted
+    cleaned: Optional[str] = None  # when cleanup began to delete its data
     cleaning_ended: Optional[str] = None
     flag: int = 0
     steps: list[StepRecord] = field(default_factory=list)
@@ -225,20 +232,20 @@ class RunRecord:
     final_root: Optional[str] = None
     inputs: dict[Partition, Input] = field(default_factory=dict)
     days: dict[Partition, Day] = field(default_factory=dict)
-    kept: list[Partition] = field(default_factory=list)  # listed days that stay as they are, since raw has no rows
+    kept: list[Partition] = field(default_factory=list)  # listed days left unchanged because raw has no rows
     refused: list[Partition] = field(default_factory=list)  # listed days for which a guard refused the run
     only_verifies: bool = False  # the run in ``resumes`` has published; this one only refreshes and verifies
     staged: Optional[Staged] = None
     shadow: Optional[str] = None
-    lost: list[str] = field(default_factory=list)  # days whose old data was gone when it was to be put back
-    outside: list[str] = field(default_factory=list)  # days put back that had files and no partition before the run
+    lost: list[str] = field(default_factory=list)  # days whose old data was gone when the run tried to put it back
+    outside: list[str] = field(default_factory=list)  # restored days that had files but no partition before
     totals: dict[Partition, DayTotals] = field(default_factory=dict)
     breakdown: dict[str, Breakdown] = field(default_factory=dict)
     impala: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def take_list(self, asked: PartitionList) -> None:
-        """Enters the list that the run was given."""
+        """Records the partition list that the run was given."""
         self.partitions = list(asked.partitions)
         self.partitions_digest = asked.digest
         self.partitions_source = asked.source
@@ -249,7 +256,7 @@ class RunRecord:
 
     @property
     def finished(self) -> bool:
-        """Nothing is left to do for this run: it succeeded, was taken over, or was taken back on purpose."""
+        """Whether nothing is left to do: the run succeeded, another run continued it, or a rollback undid it."""
         return self.outcome is Outcome.SUCCESS or bool(self.continued_by or self.rolled_back_by)
 
     def step_done(self, name: str) -> bool:
@@ -257,7 +264,7 @@ class RunRecord:
 
     @property
     def data_state(self) -> str:
-        """Whether the data is safe, in a sentence for messages and mails."""
+        """Says whether the data is safe, in a sentence for messages and mails."""
         days, whose = counted(len(self.days), "partition"), "its" if len(self.days) == 1 else "their"
         if self.publication is Publication.UNTOUCHED:
             what = f"the data of run {self.rolls_back}" if self.rolls_back else "old data"
@@ -287,9 +294,10 @@ class RunRecord:
     @property
     def mixed_seconds(self) -> float:
         """
-        For how long readers of the metastore could see some days old and others new, or missing.
+        How many seconds readers of the metastore could see some days old and others new or missing.
 
-        One request changes all partitions that it names at once, so a run that needed only one has none.
+        A single request changes all its partitions at once, so a run that needed only one counts as 0. So does a run
+        whose last change was not confirmed.
         """
         changes = [change for change in self.changes if not change.what.startswith(DESCRIBE)]
         if len(changes) < 2 or changes[-1].done is None:
@@ -297,7 +305,7 @@ class RunRecord:
         return seconds_between(changes[0].intent, changes[-1].done)
 
     def same_work(self, tables: Mapping[str, str], mode: str, partitions_digest: str) -> bool:
-        """Whether a request for these tables, mode and list may resume this run."""
+        """Whether a run with these tables, this mode and this list may resume this one."""
         return self.tables == dict(tables) and self.mode == mode and self.partitions_digest == partitions_digest
 
     def to_json(self) -> str:
@@ -315,9 +323,9 @@ class RunRecord:
     @classmethod
     def from_json(cls, text: str, source: str) -> RunRecord:
         """
-        The record in ``text``.
+        Reads the record in ``text``.
 
-        Raises StateError naming ``source`` when it is damaged or of a newer version.
+        Raises StateError naming ``source`` when the record is damaged or has a newer version.
         """
         try:
             document = json.loads(text)
@@ -353,8 +361,8 @@ class RunRecord:
 
 
 def seconds_between(first: str, last: str) -> float:
-    """From one timestamp of a record to another."""
-    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+    """Returns the seconds between two timestamps of a record."""
+    return (parse_timestamp(last) - parse_timestamp(first)).total_seconds()
 
 
 def _day(value: dict[str, Any]) -> Day:

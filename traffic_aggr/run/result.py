@@ -1,5 +1,7 @@
 """
-What a run came to, from its record: the verdict in a sentence, what to do next, and each day's totals as JSON and CSV.
+The result of a run, from its record.
+
+Gives the verdict in a sentence, what to do next, and each day's totals as JSON and CSV.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from traffic_aggr.run.reconcile import (
     totals_to_json,
 )
 from traffic_aggr.run.record import DayTotals, Outcome, Publication, RunRecord
+from traffic_aggr.text import some_of
 from traffic_aggr.units import counted, data_volume, listed
 
 STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
@@ -43,7 +46,7 @@ RIGHT = "had been right"
 
 
 def verdict(record: RunRecord) -> str:
-    """The run in a sentence: what became of the days, and whether all stages agree."""
+    """Sums up the run in a sentence: what happened to the days, and whether all stages agree."""
     if record.rolled_back_by:
         return f"Rolled back by run {record.rolled_back_by}: the data of before this run is in place again."
     if record.outcome is not Outcome.SUCCESS:
@@ -66,8 +69,9 @@ def verdict(record: RunRecord) -> str:
 
 def agreeing(record: RunRecord) -> list[str]:
     """
-    The stages that a successful run has proven to have the same totals on each of its days. One that ``only_verifies``
-    takes raw's and staging's from the run before, which has proven them.
+    Returns the stages that a successful run has proven to have the same totals on each of its days.
+
+    A run that ``only_verifies`` takes the totals of raw and staging from the run before, which proved them.
     """
     seen = bool(record.days) and all(record.totals_of(partition).impala for partition in record.days)
     return ["raw", *(["staging"] if _restated(record) else []), "final", *(["Impala"] if seen else [])]
@@ -85,8 +89,10 @@ def _restated(record: RunRecord) -> list[Partition]:
 
 def day_counts(record: RunRecord) -> dict[str, int]:
     """
-    How many days were ``listed``, and what has become of them: ``restated``, ``cleared``, ``kept`` since raw has no
-    rows for them, ``refused`` by a guard, ``lost``, ``restored`` by a rollback, ``unchanged``, or ``unsettled``.
+    Counts the ``listed`` days, and the days by what happened to them.
+
+    They were ``restated``, ``cleared``, ``kept`` because raw has no rows for them, ``refused`` by a guard, ``lost``,
+    ``restored`` by a rollback, ``unchanged`` or ``unsettled``.
     """
     partitions = record.partitions or list(record.days)
     ways = {**dict.fromkeys(record.kept, "kept"), **dict.fromkeys(record.refused, "refused")}
@@ -105,7 +111,7 @@ def days_in_words(record: RunRecord) -> str:
 
 
 def period(days: Sequence[Partition]) -> str:
-    """The days in words: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
+    """Describes the days: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
     if len(days) < 2:
         return days[0] if days else "no days"
     first, last = min(days).day, max(days).day
@@ -115,7 +121,11 @@ def period(days: Sequence[Partition]) -> str:
 
 
 def reasons(record: RunRecord) -> list[str]:
-    """Why the old data was wrong: a sentence for each way, that of the most days first, that of the right ones last."""
+    """
+    Returns a sentence for each reason why old data was wrong.
+
+    The reason with the most days comes first; days whose old data was right come last.
+    """
     if record.outcome is not Outcome.SUCCESS or record.rolls_back:
         return []
     by_reason: dict[str, list[Partition]] = {}
@@ -123,7 +133,7 @@ def reasons(record: RunRecord) -> list[str]:
         if partition in record.days and totals.final_after is not None:
             by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
     return [
-        f"{counted(len(days), 'day')} {reason}: {_named(days)} (data {_shift(record, days)})."
+        f"{counted(len(days), 'day')} {reason}: {some_of(days, NAMED_DAYS, ', ')} (data {_shift(record, days)})."
         for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]
 
@@ -142,11 +152,6 @@ def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
     return "had as many rows, but other values"
 
 
-def _named(days: Sequence[Partition]) -> str:
-    more = len(days) - NAMED_DAYS
-    return ", ".join(days[:NAMED_DAYS]) + (f" and {more} more" if more > 0 else "")
-
-
 def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
     found = [record.totals_of(day) for day in days]
     before = sum(each.final_before.bytes for each in found if each.final_before)
@@ -155,7 +160,7 @@ def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
 
 
 def advice(record: RunRecord) -> str:
-    """What to run after this run; empty where nothing is left to do."""
+    """Says what to run after this run; empty if nothing is left to do."""
     if record.finished or record.outcome is Outcome.RUNNING or record.next is None:
         return ""
     does = f". It {record.next.does}" if record.next.does else ""
@@ -164,8 +169,10 @@ def advice(record: RunRecord) -> str:
 
 def state_of(record: RunRecord, partition: Partition) -> str:
     """
-    Which rows a day has: ``new``, ``old``, ``none`` (cleared), ``lost`` where old data was gone when it was to be put
-    back, or ``not known`` until the run is settled.
+    Returns which rows a day has: ``new``, ``old``, ``none``, ``lost`` or ``not known``.
+
+    ``none`` means cleared. ``lost`` means that the old data was gone when the run tried to put it back. ``not known``
+    applies until the run is settled.
     """
     if partition in record.lost:
         return "lost"
@@ -178,7 +185,7 @@ def state_of(record: RunRecord, partition: Partition) -> str:
 
 
 def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
-    """All that differs between the stages of a day, exactly, as far as it has been through them."""
+    """Returns every exact difference between the stages that a day has been through."""
     found: list[Difference] = []
     if totals.raw and totals.impala_raw:
         found += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)
@@ -193,9 +200,11 @@ def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
 
 def result_json(record: RunRecord) -> str:
     """
-    The run as a document: ``verdict``, ``data_state``, ``advice``, ``reasons``; for each day its ``state``, its totals
-    by stage (decimals as strings) and ``differences``; the ``breakdown`` by customer and so on; steps, statements to
-    Impala, and where everything came from.
+    Returns the run as a JSON document.
+
+    It holds ``verdict``, ``data_state``, ``advice`` and ``reasons``; each day's ``state``, totals by stage (decimals as
+    strings) and ``differences``; the ``breakdown`` by customer and other dimensions; the steps; the statements sent to
+    Impala; and the tables, versions, configuration, user and host of the run.
     """
     document = {
         "version": RESULT_VERSION,
@@ -238,7 +247,9 @@ def result_json(record: RunRecord) -> str:
 
 def daily_csv(record: RunRecord) -> str:
     """
-    A line a day: ``partition_date``, ``state``, and each total of each stage as ``STAGE_TOTAL``, empty where not taken.
+    Returns a CSV with a line for each day.
+
+    Its columns are ``partition_date``, ``state``, and each total of each stage as ``STAGE_TOTAL``, empty if not taken.
     """
     columns = [
         (stage, field.name) for stage, kind in STAGES.items() for field in fields(kind) if _has(stage, field.name)

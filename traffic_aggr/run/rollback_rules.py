@@ -1,4 +1,4 @@
-"""Whether a run can be rolled back, as far as the run records tell."""
+"""Decides from the run records alone whether a run can be rolled back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from traffic_aggr.units import local_time
 
 def refuse_rollback(store: RecordStore, run_id: str, final: str) -> RunRecord:
     """
-    The record of the run to roll back; ``final`` is the table of the configuration (``db.table``).
+    Returns the record of the run to roll back; ``final`` is the configured final table (``db.table``).
 
-    Raises GuardError where the run changed another table, has nothing to take back, or a newer run restated one of its
-    days; UnknownRunError where there is no such run. A run that is not settled yet may pass: settle it, then ask again.
+    Raises GuardError when the run changed another table, published nothing, was already rolled back, continued or
+    cleaned up, or when a newer run restated one of its days. Raises UnknownRunError when there is no such run. An
+    unsettled run may pass: settle it, then ask again.
     """
     target = store.load(run_id)
     if target.tables.get("final") not in (None, final):
@@ -50,7 +51,12 @@ def refuse_rollback(store: RecordStore, run_id: str, final: str) -> RunRecord:
 
 
 def _restating(record: RunRecord) -> tuple[str, ...]:
-    """The command that restates a run's days and no other; nothing where it cannot be told."""
+    """
+    Returns the command that restates a run's days.
+
+    For consecutive days this is ``run --dates``, which names no other day. Otherwise it is the run's command as typed,
+    empty if the record does not say.
+    """
     days = sorted(record.days)
     if days and (days[-1].day - days[0].day).days + 1 == len(days):
         return ("run", "--dates", f"{days[0]}..{days[-1]}")

@@ -1,6 +1,8 @@
 """
-Run records on disk: ``state.dir/runs/RUN_ID/run.json``, replaced atomically, newest found first; and their
-copies beside the final table, which survive the loss of the state directory.
+Run records on disk, and their copies beside the final table.
+
+Each record is ``state.dir/runs/RUN_ID/run.json``, replaced atomically. The copies survive the loss of the state
+directory.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 COPY_NAME = "recovery.json"
 
 REPORT, REPORT_JSON, DAILY_CSV = "report.html", "report.json", "daily.csv"
-"""What lies beside a run's record once it has ended: a page, the same as a document, and its days as a table."""
+"""The files beside the record of a run that has ended: the report as a page and as JSON, and its days as CSV."""
 
 _REPORT_FILES = (REPORT, REPORT_JSON, DAILY_CSV)
 _RECORD = "run.json"
@@ -34,11 +36,11 @@ class RecordStore:
         self._files = files
 
     def directory(self, run_id: str) -> str:
-        """Where the files of one run lie: its record and its report."""
+        """Returns the directory that holds the record and the report of one run."""
         return f"{self._runs}/{run_id}"
 
     def save(self, record: RunRecord) -> None:
-        """Replaces the record on disk; it is durable when this returns. Raises StateError."""
+        """Replaces the record on disk, durably. Raises StateError."""
         path = f"{self.directory(record.run_id)}/{_RECORD}"
         try:
             self._files.make_directories(self.directory(record.run_id))
@@ -47,16 +49,16 @@ class RecordStore:
             raise StateError(f"cannot write the run record {path} ({exc})", hint="Fix the state directory") from exc
 
     def write_report(self, run_id: str, files: Mapping[str, str]) -> None:
-        """Puts the report's files, text by name, beside the record. Raises OSError."""
+        """Writes the report's files, given as text by name, beside the record. Raises OSError."""
         for name, text in files.items():
             self._files.replace_bytes(f"{self.directory(run_id)}/{name}", text.encode())
 
     def report_path(self, run_id: str) -> str:
-        """Where the page is."""
+        """Returns the path of the report page."""
         return f"{self.directory(run_id)}/{REPORT}"
 
     def load(self, run_id: str) -> RunRecord:
-        """Raises UnknownRunError when there is no such run, StateError when its record is damaged."""
+        """Raises UnknownRunError when there is no such run, StateError when its record is unreadable or damaged."""
         path = f"{self.directory(run_id)}/{_RECORD}"
         if not is_run_id(run_id):
             raise UnknownRunError(f"{run_id!r} is not a run id", hint="`history` lists the runs")
@@ -69,7 +71,7 @@ class RecordStore:
         return RunRecord.from_json(text, path)
 
     def run_ids(self) -> list[str]:
-        """All runs, newest first."""
+        """Returns the ids of all runs, newest first. Raises StateError."""
         try:
             found = self._files.list(self._runs)
         except FileNotFoundError:
@@ -83,7 +85,7 @@ class RecordStore:
         )
 
     def ask_to_stop(self, run_id: str, signum: int) -> None:
-        """Leaves word for the driver of a run, on whatever host it is, that it shall stop as by this signal."""
+        """Asks the driver of a run, on whatever host, to stop as if it got this signal. Raises StateError."""
         path = f"{self.directory(run_id)}/{_STOP}"
         try:
             self._files.replace_bytes(path, str(signum).encode())
@@ -91,14 +93,14 @@ class RecordStore:
             raise StateError(f"cannot write {path} ({exc})", hint="Stop the application itself") from exc
 
     def asked_to_stop(self, run_id: str) -> Optional[int]:
-        """The signal that the driver of a run shall stop as by; None as long as nobody asked."""
+        """Returns the signal passed to ``ask_to_stop`` for a run; None if nobody asked."""
         try:
             return int(self._files.read_bytes(f"{self.directory(run_id)}/{_STOP}"))
         except (OSError, ValueError):
             return None
 
     def temporaries(self) -> list[FileInfo]:
-        """What writers that died have left beside records and reports, or are about to rename."""
+        """Returns temporary files of records and reports: left by interrupted writers, or about to be renamed."""
         if not self._files.is_directory(self._runs):
             return []
         directories = [info.path for info in self._files.list(self._runs) if info.is_directory]
@@ -110,18 +112,19 @@ class RecordStore:
         ]
 
     def delete(self, path: str) -> None:
-        """Deletes one of ``temporaries``."""
+        """Deletes one of the ``temporaries``."""
         self._files.delete_tree(path)
 
     def newest_first(self) -> Iterator[RunRecord]:
-        """The records, newest first, read one at a time."""
+        """Yields the records, newest first, reading one at a time."""
         return map(self.load, self.run_ids())
 
     def unsettled(self) -> list[RunRecord]:
         """
-        Runs that died, or may have left partitions half-changed, newest first; for the holder of the lock.
+        Returns the runs that have not ended or may have left partitions half-changed, newest first.
 
-        A run settles all older ones before it changes anything, so the search ends at the first that did.
+        To the holder of the lock, these are interrupted runs; without the lock, one of them may still be running. A run
+        settles all older ones before it changes anything, so the search ends at the first that has done so.
         """
         found = []
         for record in self.newest_first():
@@ -132,7 +135,7 @@ class RecordStore:
         return found
 
     def last_worked(self) -> Optional[RunRecord]:
-        """The newest run that began a step or changed the table; refused ones left nothing to resume."""
+        """Returns the newest run that began a step or changed the table. Refused runs leave nothing to resume."""
         return next(
             (
                 each
@@ -151,7 +154,7 @@ def _copy_path(table_root: str, run_id: str) -> str:
 
 
 def copy_beside_table(record: RunRecord, files: Files) -> None:
-    """Writes the record into the run's directory beside the final table; durable when this returns."""
+    """Writes the record into the run's directory beside the final table, durably. Raises StateError."""
     if record.final_root is None:
         return
     path = _copy_path(record.final_root, record.run_id)
@@ -162,23 +165,29 @@ def copy_beside_table(record: RunRecord, files: Files) -> None:
         raise StateError(f"cannot write {path} ({exc})", hint="Fix the table's directory") from exc
 
 
-def remove_copy(record: RunRecord, files: Files) -> None:
-    """Removes the copy of a settled run that could not be rewritten: an older one would have it settled again."""
+def remove_misleading_copy(record: RunRecord, files: Files) -> None:
+    """
+    Removes a copy that could not be replaced, and that says wrongly whether the run is settled.
+
+    A copy that still says so would end the settling of half-restored days. One that does not would repeat it.
+    """
     if record.final_root is None:
         return
     path = _copy_path(record.final_root, record.run_id)
     try:
-        files.delete_tree(path)
-    except OSError as exc:
+        if files.exists(path) and _read_copy(files, path).publication.settled != record.publication.settled:
+            files.delete_tree(path)
+    except (OSError, StateError) as exc:
         log.warning("cannot remove %s, which is out of date (%s)", path, exc)
 
 
 def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:
     """
-    Takes over, from their copies beside the table, runs of a lost or another state directory.
+    Adopts runs of a lost or another state directory from their copies beside the table. Raises StateError.
 
-    An unsettled run that the store lacks is one to settle. One that the store has as unsettled, and the copy
-    as settled, was settled from elsewhere: the copy is written before any change that the record announces.
+    A run that only the copy knows is adopted if it is unsettled, so that it gets settled. If the store has a run as
+    unsettled and the copy has it as settled, another state directory settled it and the copy wins. This relies on the
+    copy being written before any change that the record announces.
     """
     try:
         found = files.list(f"{table_root}/{RUN_ROOT}")

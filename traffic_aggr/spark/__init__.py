@@ -1,5 +1,5 @@
 """
-Spark itself: the session and its settings, the JVM, Hadoop's clients, YARN, progress, what travels to the cluster.
+Spark: the session and its settings, the JVM, Hadoop's clients, YARN, progress, and packages for the cluster.
 
 Start with ``session``.
 """

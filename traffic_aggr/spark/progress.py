@@ -1,8 +1,8 @@
 """
-What Spark is at, while it is at it: a line a minute in the log, and on a terminal one that is rewritten each second.
+Shows Spark's progress: a line a minute in the log, and on a terminal one that is rewritten every second.
 
-Spark counts tasks and rows for its web pages, and does so where these are switched off; a thread looks there. Nothing
-that goes wrong with that is worth the run: then no more is said.
+A thread reads the counts of tasks and rows that Spark keeps for its web UI, even when the UI is off. An error there
+never fails the run; progress just stops.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 LIVE_EVERY_S = 1.0
 LOGGED_EVERY_S = 60.0
 _PATIENCE_S = 10.0
-"""How long a step waits at its end for a terminal that is held (Ctrl-S), or for a JVM that does not answer."""
+"""How long the end of a step waits for a stopped terminal (Ctrl-S) or for a JVM that does not answer."""
 JUDGED_AFTER_S = 10.0
 JUDGED_AFTER_PERCENT = 1
-"""From when on the time left is told; what is read at the very start says little of the rest."""
+"""The remaining time is shown from here on; the first rows say little about the rest."""
 
 
 class Kind(Enum):
-    """What a log record of progress is meant for, in its attribute ``progress``; others have none."""
+    """Where a progress record is shown: the attribute ``progress`` of the log record. Other records have none."""
 
     LIVE = "a terminal, where it replaces the one before"
     LOGGED = "the log, and a standard error that is no terminal"
@@ -47,8 +47,10 @@ class Kind(Enum):
 @dataclass(frozen=True)
 class ExpectedRows:
     """
-    The rows that a step reads, known beforehand: ``total`` of them, each time that one is read, called ``row``; those
-    of the table ``table`` alone (``db.table``), or of whatever is read.
+    The number of rows that a step will read.
+
+    ``total`` counts a row each time that it is read. ``row`` is what messages call a row. ``table`` (``db.table``)
+    limits the count to one table; empty counts all rows.
     """
 
     total: int
@@ -59,8 +61,10 @@ class ExpectedRows:
 @dataclass(frozen=True)
 class Sample:
     """
-    Rows that have been read since counting began, whether more of them are being read, and how many of the tasks of the
-    stages that Spark is at are done.
+    One reading of Spark's counters.
+
+    ``rows`` have been read since counting began; ``is_reading`` says whether an active stage reads more. ``tasks_done``
+    of ``tasks`` are done in the active stages.
     """
 
     rows: int
@@ -71,9 +75,9 @@ class Sample:
 
 class Sampler:
     """
-    Counts what Spark does from now on: the rows read from ``table`` (``db.table``; without it, from anything).
+    Counts tasks, and rows read from ``table`` (``db.table``; empty: from anything), in stages that start from now on.
 
-    Whatever Spark or py4j raise comes through.
+    Errors of Spark and py4j propagate.
     """
 
     def __init__(self, spark: SparkSession, table: str = "") -> None:
@@ -106,7 +110,7 @@ class Sampler:
                 tasks += of_stage
                 tasks_done += min(stage.numCompleteTasks(), of_stage)
                 is_reading |= counts
-        # A finished stage is not asked about again.
+        # Finished stages are not queried again.
         self._first = min(unfinished, default=newest + 1)
         return Sample(sum(self._rows.values()), is_reading, tasks_done, tasks)
 
@@ -116,12 +120,12 @@ class Sampler:
         return (found.apply(index) for index in range(found.size()))
 
     def _counts(self, stage: int) -> bool:
-        """Whether a stage scans the table: Spark's drawing of the stage, with a box for each operation, names it."""
+        """Whether a stage scans the table, judged by Spark's graph of the stage, which has a box for each operation."""
         if not self._table:
             return True
         if stage not in self._is_counted:
             drawing = self._graphs.makeDotFile(self._store.operationGraphForStage(stage))
-            # What Spark has kept is drawn under the plan it came from, which may name the table too.
+            # The label must begin with Scan: a cached RDD is labelled with its plan, which may name the table too.
             scan = rf'label="Scan [^"]*\b{re.escape(self._table)}\b'
             self._is_counted[stage] = re.search(scan, drawing, re.IGNORECASE) is not None
         return self._is_counted[stage]
@@ -129,8 +133,10 @@ class Sampler:
 
 class Wording:
     """
-    Puts samples of one step into a line. ``doing`` says what it is at where Spark has nothing to count; ``started`` and
-    every ``now`` are in seconds of one clock.
+    Turns the samples of one step into lines.
+
+    ``doing`` says what the step does while Spark has nothing to count. ``started`` and every ``now`` are seconds of one
+    clock.
     """
 
     def __init__(self, label: str, reading: Optional[ExpectedRows], doing: Callable[[], str], started: float) -> None:
@@ -145,7 +151,7 @@ class Wording:
         elapsed = now - self._started
         known = []
         if self._reading is not None:
-            # A task that is run twice reads twice; and what Spark has forgotten stays read.
+            # A retried task reads its rows again, and Spark may drop stages whose rows were counted.
             self._rows = max(self._rows, min(sample.rows, self._reading.total))
             percent = self._rows * 100 // self._reading.total
             known += [f"{percent} %", f"{self._rows:,} of {counted(self._reading.total, self._reading.row)} read"]
@@ -176,9 +182,9 @@ def shown(
     spark: SparkSession, label: str, reading: Optional[ExpectedRows] = None, doing: Callable[[], str] = lambda: ""
 ) -> Iterator[None]:
     """
-    Says what Spark is at as long as the block runs; the thread that does so ends with the block.
+    Shows Spark's progress while the block runs, from a thread that ends with the block.
 
-    ``doing`` is called from that thread.
+    That thread also calls ``doing``.
     """
     wording = Wording(label, reading, doing, time.monotonic())
     sampler = _sampler(spark, reading)
@@ -198,7 +204,7 @@ def shown(
 def _sampler(spark: SparkSession, reading: Optional[ExpectedRows]) -> Optional[Sampler]:
     try:
         return Sampler(spark, reading.table if reading else "")
-    except Exception as exc:  # the step itself finds out what is wrong with Spark
+    except Exception as exc:  # the step itself will meet and report the error
         log.debug("no progress is shown: %s", exc)
         return None
 
@@ -215,7 +221,7 @@ def _tell(sampler: Sampler, wording: Wording, ended: threading.Event) -> None:
             if not on_terminal or now - logged >= LOGGED_EVERY_S:
                 logged = now
                 _say(line, Kind.LOGGED)
-    except Exception as exc:  # the JVM may be gone, which the step finds out by itself
+    except Exception as exc:  # the JVM may be gone, which the step itself reports
         log.debug("no more progress is shown: %s", exc)
     finally:
         if on_terminal:

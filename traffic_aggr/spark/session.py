@@ -1,5 +1,5 @@
 """
-The Spark session of the application. Only ``app`` and tests make one.
+Starts and stops the Spark session, and explains why it failed. The job starts one only in ``JobContext``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import InputError, StepError, TrafficAggrError
-from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.spark.errors import java_says, spark_says
 from traffic_aggr.spark.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
 from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, REFUSED
 
@@ -47,8 +47,10 @@ class SparkSettings(Protocol):
 
 def start_gateway(config: SparkSettings, log_dir: Path) -> Any:
     """
-    PySpark's gateway to the JVM of this process: under a plain ``spark-submit`` the one that is there, otherwise one
-    that is started beneath this process and writes to ``log_dir/spark.log``. Raises InputError.
+    Returns PySpark's gateway to this process's JVM. Raises InputError when it cannot start.
+
+    Under a plain ``spark-submit`` that JVM already runs. Otherwise this starts one as a child process, which logs to
+    ``log_dir/spark.log``.
     """
     logging.getLogger().addFilter(_py4j_at_root)
     if given_gateway():
@@ -62,14 +64,14 @@ def start_session(
     """
     Starts Spark and returns its session, with Hive's catalog and the settings in ``CORRECTNESS``.
 
-    It is started in the JVM of ``gateway``, which outlives the session then, or in one of ``start_gateway``. SIGINT
-    keeps the handler it had. Raises InputError, one line, when Spark cannot start.
+    Uses the JVM of ``gateway``, which then outlives the session, or one from ``start_gateway``. The SIGINT handler
+    stays as it was. Raises InputError, one line, when Spark cannot start.
     """
     jvm = gateway or start_gateway(config, log_dir)
     SparkContext._ensure_initialized(gateway=jvm)
     try:
         return _session(_spark_conf(config, app_name, jvm))
-    except BaseException as exc:  # whatever it is, a signal's exception too: the JVM must not outlive the attempt
+    except BaseException as exc:  # a signal's exception, too: the JVM must not outlive the attempt
         explained = explain_start_failure(exc) or _start_failure(exc, log_dir)
         if gateway is None:
             end_gateway(jvm)
@@ -80,8 +82,9 @@ def start_session(
 
 def stop_session(spark: SparkSession, *, keep_jvm: bool = False) -> None:
     """
-    Stops Spark and, where this process started its JVM and nobody keeps it, waits until that is gone. Raises nothing
-    when it died before.
+    Stops Spark, and ends its JVM unless ``keep_jvm`` or another process started it.
+
+    Returns once the JVM is gone. Raises nothing when Spark had already died.
     """
     gateway = spark.sparkContext._gateway
     try:
@@ -96,7 +99,7 @@ def stop_session(spark: SparkSession, *, keep_jvm: bool = False) -> None:
 
 def jvm_process_id(spark: SparkSession) -> int:
     """
-    The process id of the driver's JVM, on this host.
+    Returns the process id of the driver's JVM, on this host.
     """
     jvm: Any = spark.sparkContext._jvm
     name: str = jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getName()
@@ -105,9 +108,9 @@ def jvm_process_id(spark: SparkSession) -> int:
 
 def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
     """
-    The one line behind a failure of the session's start or of the first statement on the catalog; None if not known.
+    Explains why the session or the first statement on the catalog failed, in one line; None for an unknown reason.
 
-    The embedded metastore is opened by the first statement only, so ask about that one's error too.
+    Spark opens the embedded metastore at the first statement, so ask about that statement's error too.
     """
     told = "\n".join(_accounts(exc))
     if "XSDB6" in told:
@@ -128,7 +131,7 @@ def explain_start_failure(exc: BaseException) -> Optional[TrafficAggrError]:
 
 def explain_java_error(exc: BaseException) -> Optional[TrafficAggrError]:
     """
-    The one line for an error of Spark's or Java's; None for any other, and where the JVM is gone.
+    Explains an error of Spark or Java in one line; None for any other error, and when the JVM is gone.
     """
     said = spark_says(exc)
     return StepError(said, hint="The log has the details") if said is not None else None
@@ -136,9 +139,9 @@ def explain_java_error(exc: BaseException) -> Optional[TrafficAggrError]:
 
 def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
     """
-    The one line for an error that comes from the JVM's end during the work; None for any other.
+    Explains an error caused by the end of the JVM in one line; None for any other error.
     """
-    # Nobody but py4j lets such an error through: Impala's and the mail server's are translated where they occur.
+    # Only py4j lets such errors through: those of Impala and the mail server are translated where they occur.
     signs = (Py4JNetworkError, ConnectionRefusedError, ConnectionResetError)
     if any(isinstance(each, signs) for each in _chain(exc)):
         return StepError(
@@ -149,8 +152,9 @@ def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
 
 def _py4j_at_root(record: logging.LogRecord) -> bool:
     """
-    py4j reports a lost JVM to the root logger, whose messages come to standard error, traceback and all. This filter
-    hands them to py4j's own logger.
+    Filters the root logger: hands py4j's records to py4j's own logger.
+
+    py4j reports a lost JVM to the root logger, which writes to standard error, with a traceback.
     """
     if "py4j" not in Path(record.pathname).parts:
         return True
@@ -161,16 +165,16 @@ def _py4j_at_root(record: logging.LogRecord) -> bool:
 def _start_failure(exc: BaseException, log_dir: Path) -> Optional[TrafficAggrError]:
     if not isinstance(exc, Py4JJavaError):
         return None
-    reason: str = exc.java_exception.getMessage() or exc.java_exception.toString()
+    reason = java_says(exc.java_exception)
     if "Cannot call methods on a stopped SparkContext" in reason:
-        # What remains to see when a standalone master has not answered for a minute.
+        # Spark reports only this when a standalone master has not answered for a minute.
         return InputError("Spark's master does not answer", hint="Check that it runs, and spark.master")
-    return InputError(f"Spark did not start: {reason.splitlines()[0].rstrip('.')}", hint=f"See {log_dir / SPARK_LOG}")
+    return InputError(f"Spark did not start: {reason.rstrip('.')}", hint=f"See {log_dir / SPARK_LOG}")
 
 
 def _chain(exc: Optional[BaseException]) -> Iterator[BaseException]:
     """
-    An error and those that led to it.
+    Yields an error and the errors that led to it, outermost first.
     """
     while exc is not None:
         yield exc
@@ -179,18 +183,18 @@ def _chain(exc: Optional[BaseException]) -> Iterator[BaseException]:
 
 def _accounts(exc: BaseException) -> Iterator[str]:
     """
-    What an error and those that led to it say, Java's stack traces with their causes included.
+    Yields the text of an error and of those that led to it, with Java's stack traces and their causes.
     """
     for each in _chain(exc):
-        # PySpark 3.5 and 4 name it differently; neither shows it in str().
+        # PySpark 3.5 and 4 name the stack trace differently; neither shows it in str().
         yield str(getattr(each, "stackTrace", "") or getattr(each, "_stackTrace", ""))
-        with suppress(Py4JError, OSError):  # Java's errors ask their JVM for the text, which may be gone
+        with suppress(Py4JError, OSError):  # a Java error asks its JVM for the text, which may be gone
             yield str(each)
 
 
 def hadoop_configuration(config: SparkSettings, gateway: Any) -> Any:
     """
-    Hadoop's Configuration as a session of this JVM would have it, before there is one.
+    Returns the Hadoop Configuration that a session of this JVM would have, without starting one.
     """
     spark_conf = _spark_conf(config, "traffic_aggr", gateway)._jconf
     return gateway.jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(spark_conf)
@@ -198,14 +202,16 @@ def hadoop_configuration(config: SparkSettings, gateway: Any) -> Any:
 
 def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf:
     """
-    The settings of the JVM (spark-defaults.conf, spark-submit's arguments), ours over them, weakest first.
+    Returns the session's settings: the JVM's (spark-defaults.conf, spark-submit's arguments) with the job's added.
+
+    The job's defaults and ``spark.master`` fill gaps, ``spark.conf`` wins over the JVM's, ``CORRECTNESS`` over all.
     """
     conf = SparkConf(_jvm=gateway.jvm).setAppName(app_name)
     conf.setIfMissing(_MASTER, config.master)
     local = re.match(r"local(\[.*)?$", conf.get(_MASTER, ""))
     for key, value in {**DEFAULTS, **(LOCAL_DEFAULTS if local else {})}.items():
         conf.setIfMissing(key, value)
-    # Inside its application the JVM has them already, with paths of that host in place of the launcher's.
+    # In cluster mode the JVM already has spark.conf, with this host's paths in place of the launcher's.
     in_cluster = conf.get("spark.submit.deployMode") == "cluster"
     for key, value in config.conf.items():
         if key != _MASTER and not in_cluster:
@@ -215,12 +221,12 @@ def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf
             log.warning("spark.conf: %s is %s here, since results depend on it", key, value)
         conf.set(key, value)
     options = conf.get(_EXECUTOR_OPTIONS, "")
-    conf.set(_EXECUTOR_OPTIONS, f"{options} {JAVA_OPTIONS}".strip())  # the last of several counts
+    conf.set(_EXECUTOR_OPTIONS, f"{options} {JAVA_OPTIONS}".strip())  # Java takes the last of several
     return conf
 
 
 def _session(conf: SparkConf) -> SparkSession:
-    # SparkContext installs a SIGINT handler of its own; the application's must win.
+    # SparkContext installs its own SIGINT handler; the job's must win.
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -234,9 +240,9 @@ def _session(conf: SparkConf) -> SparkSession:
 
 def _settle_java(spark: SparkSession) -> None:
     """
-    What of Java and Hadoop results depend on, and Spark's configuration cannot settle for the driver's own JVM.
+    Sets what results depend on and Spark's configuration cannot set in the driver's JVM: its locale and time zone.
 
-    Raises InputError for a setting that would change results and has no neutral value.
+    Raises InputError when Hadoop's configuration has one of ``REFUSED``.
     """
     jvm: Any = spark.sparkContext._jvm
     jvm.java.util.Locale.setDefault(jvm.java.util.Locale.ENGLISH)
@@ -253,11 +259,11 @@ def _settle_java(spark: SparkSession) -> None:
 
 def end_gateway(gateway: Any) -> None:
     """
-    Ends the JVM of ``gateway`` where this process started it, and waits until it is gone.
+    Ends the JVM of ``gateway`` if this process started it, and waits until it is gone.
     """
     if gateway.proc is None:
         return
     stop_jvm(gateway)
-    # Names of a JVM that is gone: the next session in this process, if any, starts its own.
+    # PySpark would reuse the ended JVM for the next session in this process.
     SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
     SparkSession._instantiatedSession = None

@@ -1,8 +1,9 @@
 """
-Settings of Spark, and of Hive, Hadoop and Parquet inside it, that the job sets itself.
+The settings of Spark, Hive, Hadoop and Parquet that the job sets itself.
 
-Those that results depend on win over spark.conf, spark.submit, spark-defaults.conf and hive-site.xml. A version of
-Spark that does not know one of them ignores it. ``tests/spark/test_settings.py`` turns all the others of Spark SQL.
+Settings that results depend on win over spark.conf, spark.submit, spark-defaults.conf and hive-site.xml. A Spark
+version ignores those that it does not know. ``tests/spark/test_settings.py`` shows that no other setting of Spark SQL
+changes results.
 """
 
 from __future__ import annotations
@@ -15,25 +16,25 @@ _SPARK: Mapping[str, str] = {
     "spark.sql.ansi.enabled": "false",
     "spark.sql.storeAssignmentPolicy": "ANSI",
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    # Columns that Parquet spells otherwise than the metastore would be NULL.
+    # Otherwise columns whose case differs between Parquet and the metastore would be NULL.
     "spark.sql.caseSensitive": "false",
-    # Spark would save the columns that it finds in files in the metastore.
+    # Otherwise Spark would save the columns that it finds in files to the metastore.
     "spark.sql.hive.caseSensitiveInferenceMode": "NEVER_INFER",
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.retainGroupColumns": "true",
-    # The opposites make Spark fail over Hive's tables.
+    # Spark fails on Hive's tables with the opposite values.
     "spark.sql.legacy.v1IdentifierNoCatalog": "false",
     "spark.sql.debug": "false",
-    # CHAR(5) is five characters, VARCHAR(5) at most five.
+    # CHAR(5) reads as exactly five characters, VARCHAR(5) as at most five.
     "spark.sql.readSideCharPadding": "true",
     "spark.sql.legacy.charVarcharAsString": "false",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    # Hive's reader shifts timestamps by the host's time zone.
+    # Hive's reader would shift timestamps by the host's time zone.
     "spark.sql.hive.convertMetastoreParquet": "true",
-    # Dates and timestamps before 1582 as Impala reads them, rather than an error.
+    # Reads dates and timestamps before 1582 as Impala does, rather than failing.
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
-    # A file that is damaged, or gone, is an error and not fewer rows.
+    # A damaged or missing file must be an error, not fewer rows.
     "spark.files.ignoreCorruptFiles": "false",
     "spark.files.ignoreMissingFiles": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
@@ -43,21 +44,21 @@ _SPARK: Mapping[str, str] = {
 _HADOOP: Mapping[str, str] = {
     "hive.exec.dynamic.partition": "true",
     "hive.exec.dynamic.partition.mode": "nonstrict",
-    # partitions.max_per_run is the job's own limit.
+    # The job has its own limit, partitions.max_per_run.
     "hive.exec.max.dynamic.partitions": "1000000",
     "hive.exec.max.dynamic.partitions.pernode": "1000000",
-    # Hive's reader takes sub-directories too, as Hive on Tez and Impala do.
+    # Hive's reader must read subdirectories, as Hive on Tez and Impala do.
     "mapreduce.input.fileinputformat.input.dir.recursive": "true",
-    # Longer lines of text are skipped.
+    # The text reader silently skips longer lines.
     "mapreduce.input.linerecordreader.line.maxlength": "2147483647",
-    # Not every reader knows the encodings of version 2.
+    # Not every reader supports the encodings of version 2.
     "parquet.writer.version": "PARQUET_1_0",
     "dfs.client.read.shortcircuit.skip.checksum": "false",
 }
 
 
 def _spellings(key: str) -> Iterator[str]:
-    """The names in Spark's configuration that set Hadoop's ``key``."""
+    """Yields the names in Spark's configuration that set Hadoop's ``key``."""
     yield f"spark.hadoop.{key}"
     if key.startswith("hive."):
         yield f"spark.{key}"
@@ -68,24 +69,25 @@ CORRECTNESS: Mapping[str, str] = {
     **_SPARK,
     **{spelling: value for key, value in _HADOOP.items() for spelling in _spellings(key)},
 }
-"""What the results depend on."""
+"""The settings that results depend on."""
 
 REFUSED = ("textinputformat.record.delimiter", "mapreduce.input.pathFilter.class")
 """
-Hadoop settings that results depend on and that have no neutral value. Taking them out would not last: Hadoop reads its
-files again whenever a class brings a file of its own.
+Hadoop settings that change results and have no neutral value, so the job refuses to start with them.
+
+Unsetting them would not last: Hadoop rereads its files whenever a class adds a configuration file of its own.
 """
 
 JAVA_OPTIONS = "-Duser.language=en -Duser.timezone=UTC -Dfile.encoding=UTF-8"
-"""Options of the executors' JVM, whose locale decides how letters are lowered, and whose zone Hive's readers use."""
+"""Options of the executors' JVMs: lower-casing depends on their locale, Hive's readers on their time zone."""
 
 DEFAULTS: Mapping[str, str] = {
-    # A metastore's stack overflows at a filter that names a thousand days. Where more than these are listed, it is
-    # asked for all between the first and the last.
+    # A filter that lists a thousand days overflows the metastore's stack. Above this many days Spark asks for all days
+    # between the first and the last instead.
     "spark.sql.hive.metastorePartitionPruningInSetThreshold": "50",
-    # The small map that Spark puts before its map of groups only costs where there are as many groups as here.
+    # The two-level aggregate map only adds cost at this group count.
     "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
-    # Hive makes a directory for jars that it is given, which it is not here, and leaves it: one, not one a session.
+    # Hive creates a directory for added jars and leaves it behind. The job adds none, so all sessions share one.
     "spark.hadoop.hive.downloaded.resources.dir": "${java.io.tmpdir}/hive_resources_${user.name}",
 }
 

@@ -1,9 +1,8 @@
 """
-What of the Python side travels to a cluster: a zip of this package, and an archive of the few packages that it needs
-at run time, as they are installed here.
+Packs the Python code for a cluster: a zip of this package, and an archive of its run-time dependencies.
 
-The archive holds compiled extensions, so it fits the Python version and platform that are in its name, wherever the
-interpreter lies.
+The archive holds the dependencies as installed on this host, compiled extensions included. So it needs the Python
+version and platform in its name, but the interpreter may be at any path.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from traffic_aggr.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
 UNPACKED = "dependencies"
-"""The directory that the archive becomes beside a container's other files."""
+"""The directory, beside a container's other files, that YARN unpacks the archive into."""
 
-# setup.cfg's install_requires without PySpark, which Spark brings along; kerberos is there where GSSAPI is used.
+# setup.cfg's install_requires without PySpark, which Spark provides. kerberos is installed only for GSSAPI.
 _REQUIRED = ("impyla", "pyyaml", "tenacity")
 _OPTIONAL = ("kerberos",)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -31,17 +30,17 @@ _CACHES = ("__pycache__", ".pyc")
 
 
 def python_version() -> str:
-    """``3.11``: what an interpreter must be to load the archive."""
+    """Returns the Python version that the archive needs, such as ``3.11``."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def interpreter(conf: Mapping[str, str]) -> str:
-    """The Python of the cluster's hosts: as configured, or the one of this version on their PATH."""
+    """Returns the Python of the cluster's hosts: the configured one, else ``python3.x`` of this version on PATH."""
     return conf.get("spark.pyspark.python", f"python{python_version()}")
 
 
 def with_packages(conf: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """Spark's settings ``conf``, and those that take zip and archive, made in ``directory``, to every container."""
+    """Builds zip and archive in ``directory``; returns ``conf`` with the settings that ship them to every container."""
     found = {**conf, "spark.pyspark.python": interpreter(conf)}
     append(found, "spark.yarn.dist.pyFiles", str(zip_package(directory)))
     append(found, "spark.yarn.dist.archives", f"{pack_dependencies(directory)}#{UNPACKED}")
@@ -51,12 +50,12 @@ def with_packages(conf: Mapping[str, str], directory: Path) -> dict[str, str]:
 
 
 def append(conf: MutableMapping[str, str], key: str, value: str, separator: str = ",") -> None:
-    """Adds to a setting that is a list."""
+    """Appends ``value`` to a setting that is a list."""
     conf[key] = f"{conf[key]}{separator}{value}" if conf.get(key) else value
 
 
 def zip_package(directory: Path) -> Path:
-    """The package as a zip, which Python imports from as it is."""
+    """Zips the package, for Python to import from the zip; returns its path."""
     path = directory / "traffic_aggr.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for each in sorted(PACKAGE.rglob("*")):
@@ -67,9 +66,9 @@ def zip_package(directory: Path) -> Path:
 
 def pack_dependencies(directory: Path) -> Path:
     """
-    The packages needed at run time, to be unpacked into a directory on ``sys.path``.
+    Archives the run-time dependencies, to be unpacked into a directory on ``sys.path``; returns the archive's path.
 
-    Raises InputError when one is not installed here.
+    Raises InputError when a required one is not installed here.
     """
     path = directory / f"dependencies-{python_version()}-{sysconfig.get_platform()}.tar.gz"
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
@@ -82,7 +81,7 @@ def pack_dependencies(directory: Path) -> Path:
 
 
 def _closure() -> Iterator[Distribution]:
-    """The required packages and what those require, each once."""
+    """Yields the required and the installed optional packages and their dependencies, each once."""
     pending, seen = [*_REQUIRED, *_OPTIONAL], set()
     while pending:
         name = pending.pop()
@@ -94,7 +93,7 @@ def _closure() -> Iterator[Distribution]:
         except PackageNotFoundError as exc:
             if name in _REQUIRED:
                 raise InputError(f"the package {name} is not installed here", hint="Run `make setup`") from exc
-            continue  # for another platform or Python, as its requirement says
+            continue  # optional, or required only for another platform or Python
         yield found
         for requirement in found.requires or ():
             match = _NAME.match(requirement)

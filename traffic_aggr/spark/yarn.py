@@ -1,5 +1,5 @@
 """
-Applications of YARN, as its resource manager knows them.
+Queries and kills applications through YARN's resource manager.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Optional
 from py4j.protocol import Py4JError, Py4JJavaError
 
 from traffic_aggr.errors import StateError
+from traffic_aggr.spark.errors import java_says
 
 _CONTAINER = re.compile(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+")
 _ENDED = ("FINISHED", "FAILED", "KILLED")
@@ -20,7 +21,7 @@ _ENDED = ("FINISHED", "FAILED", "KILLED")
 
 @dataclass(frozen=True)
 class Application:
-    """One application: ``state`` is YarnApplicationState's, ``diagnostics`` what YARN says of its end, in a line."""
+    """An application. ``state`` is a YarnApplicationState, ``diagnostics`` YARN's account of its end on one line."""
 
     id: str
     state: str
@@ -34,13 +35,13 @@ class Application:
 
 
 def container(environ: Mapping[str, str]) -> Optional[tuple[str, int]]:
-    """The application that the process with this environment is a container of, and the number of its attempt."""
+    """Returns the application id and attempt number of the container with this environment; None outside one."""
     match = _CONTAINER.fullmatch(environ.get("CONTAINER_ID", ""))
     return (f"application_{match[1]}", int(match[2])) if match else None
 
 
 class Applications:
-    """The resource manager; ``jvm`` is py4j's view, ``hadoop_conf`` a Configuration. Every call raises StateError."""
+    """The resource manager; ``jvm`` is py4j's view, ``hadoop_conf`` a Configuration. Calls may raise StateError."""
 
     def __init__(self, jvm: Any, hadoop_conf: Any) -> None:
         self._jvm = jvm
@@ -50,7 +51,7 @@ class Applications:
         self._client.start()
 
     def find(self, application_id: str) -> Optional[Application]:
-        """None where the resource manager does not know it, or no more."""
+        """Returns the application, or None when the resource manager does not know it (any more)."""
         try:
             with _translated():
                 return _application(self._client.getApplicationReport(self._id(application_id)))
@@ -58,12 +59,12 @@ class Applications:
             return None
 
     def runs(self, application_id: str) -> bool:
-        """Whether the application has not ended."""
+        """Whether the resource manager knows the application and it has not ended."""
         found = self.find(application_id)
         return found is not None and not found.ended
 
     def tagged(self, tag: str) -> Optional[Application]:
-        """The application with a tag; None when there is none yet."""
+        """Returns an application with the tag, or None when there is none yet."""
         request = self._jvm.org.apache.hadoop.yarn.api.protocolrecords.GetApplicationsRequest.newInstance()
         tags = self._jvm.java.util.HashSet()
         tags.add(tag.lower())
@@ -73,7 +74,7 @@ class Applications:
             return _application(found.get(0)) if found.size() else None
 
     def kill(self, application_id: str) -> None:
-        """Ends the application; returns when YARN has ended it."""
+        """Kills the application; returns once YARN has killed it."""
         with _translated():
             self._client.killApplication(self._id(application_id))
 
@@ -93,14 +94,14 @@ def _application(report: Any) -> Application:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turns what Java raises into LookupError for an unknown application, and StateError for all else."""
+    """Turns Java's errors into LookupError for an unknown application and StateError for anything else."""
     try:
         yield
     except Py4JJavaError as exc:
         java = exc.java_exception
         if java.getClass().getSimpleName() == "ApplicationNotFoundException":
             raise LookupError(str(java.getMessage())) from exc
-        message = str(java.getMessage() or java.toString()).splitlines()[0]
+        message = java_says(java)
         raise StateError(f"YARN's resource manager: {message}", hint="Check that it runs, and HADOOP_CONF_DIR") from exc
     except Py4JError as exc:
         raise StateError(f"YARN's resource manager cannot be asked: {exc}") from exc

@@ -1,5 +1,5 @@
 """
-What is computed: the columns of the tables, the aggregation, and the sums that prove it.
+The computation: the tables' columns, the aggregation, and the control totals that prove it.
 
-A rule of the numbers lives here and nowhere else. Start with ``aggregation``. Imports no other room.
+Every rule about the numbers is here. Start with ``aggregation``. Imports no other subpackage.
 """

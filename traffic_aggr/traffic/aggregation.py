@@ -1,7 +1,8 @@
 """
-The aggregation of raw traffic and the sums that prove it, as DataFrame -> DataFrame; nothing here runs a query.
+The aggregation of raw traffic and the control totals that prove it; nothing here runs a query.
 
-The rules are those of domain.md ("Tables"). Usage is summed as BIGINT and costs as DECIMAL, never as floating point.
+Functions turn DataFrames into DataFrames by the rules of domain.md ("Tables"). Sums are of BIGINT and DECIMAL, never of
+floating point.
 """
 
 from __future__ import annotations
@@ -44,44 +45,44 @@ _SECONDS_PER_DAY = 86400
 
 
 def is_data(calltype: Column) -> Column:
-    """Whether ``calltype`` is Data, without regard to case or blanks around it; NULL for NULL."""
+    """Whether ``calltype`` is Data, ignoring case and surrounding blanks; NULL for NULL."""
     return _is(calltype, "data")
 
 
 def is_voice(calltype: Column) -> Column:
-    """Whether ``calltype`` is Voice, without regard to case or blanks around it; NULL for NULL."""
+    """Whether ``calltype`` is Voice, ignoring case and surrounding blanks; NULL for NULL."""
     return _is(calltype, "voice")
 
 
 def is_sms(calltype: Column) -> Column:
-    """Whether ``calltype`` is SMS, without regard to case or blanks around it; NULL for NULL."""
+    """Whether ``calltype`` is SMS, ignoring case and surrounding blanks; NULL for NULL."""
     return _is(calltype, "sms")
 
 
 def is_classified(calltype: Column) -> Column:
-    """Whether ``calltype`` is one that the final table counts usage of; false for NULL."""
+    """Whether the final table counts usage of ``calltype``; false for NULL."""
     return F.coalesce(is_data(calltype) | is_voice(calltype) | is_sms(calltype), F.lit(False))
 
 
 def _is(calltype: Column, kind: str) -> Column:
     text = F.trim(calltype)
-    # A JVM in Turkish makes an ASCII i of the two bytes of U+0130.
+    # In the Turkish locale, a JVM lower-cases U+0130, two bytes long, to an ASCII i.
     return (F.lower(text) == kind) & (F.octet_length(text) == len(kind))
 
 
 def select_days(raw: DataFrame, partitions: Sequence[str]) -> DataFrame:
-    """
-    The rows of ``partitions``, with the columns of ``RAW_COLUMNS`` and no others.
-    """
-    # Compared as strings, so that the metastore prunes the partitions.
+    """The rows of ``partitions``, with only the columns of ``RAW_COLUMNS``."""
+    # Comparing strings lets the metastore prune the partitions.
     wanted = F.col(PARTITION_COLUMN).isin([str(partition) for partition in partitions])
     return raw.where(wanted).select(*(column.name for column in RAW_COLUMNS))
 
 
 def as_declared(rows: DataFrame, columns: Iterable[tuple[str, str]]) -> DataFrame:
     """
-    ``rows`` of raw or a lookup as Hive reads them, ``columns`` being those of the table (name, type): text that the job
-    needs is cut to what a CHAR or VARCHAR holds, and loses the blanks that Spark adds to a CHAR.
+    ``rows`` of raw or a lookup as Hive reads them.
+
+    ``columns`` are the table's (name, type) pairs. Text that the job needs is cut to the length of its CHAR or VARCHAR,
+    and a CHAR loses the blanks with which Spark pads it.
     """
     cut = {}
     for name, type_ in columns:
@@ -93,22 +94,18 @@ def as_declared(rows: DataFrame, columns: Iterable[tuple[str, str]]) -> DataFram
 
 
 def lookup_names(org_details: DataFrame) -> DataFrame:
-    """
-    Names of organisations: ``orgno, orgname`` without NULL keys and NULL names, which match nothing.
-    """
+    """Names of organisations: ``orgno, orgname``, without NULL keys and names, which match nothing."""
     return org_details.select(_key(org_details, "orgno"), "orgname").dropna()
 
 
 def lookup_countries(country_lookup: DataFrame) -> DataFrame:
-    """
-    Names of countries: ``mcc`` (trimmed), ``country`` without NULL keys and NULL names, which match nothing.
-    """
+    """Names of countries: trimmed ``mcc``, ``country``, without NULL keys and names, which match nothing."""
     return country_lookup.select(_key(country_lookup, "mcc"), "country").dropna()
 
 
 def duplicate_keys(lookup: DataFrame, key: str) -> DataFrame:
     """
-    Keys that stand in more than one row of ``lookup``, whatever the name beside them: the trimmed key and ``rows``.
+    Keys in more than one row of ``lookup``, whatever their names: trimmed key, ``rows``.
 
     NULL keys match nothing and are left out.
     """
@@ -120,12 +117,11 @@ def describe(
     raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
 ) -> DataFrame:
     """
-    Each raw row with the grain, ``GRAIN``, instead of what it is made of; other columns stay. The grain is as it will
-    be stored but for ``calldate``, a DATE.
+    Each raw row with the columns of ``GRAIN`` as stored, except that ``calldate`` is a DATE.
 
-    ``organisations`` and ``countries`` come from ``lookup_names`` and ``lookup_countries`` and have unique keys.
-    Each character of ``delimiters`` in a text of the grain becomes a space, before blanks are trimmed from the columns
-    that are trimmed. Lookups are matched by what raw holds before that.
+    Its other columns stay. ``organisations`` and ``countries`` come from ``lookup_names`` and ``lookup_countries`` and
+    have unique keys. Each character of ``delimiters`` in the grain's text becomes a space, before the columns of
+    ``TRIMMED`` are trimmed. Lookups match raw's values before that replacement.
     """
     grain = {
         **{name: F.trim(_without(F.col(name), delimiters)) for name in TRIMMED},
@@ -147,9 +143,7 @@ def aggregate(
     delimiters: Optional[str] = None,
     files_per_day: int = 1,
 ) -> DataFrame:
-    """
-    The rows of the final table, as ``final_rows`` makes them of what ``group`` finds; parameters as there.
-    """
+    """The rows of the final table: ``final_rows`` of ``group``, with the parameters of ``group``."""
     return final_rows(
         group(raw, organisations, countries, repeated=repeated, delimiters=delimiters, files_per_day=files_per_day)
     )
@@ -166,20 +160,22 @@ def group(
     files_per_day: int = 1,
 ) -> DataFrame:
     """
-    The groups of raw rows that are alike: ``GRAIN`` (``calldate`` a DATE), ``partition_date``, ``bytes, voice_secs,
-    sms`` as BIGINT, each cost in the two parts of ``_parts``, ``cdrs``, the number of different cdrids, and
-    ``source_rows``, the number of raw rows.
+    Groups raw rows by ``GRAIN`` and ``partition_date``, and sums their usage and costs.
+
+    Returns ``GRAIN`` (``calldate`` a DATE), ``partition_date``, ``bytes, voice_secs, sms`` as BIGINT, each cost in the
+    two parts of ``_parts``, ``cdrs`` (number of distinct cdrids) and ``source_rows`` (number of raw rows).
 
     ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated`` is what
-    ``repeated_cdrids`` finds in ``raw``, or None where it is known to find nothing; ``broadcast_repeated`` sends it to
-    every task. Rows of a day are brought together in at most ``files_per_day`` tasks, each of which writes a file.
+    ``repeated_cdrids`` finds in ``raw``, or None if it is known to find nothing; ``broadcast_repeated`` makes the join
+    with it a broadcast join. The rows of a day end up in at most ``files_per_day`` tasks, each of which writes one
+    file.
     """
     usage = raw.select(*(name for name in raw.columns if name not in (*USAGE, *COSTS)), *_usage(), *_costs())
     described = describe(usage, organisations, countries, delimiters)
     keys, once = [*GRAIN, PARTITION_COLUMN], F.col("cdrid")
     if repeated is not None:
-        # A cdrid that stands once counts one. Only those that do repeat are told apart, by grouping by them too: on
-        # whichever day they do, since a number alone is found faster than a number and a day.
+        # Most cdrids occur once and need no DISTINCT. Repeated ones join the grouping key, on every day: a join on the
+        # cdrid alone is faster than one on cdrid and day.
         cdrids = repeated.select("cdrid", F.lit(True).alias("_again")).distinct()
         described = described.join(F.broadcast(cdrids) if broadcast_repeated else cdrids, "cdrid", "left")
         again = F.col("_again").isNotNull()
@@ -190,13 +186,13 @@ def group(
         F.count(once).alias("cdrs"),
         F.count(F.lit(1)).alias("source_rows"),
     )
-    # The file is one of the keys below, so that rows are not shuffled again for the groups.
+    # ``_file`` is also a grouping key below, so that Spark does not shuffle the groups again.
     together = groups.withColumn("_file", F.pmod(F.hash(*GRAIN), F.lit(files_per_day))).repartition(
         PARTITION_COLUMN, "_file"
     )
     if repeated is not None:
         parts = {}
-        for _, whole, rest in _COST_PARTS:  # a sum of rests has a whole part again
+        for _, whole, rest in _COST_PARTS:  # a sum of rests may have a whole part again
             carried, parts[rest] = _parts(F.col(rest))
             parts[whole] = F.col(whole) + carried
         carried_over = together.withColumns(parts)
@@ -209,10 +205,10 @@ def group(
 
 def final_rows(groups: DataFrame) -> DataFrame:
     """
-    The rows of the final table: ``FINAL_COLUMNS``, ``partition_date``, and ``source_rows``, the number of raw rows in
-    each, which is for the control totals and not stored. In each task they are in the order of days.
+    The rows of the final table, from what ``group`` returns.
 
-    ``groups`` is what ``group`` finds.
+    Returns ``FINAL_COLUMNS``, ``partition_date`` and ``source_rows``, the number of raw rows in each row, which the
+    control totals need and which is not stored. Each task's rows are sorted by day.
     """
     measures = {
         "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
@@ -226,22 +222,22 @@ def final_rows(groups: DataFrame) -> DataFrame:
     final = (
         measures.get(column.name, F.col(column.name)).cast(column.type).alias(column.name) for column in FINAL_COLUMNS
     )
-    # Sorted while there are no decimals, which are slow to copy: Spark sorts what it writes by day, if it is not yet.
+    # Spark sorts by day on write unless rows are sorted. Wide decimals, slow to copy while sorting, do not exist yet.
     return groups.sortWithinPartitions(PARTITION_COLUMN).select(*final, PARTITION_COLUMN, "source_rows")
 
 
 def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
     """
-    Usage of staging's or final's ``rows`` by each of ``dimensions`` by itself, in one scan: ``dimension, value``, and
-    ``rows, cdrs, bytes, voice_secs, sms`` as in ``staged_totals``.
+    Usage of staging's or final's ``rows`` by each of ``dimensions`` separately, in one scan.
 
-    A dimension is a column of one-field structs, ``value``, as those below; a row where it is NULL is not counted.
+    Returns ``dimension, value``, and ``rows, cdrs, bytes, voice_secs, sms`` as in ``staged_totals``. A dimension is a
+    column of structs with one field, ``value``, such as those below. It does not count rows in which it is NULL.
     """
     entries = [
         F.when(column.isNotNull(), F.struct(F.lit(name).alias("dimension"), column["value"].alias("value")))
         for name, column in dimensions.items()
     ]
-    # Summed as BIGINT, which is much faster than DECIMAL; a value beyond it can only be damaged, and counts as 0.
+    # BIGINT sums are much faster than DECIMAL ones. Only a damaged value exceeds BIGINT; it counts as 0.
     usage = {
         "rows": F.lit(1),
         "cdrs": F.col("noofcdrids"),
@@ -255,23 +251,25 @@ def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
 
 
 def by_value(column: str) -> Column:
-    """Dimension for ``usage_by``: each value of ``column``, NULL too."""
+    """Dimension for ``usage_by``: each value of ``column``, including NULL."""
     return F.struct(F.col(column).cast("string").alias("value"))
 
 
 def by_late_calldate() -> Column:
-    """Dimension for ``usage_by``: ``calldate``, of the rows whose day it is not."""
+    """Dimension for ``usage_by``: ``calldate`` of rows where it is not ``partition_date``."""
     return F.when(F.col("calldate") != F.col(PARTITION_COLUMN), by_value("calldate"))
 
 
 def by_unnamed(key: str, name: str) -> Column:
-    """Dimension for ``usage_by``: ``key``, of the rows for which ``with_lookups`` found no ``name``."""
+    """Dimension for ``usage_by``: ``key`` of rows for which ``with_lookups`` found no ``name``."""
     return F.when(F.col(name).isNull(), by_value(key))
 
 
 def with_lookups(rows: DataFrame, organisations: DataFrame, countries: DataFrame) -> DataFrame:
     """
-    ``rows`` with ``_orgname`` and ``_country``, NULL where the lookups, as for ``describe``, have no match.
+    Adds ``_orgname`` and ``_country`` to ``rows``; NULL where the lookups have no match.
+
+    The lookups are as for ``describe``.
     """
     names = organisations.select(F.col("orgno").alias("_orgno"), F.col("orgname").alias("_orgname"))
     named_countries = countries.select(F.col("mcc").alias("_mcc"), F.col("country").alias("_country"))
@@ -282,8 +280,10 @@ def with_lookups(rows: DataFrame, organisations: DataFrame, countries: DataFrame
 
 def raw_totals(raw: DataFrame) -> DataFrame:
     """
-    Control totals of raw itself, a row per ``partition_date``: ``rows, cdrs`` (rows with a cdrid), ``bytes, voice_secs,
-    sms, whole_sale_cost_1..5, unclassified``. Sums are DECIMAL(38,·) and cannot wrap.
+    Control totals of raw itself, a row for each ``partition_date``.
+
+    Returns ``rows, cdrs`` (rows with a cdrid), ``bytes, voice_secs, sms, whole_sale_cost_1..5, unclassified``. Sums are
+    DECIMAL(38,·) and cannot wrap.
     """
     other = ~is_classified(F.col("calltype"))
     rows = raw.select(PARTITION_COLUMN, "cdrid", *_usage(), *_costs(), other.alias("other"))
@@ -298,10 +298,10 @@ def raw_totals(raw: DataFrame) -> DataFrame:
 
 def repeated_cdrids(raw: DataFrame) -> DataFrame:
     """
-    The cdrids that stand in more than one row of a day: ``partition_date, cdrid``, each once, and ``extra``, the number
-    of its rows beside the first. NULL is no cdrid.
+    The cdrids that occur in more than one row of a day.
 
-    Shuffles the cdrids only, and sorts them, which is twice as fast as to group them where nearly all stand once.
+    Returns ``partition_date, cdrid``, each once, and ``extra``, the number of its rows beyond the first. NULL is not a
+    cdrid. Shuffles only cdrids and days, and sorts them: twice as fast as grouping when nearly all cdrids occur once.
     """
     number = F.row_number().over(Window.partitionBy("cdrid", PARTITION_COLUMN).orderBy("cdrid"))
     numbered = raw.select(PARTITION_COLUMN, "cdrid").where("cdrid IS NOT NULL").withColumn("_number", number)
@@ -310,8 +310,9 @@ def repeated_cdrids(raw: DataFrame) -> DataFrame:
 
 def repeats_by_day(repeated: DataFrame) -> DataFrame:
     """
-    Of what ``repeated_cdrids`` found, a row per ``partition_date``: ``repeated_cdrs``, and ``extra_rows`` beside the
-    first of each.
+    Totals of what ``repeated_cdrids`` found, a row for each ``partition_date``.
+
+    Returns ``repeated_cdrs``, and ``extra_rows``, the number of rows beyond the first of each cdrid.
     """
     return repeated.groupBy(PARTITION_COLUMN).agg(
         F.count(F.lit(1)).alias("repeated_cdrs"), F.sum("extra").alias("extra_rows")
@@ -320,8 +321,10 @@ def repeats_by_day(repeated: DataFrame) -> DataFrame:
 
 def staged_totals(staged: DataFrame) -> DataFrame:
     """
-    Control totals of staging, of its shadow or of final, a row per ``partition_date``: ``rows, cdrs`` (a cdrid in two
-    groups counts twice), ``bytes, voice_secs, sms, whole_sale_cost_1..5``; 0 where all values are NULL.
+    Control totals of staging, the shadow table or final, a row for each ``partition_date``.
+
+    Returns ``rows, cdrs`` (a cdrid in two groups counts twice), ``bytes, voice_secs, sms, whole_sale_cost_1..5``; 0
+    where all values are NULL.
     """
     sums = {
         "cdrs": _total("noofcdrids"),
@@ -340,7 +343,9 @@ def stored_text(
     raw: DataFrame, organisations: DataFrame, countries: DataFrame, delimiters: Optional[str] = None
 ) -> DataFrame:
     """
-    The texts of the grain (``GRAIN_TEXT``) of each raw row as they will be stored; parameters as for ``describe``.
+    The grain's text (``GRAIN_TEXT``) of each raw row as it will be stored.
+
+    The parameters are as for ``describe``.
     """
     return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
 
@@ -354,11 +359,12 @@ def values_with(
     in_bytes: bool = False,
 ) -> DataFrame:
     """
-    How many values of ``texts`` would be misread from a delimited text table: one row with a struct for each column of
-    ``texts`` (all strings), of ``rows``, the number of values that hold one of ``characters`` or equal one of
-    ``null_markers``, and ``example``, one of those values (NULL where there is none).
+    Counts the values of ``texts`` that a delimited text table would misread or cut.
 
-    Such a struct follows for each column of ``lengths``, ``<column>_too_long``, for values of more characters than
+    Returns one row. It has a struct for each column of ``texts`` (all strings): ``rows``, the number of values that
+    hold one of ``characters`` or equal one of ``null_markers``, and ``example``, one of those values or NULL.
+
+    A struct ``<column>_too_long`` follows for each column of ``lengths``. It counts values of more characters than
     that, or with ``in_bytes`` of more bytes.
     """
     measure = F.octet_length if in_bytes else F.length
@@ -395,9 +401,7 @@ def _without(text: Column, delimiters: Optional[str]) -> Column:
 
 
 def _utc_day(raw: DataFrame) -> Column:
-    """
-    The day of ``calldate`` in UTC, a DATE, whatever the session's time zone.
-    """
+    """The day of ``calldate`` in UTC, a DATE, whatever the session's time zone."""
     if isinstance(_type(raw, "calldate"), T.TimestampNTZType):
         return F.col("calldate").cast("date")
     days = F.floor(F.unix_seconds("calldate") / _SECONDS_PER_DAY)
@@ -405,9 +409,7 @@ def _utc_day(raw: DataFrame) -> Column:
 
 
 def _usage() -> list[Column]:
-    """
-    One raw row's usage as BIGINT: ``bytes`` of data, ``voice_secs``, ``sms``.
-    """
+    """One raw row's usage as BIGINT: ``bytes`` of data, ``voice_secs``, ``sms``."""
     calltype = F.col("calltype")
     usage = {
         "bytes": F.when(is_data(calltype), F.col("bytes")),
@@ -419,10 +421,11 @@ def _usage() -> list[Column]:
 
 def _costs() -> list[Column]:
     """
-    One raw row's costs, 0 for NULL, each in two parts, whose sums are those of integers: several times as fast as those
-    of decimals of more than 18 digits.
+    One raw row's costs, 0 for NULL, each in the two parts of ``_parts``.
+
+    Spark sums these parts as integers, several times as fast as decimals of more than 18 digits.
     """
-    # Zero for NULL here and not after summing: a sum that overflowed to NULL must not pass for zero.
+    # NULL becomes 0 here, not after summing: a sum that overflowed to NULL must not pass for 0.
     columns = []
     for name, *aliases in _COST_PARTS:
         cost = F.coalesce(F.col(name).cast("decimal(18,6)"), F.lit(0).cast("decimal(18,6)"))
@@ -432,9 +435,9 @@ def _costs() -> list[Column]:
 
 def _parts(amount: Column) -> tuple[Column, Column]:
     """
-    A DECIMAL(18,6) as a whole number, BIGINT, and the rest of it, DECIMAL(8,6): all of it where it is below 100.
+    Splits a DECIMAL(18,6) into a whole number, BIGINT, and the rest, DECIMAL(8,6).
 
-    Sums of ten thousand million rests fit into DECIMAL(18,6), whatever they are.
+    An amount below 100 is all rest. The sum of ten billion rests always fits into DECIMAL(18,6).
     """
     whole = amount.cast("bigint")
     small = whole.between(-99, 99)
@@ -444,18 +447,16 @@ def _parts(amount: Column) -> tuple[Column, Column]:
 
 
 def _total(name: str) -> Column:
-    """
-    Sum of a BIGINT column as DECIMAL(38,0), which cannot wrap: of its upper and of its lower half.
-    """
+    """Sums a BIGINT column as DECIMAL(38,0): upper and lower half separately, so it cannot wrap."""
     upper, lower = F.sum(F.shiftright(name, 32)), F.sum(F.col(name).bitwiseAND(2**32 - 1))
     return (upper.cast("decimal(20,0)") * 2**32 + lower).cast("decimal(38,0)")
 
 
 def _rounded_quotient(total: str, divisor: int) -> Column:
     """
-    ``total / divisor`` to four decimals, half-up (away from zero), of a BIGINT column.
+    ``total / divisor`` of a BIGINT column to four decimals, half-up (away from zero).
 
-    Decimal division would round twice, so the remainder is turned into ten thousandths among integers.
+    Decimal division would round twice, so integer arithmetic turns the remainder into ten thousandths.
     """
     half = f"IF({total} < 0, -{divisor}, {divisor})"
     fraction = f"({total} % {divisor} * 20000 + {half}) DIV {2 * divisor}"

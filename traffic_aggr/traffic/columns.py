@@ -1,8 +1,9 @@
 """
-The column contract of raw, staging, final and the two lookups (domain.md, "Tables"), and what may stand in for it.
+The columns of raw, staging, final and the lookups, and which deviations from them the job accepts.
 
-Tables that are only read (raw, lookups) may have further columns in any order, and narrower types. Staging and final
-are written by position, so their columns are taken literally.
+The rules are in domain.md ("Tables"). Tables that the job only reads (raw, lookups) may have further columns, any
+order, and narrower types. The job writes staging and final by position, so their names, order and types must match;
+only VARCHAR may replace STRING.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Optional, Union
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name in lower case, its type as Spark and Hive DDL spell it, and a comment for the table."""
+    """One column: lower-case name, type as Spark and Hive DDL spell it, and a comment for the table."""
 
     name: str
     type: str
@@ -23,15 +24,15 @@ class Column:
 
 
 FoundColumns = Union[Mapping[str, str], Iterable[tuple[str, str]]]
-"""Columns as a table has them, in order: ``DataFrame.dtypes``, or the same as a mapping."""
+"""The columns that a table has, in order: ``DataFrame.dtypes``, or the same as a mapping."""
 
 PARTITION_COLUMN = "partition_date"
-"""Day of the partition, ``yyyy-MM-dd``; partitions raw and final, and ends staging."""
+"""The day, ``yyyy-MM-dd``: partition column of raw and final, last column of staging."""
 
 PARTITION = Column(PARTITION_COLUMN, "STRING", "day of the partition, yyyy-MM-dd")
 
 USAGE = ("bytes", "voice_secs", "sms")
-"""Usage of the three kinds as control totals name it: Data rows' bytes, seconds, messages."""
+"""The control totals' names for usage: bytes of Data, seconds of Voice, number of SMS."""
 
 COSTS = tuple(f"whole_sale_cost_{number}" for number in range(1, 6))
 
@@ -54,7 +55,7 @@ TRIMMED = (
     "vin",
     "commercialofferdescription",
 )
-"""Columns that come from raw by the same name, without the blanks around them."""
+"""Columns taken from raw under the same name, without surrounding blanks."""
 
 RAW_COLUMNS = (
     Column("cdrid", "BIGINT", "charged CDR; may repeat"),
@@ -100,10 +101,10 @@ FINAL_COLUMNS = (
     *(Column(name, "DECIMAL(28,6)", "sum, exact") for name in COSTS),
     Column("noofcdrids", "BIGINT", "number of distinct cdrid"),
 )
-"""Columns of final in their order, without the partition column, which follows them."""
+"""Columns of final in order, without the partition column, which follows them."""
 
 STAGING_COLUMNS = (*FINAL_COLUMNS, PARTITION)
-"""Columns of staging in their order: ``partition_date`` last, be it an ordinary column or the partition column."""
+"""Columns of staging in order: ``partition_date`` is last, as an ordinary or as the partition column."""
 
 MEASURES = (
     "data_usage_in_kb",
@@ -119,7 +120,7 @@ GRAIN = tuple(column.name for column in FINAL_COLUMNS if column.name not in MEAS
 """Columns whose distinct combinations are the rows of one ``partition_date``."""
 
 GRAIN_TEXT = tuple(name for name in GRAIN if name not in ("tcl_secs_id", "calldate"))
-"""The grain's columns that hold free text, as somebody typed it into a source system."""
+"""Grain columns with free text, as somebody typed it into a source system."""
 
 ORG_DETAILS_COLUMNS = (
     Column("orgno", "BIGINT", "organisation number"),
@@ -131,7 +132,7 @@ COUNTRY_LOOKUP_COLUMNS = (
     Column("mcc", "STRING", "mobile country code"),
     Column("country", "STRING", "country"),
 )
-"""Columns of country_lookup that the job reads; ``mcc`` is the key, compared without blanks around it."""
+"""Columns of country_lookup that the job reads; ``mcc`` is the key, compared without surrounding blanks."""
 
 _INTEGER_DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
 _STRING = re.compile(r"string|(?:var)?char\((\d+)\)")
@@ -141,10 +142,11 @@ _SPACES = re.compile(r"\s+")
 
 def check_columns(table: str, found: FoundColumns, required: Sequence[Column]) -> list[str]:
     """
-    Problems of a table that is only read: a missing column, or a type that does not hold the contract's values.
+    Problems of a table that the job only reads: a missing column, or an unsuitable type.
 
-    Order and further columns do not matter. Types that widen without loss are accepted (INT for BIGINT, VARCHAR for
-    STRING, DECIMAL(12,2) for DECIMAL(18,6), TIMESTAMP_NTZ for TIMESTAMP). An empty list means that the table will do.
+    Order and further columns do not matter. A type is accepted if it widens to the contract's without loss (INT for
+    BIGINT, VARCHAR for STRING, DECIMAL(12,2) for DECIMAL(18,6), TIMESTAMP_NTZ for TIMESTAMP). The list is empty if the
+    table is usable.
     """
     types = {name.lower(): type_ for name, type_ in dict(found).items()}
     problems = []
@@ -160,9 +162,10 @@ def check_columns(table: str, found: FoundColumns, required: Sequence[Column]) -
 
 def check_layout(table: str, found: FoundColumns, required: Sequence[Column] = STAGING_COLUMNS) -> list[str]:
     """
-    Problems of a table that is written, by position: names in another order, columns missing or too many, other types.
+    Problems of a table that the job writes by position.
 
-    ``found`` includes the partition column, last, as ``DataFrame.dtypes`` of a partitioned table does.
+    These are missing or additional columns, names in another order, and other types. ``found`` ends with the partition
+    column, as ``DataFrame.dtypes`` of a partitioned table does.
     """
     columns = [(name.lower(), type_) for name, type_ in dict(found).items()]
     names = [name for name, _ in columns]
@@ -195,9 +198,7 @@ def _is_written_as(found: str, wanted: str) -> bool:
 
 
 def _refusal(found: str, wanted: str) -> str:
-    """
-    Why values of type ``found`` cannot be taken as ``wanted``; empty where they can.
-    """
+    """Why values of type ``found`` cannot be read as ``wanted``; empty if they can."""
     found, wanted = _normalised(found), _normalised(wanted)
     if found == wanted or (wanted == "string" and _STRING.fullmatch(found)):
         return ""
@@ -212,9 +213,7 @@ def _refusal(found: str, wanted: str) -> str:
 
 
 def _digits(type_: str) -> Optional[tuple[int, int]]:
-    """
-    Digits before and after the decimal point that a number type holds; None for other types.
-    """
+    """Digits that a number type holds before and after the decimal point; None for other types."""
     if type_ in _INTEGER_DIGITS:
         return _INTEGER_DIGITS[type_], 0
     decimal = _DECIMAL.fullmatch(type_)

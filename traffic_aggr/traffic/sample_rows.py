@@ -1,8 +1,8 @@
 """
-Made-up charged CDRs and lookups, with the awkward values that domain.md speaks of.
+Generates charged CDRs and lookups, with the awkward values that domain.md describes.
 
-Every value is a hash of the seed and of what it belongs to (a row, a group, a SIM), so that the same seed makes the
-same rows whatever the number of cores, and no Python runs for a row.
+Every value is a hash of the seed and of what it belongs to (a row, a group, a SIM). So the same seed gives the same
+rows on any number of cores, and no Python runs for a row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SECONDS_PER_DAY = 86_400
 # Monday to Sunday, in parts of 128: people use less at weekends.
 _WEEKDAYS = (118, 122, 126, 128, 136, 96, 84)
 
-# mcc, country in the lookup (None: not in it), its code, country as raw has it, TADIG code
+# mcc, country in the lookup (None: missing there), its code, country in raw, TADIG code
 _COUNTRIES = (
     ("404", "India", "IN", "INDIA", "INDA1"),
     ("310", "United States", "US", "USA", "USACG"),
@@ -68,9 +68,7 @@ CountryRow = tuple[Optional[str], Optional[str], Optional[str]]
 
 
 def organisations() -> list[OrganisationRow]:
-    """
-    Rows of org_details: some customers are not in it, one name and one key are NULL.
-    """
+    """Rows of org_details: some customers are missing, and one name and one key are NULL."""
     rows: list[OrganisationRow] = [
         (_FIRST_ORGANISATION + number, f"Customer {number:03d} Ltd", f"C{number:03d}")
         for number in range(_CUSTOMERS)
@@ -80,9 +78,7 @@ def organisations() -> list[OrganisationRow]:
 
 
 def countries() -> list[CountryRow]:
-    """
-    Rows of country_lookup: one key has blanks around it, one key and one name are NULL.
-    """
+    """Rows of country_lookup: one key has surrounding blanks, one key and one name are NULL."""
     rows: list[CountryRow] = [(mcc, name, code) for mcc, name, code, _, _ in _COUNTRIES if name]
     first_mcc, *rest = rows[0]
     return [(f" {first_mcc} ", rest[0], rest[1]), *rows[1:], ("999", None, "XX"), (None, "Nowhere", None)]
@@ -90,14 +86,14 @@ def countries() -> list[CountryRow]:
 
 @dataclass(frozen=True)
 class _Draw:
-    """Draws from a seed: the same ``name`` and keys always give the same value."""
+    """Seeded draws: the same ``name`` and keys always give the same value."""
 
     seed: int
 
     def number(self, name: str, below: Union[int, Column], *keys: Column) -> Column:
         """A BIGINT from 0 to ``below`` - 1."""
         limit = below if isinstance(below, Column) else F.lit(below)
-        # One number for seed and name: hashing the text anew for each row would cost more than all the rest.
+        # Seed and name become one number: hashing the text for each row would cost more than everything else.
         stream = zlib.crc32(f"{self.seed} {name}".encode())
         return F.pmod(F.xxhash64(F.lit(stream), *keys), limit)
 
@@ -110,7 +106,7 @@ class _Draw:
         return _element(values, self.number(name, len(values), *keys))
 
     def skewed(self, name: str, below: int, draws: int, *keys: Column) -> Column:
-        """A BIGINT from 0 to ``below`` - 1, low ones likelier: each draw is bounded by the one before it."""
+        """A BIGINT from 0 to ``below`` - 1, low ones likelier: each draw limits the next one."""
         number = F.lit(below - 1).cast("bigint")
         for draw in range(draws):
             number = self.number(f"{name} {draw}", number + 1, *keys)
@@ -121,9 +117,10 @@ def cdrs(
     spark: SparkSession, *, day_zero: datetime.date, first: int, days: int, rows_per_day: int, seed: int
 ) -> DataFrame:
     """
-    The raw rows of ``days`` days from the one ``first`` days after ``day_zero``: 43 columns with ``partition_date``.
+    The raw rows of ``days`` days, beginning ``first`` days after ``day_zero``.
 
-    A day's rows do not depend on which other days are asked for. There are ``FILES_PER_DAY`` partitions a day.
+    They have 43 columns, including ``partition_date``. A day's rows do not depend on which other days are requested.
+    The DataFrame has ``FILES_PER_DAY`` partitions for each day.
     """
     draw = _Draw(seed)
     ids = spark.range(first * rows_per_day, (first + days) * rows_per_day, 1, days * FILES_PER_DAY)
@@ -134,8 +131,9 @@ def cdrs(
 
 def _with_group(ids: DataFrame, draw: _Draw, rows_per_day: int) -> DataFrame:
     """
-    Adds ``day``, ``cdrid`` and ``group``: one row in a thousand repeats the cdrid of the row before it, every other one
-    of those in the same group.
+    Adds ``day``, ``cdrid`` and ``group``.
+
+    One row in a thousand repeats the cdrid of the row before it, and half of those take that row's group too.
     """
     row = F.col("id")
     repeat = draw.number("repeat", 2000, row)
@@ -152,7 +150,9 @@ def _with_group(ids: DataFrame, draw: _Draw, rows_per_day: int) -> DataFrame:
 
 def _with_day(rows: DataFrame, draw: _Draw, day_zero: datetime.date, days: int) -> DataFrame:
     """
-    Adds ``partition_date``, ``calldate`` (some late, some missing) and ``share``, the day's usage in parts of 128.
+    Adds ``partition_date``, ``calldate`` (some late, some missing) and ``share``.
+
+    ``share`` is the day's usage in parts of 128.
     """
     epoch_day = F.col("day") + (day_zero - _EPOCH).days
     dates = [day_zero + datetime.timedelta(days=number) for number in range(days)]
@@ -172,7 +172,9 @@ def _with_day(rows: DataFrame, draw: _Draw, day_zero: datetime.date, days: int) 
 
 def _with_sim(rows: DataFrame, draw: _Draw) -> DataFrame:
     """
-    Adds ``sim_number``, two groups a SIM, with its ``customer`` (few have most of them) and ``network``.
+    Adds ``sim_number`` (two groups for each SIM) with its ``customer`` and ``network``.
+
+    A few customers and networks have most of the SIMs.
     """
     sim = F.expr("group DIV 2")
     return rows.select(
@@ -189,7 +191,7 @@ def _columns(rows: DataFrame, draw: _Draw) -> DataFrame:
     size = F.pow(F.lit(2), 12 + draw.number("size", 13, row)).cast("bigint")
     data = F.shiftright((size + draw.number("bytes", size, row)) * F.col("share"), 7)
     call = F.shiftright(draw.number("call", 1800, row) * F.col("share"), 7) + 1
-    # Usage of another kind, which the aggregation must not count.
+    # Usage that does not belong to the call type, which the aggregation must not count.
     volume = F.when(is_data(calltype), data).otherwise(draw.number("other bytes", 400, row))
     seconds = F.when(is_voice(calltype), call).otherwise(draw.number("session", 7200, row))
     mcc = _element([mcc for mcc, *_ in _COUNTRIES], network)
@@ -243,9 +245,7 @@ def _columns(rows: DataFrame, draw: _Draw) -> DataFrame:
 
 
 def _cost(name: str, draw: _Draw) -> Column:
-    """
-    Up to two units of money, one in ten NULL and one in a thousand a credit.
-    """
+    """Up to two units of money; one in ten is NULL, one in a thousand is a credit."""
     row = F.col("id")
     millionths = F.when(~draw.one_in(f"no {name}", 10, row), draw.number(name, 2_000_000, row))
     signed = F.when(draw.one_in(f"{name} credit", 1000, row), -millionths).otherwise(millionths)
