@@ -30,10 +30,11 @@ from traffic_aggr.restate.check import (
     probe_smtp,
     probe_state,
 )
-from traffic_aggr.restate.context import JobContext, files_of
+from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.journal import RunJournal
 from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.restate.sample_data import SampleData, generate
+from traffic_aggr.restate.warehouse import files_of
 from traffic_aggr.run.plan import Plan, RunArguments
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.spark.hadoop import Hadoop

@@ -17,7 +17,8 @@ from traffic_aggr.files.local import FileInfo, Files, LocalFiles, temporaries
 from traffic_aggr.hive.layout import RUN_ROOT, normal, run_directory
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate import steps
-from traffic_aggr.restate.context import JobContext, Warehouse
+from traffic_aggr.restate.context import JobContext
+from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse
 from traffic_aggr.run.leftovers import InUse, Leftovers, find_leftovers
 from traffic_aggr.run.orphans import Orphan, TableDirectory, find_orphans
 from traffic_aggr.run.record import RunRecord, is_run_id
@@ -40,16 +41,15 @@ def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
     done: list[str] = []
     with context.recorded(record) as (stop, lock), context.session() as spark:
         context.name_session(record, lock, spark)
-        warehouse = context.open(spark)
-        with context.table_lock(warehouse, record, lock) as assert_locked:
+        with context.table_lock(context.open(spark), record, lock) as warehouse:
             if not dry_run:
-                context.settle(warehouse, assert_locked)
+                context.settle(warehouse)
             records = list(context.journal.store.newest_first())
             done += _forget_shadows(context, warehouse, records, dry_run)
             done += _delete_temporaries(context, warehouse, records, dry_run)
             for leftovers in _leftovers(context, warehouse, records):
                 stop.check()
-                done += leftovers.directories if dry_run else _delete(context, warehouse, leftovers, assert_locked)
+                done += leftovers.directories if dry_run else _delete(context, warehouse, leftovers)
             if not dry_run:
                 _delete_empty_runs(warehouse, records)
     return done
@@ -131,9 +131,7 @@ def _in_use(warehouse: Warehouse) -> InUse:
     return InUse(data, roots, days)
 
 
-def _delete(
-    context: JobContext, warehouse: Warehouse, leftovers: Leftovers, assert_locked: Callable[[], None]
-) -> list[str]:
+def _delete(context: JobContext, warehouse: LockedWarehouse, leftovers: Leftovers) -> list[str]:
     """
     Deletes the leftovers of one run and returns the directories deleted.
 
@@ -149,7 +147,7 @@ def _delete(
         context.journal.save(record)
     in_use = _in_use(warehouse)
     for directory in leftovers.directories:
-        assert_locked()
+        warehouse.assert_locked()
         if in_use.forbids(directory):
             log.warning("%s is in use again: it stays", directory)
             continue

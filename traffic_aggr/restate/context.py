@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable, Optional
 
 import pyspark
@@ -16,8 +16,7 @@ from pyspark.sql import SparkSession
 from traffic_aggr import __version__
 from traffic_aggr.config.config import Config, is_uri
 from traffic_aggr.errors import InputError, StateError, StepError, TrafficAggrError
-from traffic_aggr.files.hadoop import HadoopFiles
-from traffic_aggr.files.local import Files, LocalFiles, files_for
+from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.hive.layout import RUN_ROOT
 from traffic_aggr.hive.partitions import Partition
@@ -29,10 +28,11 @@ from traffic_aggr.impala.kerberos_login import kerberos_login
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate import execute, preflight, steps, witness
 from traffic_aggr.restate.journal import RunJournal
-from traffic_aggr.restate.preflight import Tables, table_names
+from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse, files_of
 from traffic_aggr.run.record import Publication, RunRecord
 from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_misleading_copy
 from traffic_aggr.spark.hadoop import Hadoop
@@ -47,21 +47,6 @@ from traffic_aggr.spark.session import (
 from traffic_aggr.text import first_line
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Warehouse:
-    """The tables and files that a command works on, once Spark runs. ``final_root`` is the final table's directory."""
-
-    spark: SparkSession
-    catalog: HiveCatalog
-    files: Files
-    tables: Tables
-    final_root: str
-
-    def files_of(self, location: str) -> Files:
-        """Returns the file system of ``location``, which may differ from the final table's."""
-        return files_of(self.spark, location)
 
 
 class JobContext:
@@ -145,12 +130,12 @@ class JobContext:
         return Warehouse(spark, catalog, files_of(spark, root), tables, root)
 
     @contextmanager
-    def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: RunLock) -> Iterator[Callable[[], None]]:
+    def table_lock(self, warehouse: Warehouse, record: RunRecord, lock: RunLock) -> Iterator[LockedWarehouse]:
         """
-        Holds the final table's lock, so that two configs cannot change the table at once.
+        Holds the final table's lock, so that two configs cannot change the table at once. Yields the locked warehouse.
 
-        Yields ``assert_locked``, which raises LockHeldError when this lock or the run lock is lost. The table's lock
-        lies beside the data, where every config finds it: a ``flock`` on the local file system, else owner files.
+        Its ``assert_locked`` raises LockHeldError when this lock or the run lock is lost. The table's lock lies beside
+        the data, where every config finds it: a ``flock`` on the local file system, else owner files.
         """
         hidden = f"{warehouse.final_root}/{RUN_ROOT}"
         nearest = (warehouse.final_root, warehouse.final_root.rpartition("/")[0])
@@ -168,12 +153,11 @@ class JobContext:
                 lock.assert_held()
                 table_lock.assert_held()
 
-            yield assert_locked
+            yield LockedWarehouse(**vars(warehouse), assert_locked=assert_locked)
 
     def settle(
         self,
-        warehouse: Warehouse,
-        assert_locked: Callable[[], None],
+        warehouse: LockedWarehouse,
         tell: Callable[[list[RunRecord]], None] = lambda settled: None,
     ) -> list[RunRecord]:
         """
@@ -185,7 +169,7 @@ class JobContext:
         adopt_copies(self.journal.store, warehouse.files, warehouse.final_root)
 
         def publisher_for(record: RunRecord) -> Publisher:
-            return self.publisher(warehouse, TableName.parse(record.tables["final"]), record.mode, assert_locked)
+            return self.publisher(warehouse, TableName.parse(record.tables["final"]), record.mode)
 
         settled = execute.settle_earlier(self.journal.store, publisher_for)
         for record in settled:
@@ -198,9 +182,7 @@ class JobContext:
             execute.close_settled(self.journal.store, settled, self.journal.note_rolled_back)
         return settled
 
-    def publisher(
-        self, warehouse: Warehouse, name: TableName, mode: str, assert_locked: Callable[[], None]
-    ) -> Publisher:
+    def publisher(self, warehouse: LockedWarehouse, name: TableName, mode: str) -> Publisher:
         facts = warehouse.catalog.facts(name)
         if facts is None:
             raise StateError(f"the table {name} of an earlier run is gone", hint="Make it again")
@@ -217,7 +199,7 @@ class JobContext:
                 remove_misleading_copy(record, warehouse.files)
 
         kind = SwapPublisher if mode == "swap" else Publisher
-        return kind(warehouse.catalog.table(facts), warehouse.files, save, assert_locked)
+        return kind(warehouse.catalog.table(facts), warehouse.files, save, warehouse.assert_locked)
 
     def impala(self, stop: Stop) -> Optional[ImpalaRefresher]:
         if not self.config.impala.enabled:
@@ -234,12 +216,6 @@ class JobContext:
             return
         name = table_names(self.config.tables)["final"]
         witness.send(impala, record, steps.refresh_final_statements(name, partitions))
-
-
-def files_of(spark: SparkSession, root: str) -> Files:
-    """Returns the file system that ``root`` is on."""
-    context = spark.sparkContext
-    return files_for(root, lambda: HadoopFiles(context._jvm, context._jsc.hadoopConfiguration()))
 
 
 def operator_error(exc: Exception) -> TrafficAggrError:

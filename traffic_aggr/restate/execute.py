@@ -62,7 +62,7 @@ def _run_step(work: Work, step: Step) -> None:
     log.info("%s: %s", step.label, counted(len(work.record.days), "partition"))
     started = monotonic()
     try:
-        with progress.shown(work.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
+        with progress.shown(work.warehouse.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
             STEPS[step](work)
     except BaseException:  # noted in the record, then raised again
         entry.ended, entry.outcome = timestamp(), Outcome.FAILED

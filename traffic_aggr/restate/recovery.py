@@ -11,13 +11,12 @@ def recover(context: JobContext, run_id: str) -> list[RunRecord]:
     record = context.journal.new_record("recover", context.tables, run_id)
     with context.recorded(record) as (stop, lock), context.session() as spark:
         context.name_session(record, lock, spark)
-        warehouse = context.open(spark)
-        with context.table_lock(warehouse, record, lock) as assert_locked:
+        with context.table_lock(context.open(spark), record, lock) as warehouse:
 
             def tell(settled: list[RunRecord]) -> None:
                 context.journal.recovered(settled)
                 record.days, record.publication = settled[0].days, settled[0].publication
 
-            settled = context.settle(warehouse, assert_locked, tell)
+            settled = context.settle(warehouse, tell)
             stop.check()
     return settled

@@ -20,10 +20,11 @@ from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
 from traffic_aggr.restate import execute, guards, preflight, steps, witness
-from traffic_aggr.restate.context import JobContext, Warehouse
+from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.steps import Work
+from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse
 from traffic_aggr.restate.writers import find_writers
 from traffic_aggr.run.breakdown import UsageBy
 from traffic_aggr.run.next_run import settling_notes, unfinished
@@ -65,38 +66,36 @@ def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> Ru
         with context.session() as spark:
             context.name_session(record, lock, spark)
             stop.cancel = spark.sparkContext.cancelAllJobs
-            _run(context, spark, record, asked, flag, stop, lock)
+            _run(context, spark, record, asked, stop, lock)
         context.journal.succeed(record)
         context.journal.edge.after_load(record.run_id)
     return record
 
 
 def _run(
-    context: JobContext, spark: SparkSession, record: RunRecord, ask: RunArguments, flag: int, stop: Stop, lock: RunLock
+    context: JobContext, spark: SparkSession, record: RunRecord, ask: RunArguments, stop: Stop, lock: RunLock
 ) -> None:
     warehouse = context.open(spark)
     record.final_root = warehouse.final_root
-    with context.table_lock(warehouse, record, lock) as assert_locked:
-        context.settle(warehouse, assert_locked)
+    with context.table_lock(warehouse, record, lock) as locked:
+        context.settle(locked)
         record.settled_earlier_runs = True
         context.journal.save(record)
         stop.check()
         with _sources(warehouse, ask) as sources:
-            _restate(context, warehouse, record, sources, ask, flag, stop, assert_locked)
+            _restate(context, locked, record, sources, ask, stop)
 
 
 def _restate(
     context: JobContext,
-    warehouse: Warehouse,
+    warehouse: LockedWarehouse,
     record: RunRecord,
     sources: preflight.Sources,
     ask: RunArguments,
-    flag: int,
     stop: Stop,
-    assert_locked: Callable[[], None],
 ) -> None:
     with progress.shown(warehouse.spark, _LOOKING):
-        plan, last = _plan(context, warehouse, sources, ask, flag)
+        plan, last = _plan(context, warehouse, sources, ask, record.flag)
     _take_over(context, record, plan, last, warehouse)
     _log_plan(plan)
     stop.check()
@@ -109,20 +108,17 @@ def _restate(
         return
     if impala is not None:
         impala.probe()
-    assert_locked()
+    warehouse.assert_locked()
     staging, final, created = _create_missing(context, warehouse)
     work = Work(
-        spark=warehouse.spark,
-        catalog=warehouse.catalog,
-        files=warehouse.files,
-        tables=warehouse.tables,
+        warehouse=warehouse,
         sources=sources,
         staging=staging,
         final=final,
         created=created,
         plan=plan,
         record=record,
-        publisher=context.publisher(warehouse, final.name, record.mode, assert_locked),
+        publisher=context.publisher(warehouse, final.name, record.mode),
         inputs=lambda: _inputs(warehouse, plan.restated),
         old_usage=_old_usage(warehouse, plan),
         impala=impala,
@@ -130,7 +126,6 @@ def _restate(
         replace_delimiters=context.config.tables.delimiter_in_text == "space",
         stop=stop,
         save=context.journal.save,
-        assert_locked=assert_locked,
     )
     execute.execute(work, lambda step: _mark(context, record, step, last))
 

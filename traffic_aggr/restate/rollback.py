@@ -11,8 +11,9 @@ from traffic_aggr.errors import StepError
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
 from traffic_aggr.restate import preflight
-from traffic_aggr.restate.context import JobContext, Warehouse
+from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.signals import Stop
+from traffic_aggr.restate.warehouse import Warehouse
 from traffic_aggr.run.reconcile import reconcile_final
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.rollback_rules import refuse_rollback
@@ -38,13 +39,13 @@ def rollback(context: JobContext, target: str, run_id: str) -> RunRecord:
 def _rollback(context: JobContext, spark: SparkSession, record: RunRecord, stop: Stop, lock: RunLock) -> None:
     warehouse = context.open(spark)
     record.final_root = warehouse.final_root
-    with context.table_lock(warehouse, record, lock) as assert_locked:
-        context.settle(warehouse, assert_locked)
+    with context.table_lock(warehouse, record, lock) as locked:
+        context.settle(locked)
         record.settled_earlier_runs = True
         assert record.rolls_back is not None
         target = refuse_rollback(context.journal.store, record.rolls_back, context.tables["final"])
         name = TableName.parse(target.tables["final"])
-        publisher = context.publisher(warehouse, name, target.mode, assert_locked)
+        publisher = context.publisher(locked, name, target.mode)
         publisher.refuse_unless_published(target)
         stop.check()
         # From here on the record names the target's days, so an interrupted rollback can be settled like any run.

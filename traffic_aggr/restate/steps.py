@@ -17,16 +17,17 @@ from pyspark.sql import functions as F
 from traffic_aggr.errors import ReconciliationError, StepError, UnprovenError
 from traffic_aggr.files.local import Files
 from traffic_aggr.hive import sql
-from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
+from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import Placement, normal, run_directory, text_hazards
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate import preflight, witness
-from traffic_aggr.restate.preflight import Sources, Tables
+from traffic_aggr.restate.preflight import Sources
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.restate.signals import Stop
+from traffic_aggr.restate.warehouse import LockedWarehouse
 from traffic_aggr.run.breakdown import UsageBy, compare
 from traffic_aggr.run.plan import Plan, Step, steps_of
 from traffic_aggr.run.reconcile import (
@@ -60,10 +61,7 @@ _DAYS_AT_ONCE = 100
 class Work:
     """What the steps of one run need."""
 
-    spark: SparkSession
-    catalog: HiveCatalog
-    files: Files
-    tables: Tables
+    warehouse: LockedWarehouse
     sources: Sources
     staging: TableFacts
     final: TableFacts
@@ -78,7 +76,6 @@ class Work:
     replace_delimiters: bool
     stop: Stop
     save: Callable[[RunRecord], None]
-    assert_locked: Callable[[], None]
 
     @property
     def directory(self) -> str:
@@ -86,7 +83,7 @@ class Work:
 
     def make_directory(self) -> None:
         """Creates the run's directory before Spark would, so that its name survives a power cut."""
-        self.files.make_directories(self.directory, self.final.location)
+        self.warehouse.files.make_directories(self.directory, self.final.location)
 
     def refresh(self, statements: Sequence[str]) -> None:
         """Sends a batch to Impala. Saves the statements sent in the record, whether they succeeded or failed."""
@@ -110,8 +107,10 @@ def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) 
 def reading(work: Work, step: Step) -> Optional[ExpectedRows]:
     """Returns the rows that a step will read; None when their number is unknown."""
     plan = work.plan
-    if step is Step.STAGE and work.tables.raw.partition_columns == (PARTITION_COLUMN,):
-        return ExpectedRows(sum(plan.days[day].raw.rows for day in plan.restated), "raw row", str(work.tables.raw.name))
+    if step is Step.STAGE and work.warehouse.tables.raw.partition_columns == (PARTITION_COLUMN,):
+        return ExpectedRows(
+            sum(plan.days[day].raw.rows for day in plan.restated), "raw row", str(work.warehouse.tables.raw.name)
+        )
     if step is Step.LOAD:
         staged = [totals.staging for totals in map(work.record.totals_of, work.record.days) if totals.staging]
         # Rewritten rows are read three times: from staging, from the new files, and from the final table.
@@ -137,7 +136,7 @@ def stage(work: Work) -> None:
     work.make_directory()
     by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
     if by_day:
-        work.files.make_directories(directory, work.final.location)
+        work.warehouse.files.make_directories(directory, work.final.location)
     else:
         _empty_old_staging(work, directory)
     source_rows: dict[str, int] = {}
@@ -152,10 +151,10 @@ def stage(work: Work) -> None:
             rows.write.insertInto(work.staging.name.quoted)
         source_rows |= {day: count or 0 for day, count in counted.get.items()}
     if by_day:
-        staged = _read_parquet(work.spark, directory)
+        staged = _read_parquet(work.warehouse.spark, directory)
         _point_staging(work, directory)
     else:
-        staged = work.catalog.table(work.staging).rows()
+        staged = work.warehouse.catalog.table(work.staging).rows()
     totals = preflight.aggregated_totals(staged, plan.restated)
     differences: list[Difference] = []
     for partition in plan.restated:
@@ -171,7 +170,7 @@ def stage(work: Work) -> None:
             hint="Old data is in place; did raw change while it was read?",
         )
     _break_down(work, staged)
-    record.staged = Staged(directory, by_day, fingerprint(work.files, directory))
+    record.staged = Staged(directory, by_day, fingerprint(work.warehouse.files, directory))
     work.save(record)
     work.refresh(work.refresh_table(work.staging.name))
 
@@ -212,10 +211,12 @@ def _publish(work: Work) -> None:
     for partition in plan.restated:
         new = f"{directory}/{partition.directory}"
         record.days[partition].new = new
-        model = next((each for each in _models(work, partition) if work.files.is_directory(each)), work.final.location)
-        work.files.copy_permissions(model, new, True)
+        model = next(
+            (each for each in _models(work, partition) if work.warehouse.files.is_directory(each)), work.final.location
+        )
+        work.warehouse.files.copy_permissions(model, new, True)
     if plan.restated:  # the whole tree: a power cut must not lose a day's files or its name in the parent
-        work.files.make_durable(directory)
+        work.warehouse.files.make_durable(directory)
     if staged.partitioned:
         _forget_staged_partitions(work)
     _notice_changed_raw(work)
@@ -243,7 +244,7 @@ def _notice_changed_raw(work: Work) -> None:
 
 
 def _prove_final(work: Work) -> None:
-    published = open_scan(work.catalog, work.final, work.files, work.record.days)
+    published = open_scan(work.warehouse.catalog, work.final, work.warehouse.files, work.record.days)
     differences = _read_back(work, published.rows, "final", keep=True)
     work.save(work.record)
     if not differences:
@@ -273,7 +274,7 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
     totals = [work.plan.days[day].raw for day in days]
     repeats = sum(of_day.repeated_cdrs for of_day in totals)
     repeated = work.sources.repeated.where(F.col(PARTITION_COLUMN).isin(*days)) if repeats else None
-    hazards = text_hazards(work.tables.text_formats)
+    hazards = text_hazards(work.warehouse.tables.text_formats)
     groups = aggregation.group(
         aggregation.select_days(work.sources.raw, days),
         aggregation.lookup_names(work.sources.organisations),
@@ -313,20 +314,20 @@ def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
 
 def _point_staging(work: Work, directory: str) -> None:
     """Replaces staging's partitions with this run's. The files of earlier runs stay."""
-    staging = work.catalog.table(work.staging)
-    work.assert_locked()
+    staging = work.warehouse.catalog.table(work.staging)
+    work.warehouse.assert_locked()
     staging.drop(staging.all_partitions())
     staging.add({each: Placement(f"{directory}/{each.directory}") for each in work.plan.restated})
 
 
 def _empty_old_staging(work: Work, directory: str) -> None:
     """Empties a staging table that is not Parquet by day, such as the old job's, and points it at ``directory``."""
-    table = work.catalog.table(work.staging)
-    work.assert_locked()
+    table = work.warehouse.catalog.table(work.staging)
+    work.warehouse.assert_locked()
     if work.staging.partition_columns:
         table.drop(table.all_partitions())
-    work.spark.sql(sql.set_table_location(work.staging.name, directory))
-    work.spark.catalog.refreshTable(work.staging.name.quoted)
+    work.warehouse.spark.sql(sql.set_table_location(work.staging.name, directory))
+    work.warehouse.spark.catalog.refreshTable(work.staging.name.quoted)
 
 
 def _rewrite(work: Work, staged: Staged, directory: str) -> None:
@@ -336,17 +337,19 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
     Raises ReconciliationError when their totals differ from staging's.
     """
     rows = (
-        _read_parquet(work.spark, staged.directory) if staged.partitioned else work.catalog.table(work.staging).rows()
+        _read_parquet(work.warehouse.spark, staged.directory)
+        if staged.partitioned
+        else work.warehouse.catalog.table(work.staging).rows()
     )
     together = _by_day(rows.select(_COLUMNS))
     work.make_directory()
     if work.final.row_format.is_parquet:
         _write_parquet(together, directory, work.final)
-        written = _read_parquet(work.spark, directory)
+        written = _read_parquet(work.warehouse.spark, directory)
     else:
         written = _write_shadow(work, together, directory)
     differences = _read_back(work, written, "the new data", keep=False)
-    forget_shadow(work.spark, work.record)
+    forget_shadow(work.warehouse.spark, work.record)
     work.save(work.record)
     if differences:
         raise ReconciliationError(
@@ -365,12 +368,12 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     )
     work.record.shadow = str(shadow)
     work.save(work.record)
-    work.assert_locked()
+    work.warehouse.assert_locked()
     types = {name.lower(): type_ for name, type_ in work.final.columns}  # VARCHAR where final has it
     columns = [dataclasses.replace(column, type=types[column.name]) for column in FINAL_COLUMNS]
-    facts = work.catalog.create_partitioned(shadow, columns, directory, like=work.final)
+    facts = work.warehouse.catalog.create_partitioned(shadow, columns, directory, like=work.final)
     rows.write.insertInto(shadow.quoted)
-    return work.catalog.table(facts).rows()
+    return work.warehouse.catalog.table(facts).rows()
 
 
 def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
@@ -383,7 +386,7 @@ def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
 def forget_shadow_quietly(work: Work) -> None:
     """Like ``forget_shadow``, for a failed run: only logs an error. ``cleanup`` drops a table that is left over."""
     try:
-        forget_shadow(work.spark, work.record)
+        forget_shadow(work.warehouse.spark, work.record)
     except Exception as exc:  # a lost JVM may be what failed the run
         log.warning("the table %s is left over: %s", work.record.shadow, spark_says(exc) or exc)
 
@@ -402,8 +405,8 @@ def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Di
 
 def _forget_staged_partitions(work: Work) -> None:
     """Drops staging's partitions, which must not point at directories that are about to become the final table's."""
-    staging = work.catalog.table(work.staging)
-    work.assert_locked()
+    staging = work.warehouse.catalog.table(work.staging)
+    work.warehouse.assert_locked()
     staging.drop(staging.all_partitions())
 
 
