@@ -1,4 +1,4 @@
-"""What travels from a launcher to the driver in the cluster: configuration, errand, packages, settings of Spark."""
+"""What travels from a launcher to the driver in the cluster: configuration, request, packages, settings of Spark."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_what_is_packed_is_small(tmp_path: Path) -> None:
 def test_settings_of_the_site_are_kept_beside_ours(tmp_path: Path, config: Config) -> None:
     from traffic_aggr.cluster.submission import _arguments, tag
 
-    errand = DriverRequest(RUN_ID, RunArguments(PartitionList((Partition("2021-04-01"),))), flag=0)
-    arguments = _arguments(config, errand, tmp_path)
+    request = DriverRequest(RUN_ID, RunArguments(PartitionList((Partition("2021-04-01"),))), flag=0)
+    arguments = _arguments(config, request, tmp_path)
     settings = dict(each.split("=", 1) for name, each in zip(arguments, arguments[1:]) if name == "--conf")
     assert settings["spark.yarn.tags"] == f"nightly,{tag(RUN_ID)}"
     assert settings["spark.yarn.queue"] == "etl"

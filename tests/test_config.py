@@ -255,7 +255,7 @@ WRONG = [
     ("partitions: {empty_source: drop}", "partitions.empty_source", "fail, keep, clear"),
     ("tables: {raw: 'a; drop table b'}", "tables.raw", "letters, digits"),
     ("tables: {raw: other.raw}", "tables.raw", "letters, digits"),
-    ("tables: {raw: 5}", "tables.raw", "quotes"),
+    ("tables: {raw: 5}", "tables.raw", "quote it"),
     ("tables: {final: ''}", "tables.final", "empty"),
     ("tables: {final: Traffic_Aggr_Adhoc_INTER}", "tables.final", "same table as tables.staging"),
     ("tables: {org_details: traffic_aggr_adhoc}", "tables.org_details", "same table as tables.final"),
@@ -372,10 +372,13 @@ def test_every_required_key_of_a_missing_section_is_missed(load):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("impla: {}", "impla: is no known key; did you mean impala?"),
-        ("impala: {retry: {atempts: 5}}", "impala.retry.atempts: is no known key; did you mean impala.retry.attempts?"),
-        ("notify: {from_: a@b}", "notify.from_: is no known key; did you mean notify.from?"),
-        ("publish: {zzz: 1}", "publish.zzz: is no known key; known here: mode, keep_days"),
+        ("impla: {}", "impla: is not a known key; did you mean impala?"),
+        (
+            "impala: {retry: {atempts: 5}}",
+            "impala.retry.atempts: is not a known key; did you mean impala.retry.attempts?",
+        ),
+        ("notify: {from_: a@b}", "notify.from_: is not a known key; did you mean notify.from?"),
+        ("publish: {zzz: 1}", "publish.zzz: is not a known key; known here: mode, keep_days"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(problems, text, said):

@@ -81,7 +81,7 @@ def test_a_hook_that_fails_is_a_warning_and_the_next_one_runs(
     (warning,) = warnings(caplog)
     assert warning.startswith(f"hook {command[0]} failed")
     assert said in warning
-    assert warning.endswith("the load stands")
+    assert warning.endswith("the loaded data stays")
     assert (tmp_path / "next").exists()
 
 

@@ -163,7 +163,7 @@ def test_who_holds_the_lock_is_named(config: Config, store: RecordStore) -> None
         found = overview(config, store)
     assert found.next_run == f"exits 75 as long as process {holder.pid} runs"
     lines = list(found.lines())
-    assert lines[0] == f"`run` {RUN} is at work since 2021-05-04 07:32:00 UTC+05:30."
+    assert lines[0] == f"`run` {RUN} has been running since 2021-05-04 07:32:00 UTC+05:30."
     assert lines[1].startswith(f"It holds the lock as process {holder.pid} on ")
 
 
@@ -174,7 +174,7 @@ def test_a_run_at_work_says_in_which_step_it_is_and_that_the_data_is_being_chang
     with FileLock(str(config.state.lock_file), Holder.this_process(RUN, "run", STARTED)):
         lines = list(overview(config, store).lines())
     step = "in step stage of 2 days (begun 2021-05-04 07:33:00 UTC+05:30)"
-    assert lines[0] == f"`run` {RUN} is at work since 2021-05-04 07:32:00 UTC+05:30, {step}."
+    assert lines[0] == f"`run` {RUN} has been running since 2021-05-04 07:32:00 UTC+05:30, {step}."
     assert f"The data is being changed by run {RUN}." in lines
 
 

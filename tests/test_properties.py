@@ -80,7 +80,7 @@ def test_files_that_source_each_other_come_to_an_end(tmp_path: Path) -> None:
 def test_what_is_no_assignment_is_noted_and_left_out(tmp_path: Path) -> None:
     found = read(tmp_path, "x=1\ntouch /tmp/x\n")
     assert found.values["x"].value == "1"
-    assert found.notes == ["job.properties line 2 is no assignment and was not read"]
+    assert found.notes == ["job.properties line 2 is not an assignment and was not read"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_value_that_only_bash_can_tell_is_none_and_noted(tmp_path: Path, text:
         ("f() {\n x=1\n}", "line 2: function f was not read; it assigns x"),
         ("( x=1 )", "line 2: a subshell was not read; it assigns x"),
         ("readonly x\nx=1", "line 3: x is readonly, so that Bash would not assign it; this was not read"),
-        ("x=1 /bin/true", "line 2 is no assignment and was not read"),
+        ("x=1 /bin/true", "line 2 is not an assignment and was not read"),
         ("return\nx=1", "line 2: `return` ends the file; what follows was not read"),
         ("y='a\nx=1", "line 2: ' has no end; what follows was not read"),
     ],

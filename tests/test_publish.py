@@ -233,7 +233,7 @@ def test_a_directory_written_by_somebody_else_meanwhile_is_kept_beside_the_old_o
     site.publisher.withdraw(record)
     site.stage(record, FIRST)
     write(site.home(FIRST), "foreign")
-    with pytest.raises(StepError, match="written by somebody else") as caught:
+    with pytest.raises(StepError, match="written by another program") as caught:
         getattr(site.publisher, act)(record)
     assert str(site.home(FIRST)) in str(caught.value)
     assert (site.home(FIRST) / "part-0").read_text() == "foreign"

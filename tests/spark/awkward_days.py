@@ -28,8 +28,8 @@ from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.restate import preflight, steps
-from traffic_aggr.restate.warehouse import files_of
 from traffic_aggr.restate.preflight import Sources, Tables
+from traffic_aggr.restate.warehouse import files_of
 from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, reconcile_final, reconcile_staging
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 

@@ -14,7 +14,7 @@ def add_parser(commands: Any) -> None:
         commands,
         "cleanup",
         run,
-        "delete old data past publish.keep_days, and what dead runs left",
+        "delete old data past publish.keep_days, and leftovers of interrupted runs",
         """
         Deletes only directories that run records name and that no partition or table
         lies in. A run whose old data was deleted can no longer be rolled back.

@@ -175,7 +175,7 @@ class Invocation:
         else:
             found = self._read_list(arguments.get("partitions") or config.file)
         if not found.partitions and config.empty_list == "fail":
-            raise PartitionListError(f"{found.source} names no day", hint="Give at least one, such as 2021-04-01")
+            raise PartitionListError(f"{found.source} lists no days", hint="Give at least one, such as 2021-04-01")
         if len(found.partitions) > config.max_per_run:
             raise PartitionListError(
                 f"{found.source} names {counted(len(found.partitions), 'day')}, more than {config.max_per_run:,}",
@@ -201,7 +201,7 @@ class Invocation:
         size = self.hadoop.files.usage(uri).bytes
         if size > MAX_BYTES:
             raise PartitionListError(
-                f"{uri} has {data_volume(size)}: that is no partition list", hint="Name another file"
+                f"{uri} has {data_volume(size)}: that is not a partition list", hint="Name another file"
             )
         return self.hadoop.files.read_bytes(uri)
 

@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
         commands,
         "report",
         run,
-        "path of a run's report, made again if it is missing",
+        "write a run's report again, and print its path",
         """
         The report is an HTML page: what came of the run, where the data is, and each
         day before and after. report.json and daily.csv beside it are for programs.

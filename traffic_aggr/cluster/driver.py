@@ -11,7 +11,7 @@ from pathlib import Path
 
 from traffic_aggr.clock import utc_now
 from traffic_aggr.cluster.request import DriverRequest
-from traffic_aggr.cluster.submission import CONFIG_FILE, ERRAND_FILE, on_arrival
+from traffic_aggr.cluster.submission import CONFIG_FILE, REQUEST_FILE, on_arrival
 from traffic_aggr.config.config import load_config
 from traffic_aggr.errors import InputError
 from traffic_aggr.host import log
@@ -37,10 +37,10 @@ def drive() -> int:
         raise InputError("this is no container of YARN", hint="Start the job with ./spark-submit.sh run")
     application_id, attempt = here
     config = load_config(CONFIG_FILE, {})
-    errand = DriverRequest.from_json(Path(ERRAND_FILE).read_text(encoding="utf-8"))
+    request = DriverRequest.from_json(Path(REQUEST_FILE).read_text(encoding="utf-8"))
     hadoop = Hadoop(config.spark, config.logs.dir)
     store = RecordStore(config.state.dir, hadoop.files)
-    run_id, flag = errand.run_id, errand.flag
+    run_id, flag = request.run_id, request.flag
     earlier = store.load(run_id)
     if earlier.application_id is not None:
         # An earlier attempt began this run. Keep its record, which says what to settle and where to resume.
@@ -50,9 +50,9 @@ def drive() -> int:
     # YARN collects what is written here; `yarn logs` shows it.
     logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
-    journal = RunJournal(config, store, NoEdgeNode(flag), errand.typed, application_id=application_id, attempt=attempt)
+    journal = RunJournal(config, store, NoEdgeNode(flag), request.typed, application_id=application_id, attempt=attempt)
     threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
-    App(on_arrival(config, Path.cwd()), journal, secrets, hadoop).run(lambda: errand.ask, run_id)
+    App(on_arrival(config, Path.cwd()), journal, secrets, hadoop).run(lambda: request.ask, run_id)
     return 0
 
 

@@ -98,7 +98,7 @@ class Launcher:
         if ended:
             self._journal.fail(record, error)
         else:
-            record.error = f"{error}. {self._application_id} may still be at work: see `status`"
+            record.error = f"{error}. {self._application_id} may still be running: see `status`"
             self._journal.show_failure(record)
 
     def _start(self, record: RunRecord, ask: Callable[[], RunArguments], stop: Stop, lock: RunLock) -> Application:
@@ -154,7 +154,7 @@ class Launcher:
             self._end(application, run_id, exc)
 
     def _end(self, application: Application, run_id: str, interrupted: Interrupted) -> None:
-        log.warning("%s: %s is told to put old data back and end", interrupted.message, application.id)
+        log.warning("%s: telling %s to put old data back and end", interrupted.message, application.id)
         signum = interrupted.exit_code - 128
         deadline = time.monotonic() + STOPS_WITHIN_S
         running = self._record_of(application.id, run_id)

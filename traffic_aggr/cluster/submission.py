@@ -22,7 +22,7 @@ from traffic_aggr.spark.jvm import child_environment, open_log, told_by_spark
 
 COMMAND = "in-cluster"
 CONFIG_FILE = "traffic_aggr.yaml"
-ERRAND_FILE = "errand.json"
+REQUEST_FILE = "request.json"
 AUTHORITY_FILE = "impala-ca.pem"
 
 _POLL_S = 0.2
@@ -35,7 +35,7 @@ def tag(run_id: str) -> str:
     return f"traffic_aggr-{run_id}".lower()
 
 
-def submit(config: Config, errand: DriverRequest, sleep: Callable[[float], None]) -> None:
+def submit(config: Config, request: DriverRequest, sleep: Callable[[float], None]) -> None:
     """
     Submits the run; returns once ``spark-submit`` has, when YARN has accepted the application.
 
@@ -45,9 +45,9 @@ def submit(config: Config, errand: DriverRequest, sleep: Callable[[float], None]
     with tempfile.TemporaryDirectory(prefix="traffic_aggr-") as name:
         directory = Path(name)
         (directory / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-        (directory / ERRAND_FILE).write_text(errand.to_json(), encoding="utf-8")
+        (directory / REQUEST_FILE).write_text(request.to_json(), encoding="utf-8")
         home: str = _find_spark_home()  # type: ignore[no-untyped-call]
-        command = [os.path.join(home, "bin", "spark-submit"), *_arguments(config, errand, directory)]
+        command = [os.path.join(home, "bin", "spark-submit"), *_arguments(config, request, directory)]
         path, log, start = open_log(config.logs.dir)
         try:
             environment = child_environment(config.logs.dir, without=_NOT_INHERITED)
@@ -68,8 +68,8 @@ def submit(config: Config, errand: DriverRequest, sleep: Callable[[float], None]
         raise InputError(f"spark-submit refuses{f': {reason}' if reason else ''}", hint=f"See {path}")
 
 
-def _arguments(config: Config, errand: DriverRequest, directory: Path) -> list[str]:
-    settings = _settings(config, errand, directory)
+def _arguments(config: Config, request: DriverRequest, directory: Path) -> list[str]:
+    settings = _settings(config, request, directory)
     return [
         *("--master", config.spark.master),
         *("--deploy-mode", "cluster"),
@@ -81,7 +81,7 @@ def _arguments(config: Config, errand: DriverRequest, directory: Path) -> list[s
     ]
 
 
-def _settings(config: Config, errand: DriverRequest, directory: Path) -> Mapping[str, str]:
+def _settings(config: Config, request: DriverRequest, directory: Path) -> Mapping[str, str]:
     """Returns the configured Spark settings, with the job's entries appended to those that are lists."""
     defaults = {
         # A second attempt would start before anyone knows why the first one failed.
@@ -90,8 +90,8 @@ def _settings(config: Config, errand: DriverRequest, directory: Path) -> Mapping
         "spark.yarn.submit.waitAppCompletion": "false",
     }
     settings = shipping.with_packages({**defaults, **config.spark.conf}, directory)
-    shipping.append(settings, "spark.yarn.tags", tag(errand.run_id))
-    shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / ERRAND_FILE}")
+    shipping.append(settings, "spark.yarn.tags", tag(request.run_id))
+    shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / REQUEST_FILE}")
     authority = config.impala.tls.ca_cert
     if authority is not None:
         shipping.append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")

@@ -118,7 +118,7 @@ def load_config(path: Union[str, Path], environ: Mapping[str, str]) -> Config:
         node = read_yaml(path)
     except UnreadableError as exc:
         raise ConfigProblemsError(
-            path, (str(exc),), hint="Name another file with --config, or mend this one; conf/local.yaml shows every key"
+            path, (str(exc),), hint="Name another file with --config, or fix this one; conf/local.yaml shows every key"
         ) from exc
     reader = SectionReader(path.parent, environ)
     config: Config = reader.read(Config, node, path=path)

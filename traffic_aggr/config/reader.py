@@ -111,7 +111,7 @@ class SectionReader:
             else:
                 nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
                 advice = f"did you mean {_join(where, nearest[0])}?" if nearest else f"known here: {', '.join(known)}"
-                self.complain(_join(where, shown(key)), f"is no known key; {advice}", key_node)
+                self.complain(_join(where, shown(key)), f"is not a known key; {advice}", key_node)
         return entries
 
     def _pairs(self, node: yaml.MappingNode, where: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:

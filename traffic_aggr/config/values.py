@@ -74,7 +74,7 @@ def read_text(rule: Rule, value: Scalar) -> str:
     if rule.free:
         return read_free_text(value)
     if not value.is_a(TEXT):
-        raise InvalidError(f"must be text{_not_this(value)}; put it in quotes if it is meant")
+        raise InvalidError(f"must be text{_not_this(value)}; quote it if that is what you mean")
     if not value.text.strip():
         raise InvalidError("must not be empty")
     if not value.text.isprintable():

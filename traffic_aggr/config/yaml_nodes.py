@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> yaml.MappingNode:
     except OSError as exc:
         raise UnreadableError(f"cannot be read: {exc.strerror}") from exc
     if len(content) > MAX_CONFIG_BYTES:
-        raise UnreadableError(f"is larger than {data_volume(MAX_CONFIG_BYTES)}: this is no configuration")
+        raise UnreadableError(f"is larger than {data_volume(MAX_CONFIG_BYTES)}: this is not a configuration")
     try:
         node = yaml.compose(content, Loader=_Loader)
     except yaml.MarkedYAMLError as exc:
@@ -80,11 +80,11 @@ def read_yaml(path: Path) -> yaml.MappingNode:
     except yaml.reader.ReaderError as exc:
         raise UnreadableError(f"not YAML: position {exc.position} holds no UTF-8 text that prints") from exc
     except RecursionError as exc:
-        raise UnreadableError("is no configuration: it is nested too deeply") from exc
+        raise UnreadableError("is not a configuration: it is nested too deeply") from exc
     if node is None:
         raise UnreadableError("is empty")
     if not isinstance(node, yaml.MappingNode):
-        raise UnreadableError("is no configuration: it must hold sections such as 'tables:'")
+        raise UnreadableError("is not a configuration: it must hold sections such as 'tables:'")
     return node
 
 

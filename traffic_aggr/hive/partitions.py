@@ -123,13 +123,13 @@ def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
                 days.append(Partition(value))
     if lines.stopped:
         raise PartitionListError(
-            f"{source} is no partition list: reading stopped after {lines.stopped}{bad.after_stop()}",
+            f"{source} is not a partition list: reading stopped after {lines.stopped}{bad.after_stop()}",
             hint="Give a list with one day per line, such as 2021-04-01",
         )
     if bad.total:
         raise PartitionListError(
             f"{source} has {counted(bad.total, 'bad line')}: {bad}",
-            hint="Mend or remove them: each line is one day, such as 2021-04-01",
+            hint="Fix or remove them: each line is one day, such as 2021-04-01",
         )
     return _without_repeats(days, source, tuple(skipped), skipped_total)
 

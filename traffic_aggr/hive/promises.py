@@ -86,7 +86,7 @@ def kind_problem(facts: TableFacts, *, written: bool) -> Optional[Problem]:
     if found is not None:
         return found
     if written and facts.provider not in _WRITTEN_PROVIDERS:
-        return Problem(f"it is no plain Hive table but {facts.provider}", _NOT_THIS_JOBS)
+        return Problem(f"it is not a plain Hive table but {facts.provider}", _NOT_THIS_JOBS)
     known = _WRITTEN_FORMATS if written else _READ_FORMATS
     if facts.provider == "hive" and (facts.row_format.serde, facts.row_format.input_format) not in known:
         doing = "write" if written else "read"
@@ -156,7 +156,7 @@ def _not_plain(facts: TableFacts) -> Optional[Problem]:
     """Tables whose rows are not simply those in the files of their directories."""
     made_by = facts.properties.get("storage_handler", facts.provider if facts.provider not in _READ_PROVIDERS else "")
     kept_by = made_by or facts.properties.get("table_type", "") or ", ".join(facts.unsupported)
-    return Problem(f"it is no plain Hive table but {_last(kept_by)}", _NOT_THIS_JOBS) if kept_by else None
+    return Problem(f"it is not a plain Hive table but {_last(kept_by)}", _NOT_THIS_JOBS) if kept_by else None
 
 
 # ---- partitions, rows and files

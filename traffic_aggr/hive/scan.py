@@ -213,7 +213,7 @@ def _relation(facts: TableFacts, rows: DataFrame) -> Optional[JavaObject]:
         if relation.getClass().getSimpleName() == "HadoopFsRelation":
             return relation
     raise GuardError(
-        f"{facts.name} is no plain table of files: Spark reads it by {' and '.join(kinds)}",
+        f"{facts.name} is not a plain table of files: Spark reads it by {' and '.join(kinds)}",
         hint="Name the table that holds the files",
         guard="unread_files",
     )

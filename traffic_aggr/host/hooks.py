@@ -33,9 +33,9 @@ def run_after_load(commands: Sequence[Sequence[str]], run_id: str) -> None:
                 output.seek(0)
                 told = output.read().decode(errors="replace").splitlines()
         except (OSError, subprocess.TimeoutExpired) as exc:
-            log.warning("hook %s failed: %s; the load stands", command[0], exc)
+            log.warning("hook %s failed: %s; the loaded data stays", command[0], exc)
             continue
         for line in told[-20:]:
             log.info("hook %s: %s", command[0], line)
         if code:
-            log.warning("hook %s failed with exit code %d; the load stands", command[0], code)
+            log.warning("hook %s failed with exit code %d; the loaded data stays", command[0], code)

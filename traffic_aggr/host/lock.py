@@ -207,7 +207,7 @@ class FileLock:
         last = holder_in(content)
         if last is None:
             if content:
-                log.warning("the lock file %s holds no holder; nobody has the lock, so it is overwritten", self.path)
+                log.warning("the lock file %s names no holder, and nobody has the lock: overwriting it", self.path)
             return
         if last.host != socket.gethostname() and last.jvm_pid is not None:
             raise LockHeldError(

@@ -78,7 +78,7 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
         last_success = ended
     yield Metric(_LAST_SUCCESS, "When the last successful run ended; 0 if there was none.", last_success)
     yield Metric("last_run_start_timestamp_seconds", "When the last run started.", started)
-    yield Metric("last_run_end_timestamp_seconds", "When the last run ended, well or badly.", ended)
+    yield Metric("last_run_end_timestamp_seconds", "When the last run ended, whether it succeeded or failed.", ended)
     yield Metric("last_run_duration_seconds", "How long the last run took.", round(ended - started, 3))
     yield Metric("last_run_exit_code", "Exit code of the last run; 0 is success.", record.exit_code or 0)
     yield Metric(

@@ -92,7 +92,7 @@ class OwnerFile:
             self.assert_held()
             self._files.replace_bytes(self._path(self._number), b"")
         except (LockHeldError, StateError, OSError) as exc:
-            log.warning("the lock in %s was not let go of: %s", self._directory, exc)
+            log.warning("the lock in %s was not released: %s", self._directory, exc)
         self._number = None
 
     def __enter__(self) -> OwnerFile:
@@ -141,10 +141,10 @@ class OwnerFile:
             if last is None:
                 raise LockHeldError(
                     f"{self._path(number)} names no holder that this version can read",
-                    hint="See that no run is at work on the table, then remove that file",
+                    hint="Make sure that no run is using the table, then remove that file",
                 )
             if self._is_gone(last):
-                log.warning("%s is gone without having let go of the table: taken over", last.described())
+                log.warning("%s is gone and did not release the table: taking over its lock", last.described())
                 return
             is_ending = last.host == socket.gethostname() and not lives(last.pid, last.pid_started)
             if not is_ending or self._clock() >= deadline:

@@ -200,7 +200,7 @@ class StatusFile:
     def _snapshot(self) -> _Snapshot:
         try:
             if not stat.S_ISREG(os.stat(self.path).st_mode):  # opening a pipe would block for ever
-                raise StateError(f"the status file {self.path} is not a file", hint="Mend state.status_file")
+                raise StateError(f"the status file {self.path} is not a file", hint="Fix state.status_file")
             with open(self.path, "rb") as source:
                 return _Snapshot(source.read(), os.fstat(source.fileno()))
         except FileNotFoundError:

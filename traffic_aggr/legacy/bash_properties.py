@@ -329,7 +329,7 @@ class _FileReader:
             self._variables.note(f"`{command.name}` ends the file; what follows was not read")
             self._end(exited=command.name == "exit")
         else:
-            self._variables.note(" is no assignment and was not read")
+            self._variables.note(" is not an assignment and was not read")
 
     def _note_not_run(self, command: _Command) -> None:
         names = command.assigned if command.declares else []

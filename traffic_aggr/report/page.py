@@ -156,8 +156,8 @@ _CHANGES = (
 )
 _FOUND = (
     (LATE, "Late CDRs by calldate", "calldate"),
-    (UNNAMED_CUSTOMER, "Customers that org_details does not name", "tcl_secs_id"),
-    (UNNAMED_COUNTRY, "Countries that country_lookup does not name", "mcc"),
+    (UNNAMED_CUSTOMER, "Customers missing from org_details", "tcl_secs_id"),
+    (UNNAMED_COUNTRY, "Countries missing from country_lookup", "mcc"),
 )
 
 

@@ -81,7 +81,7 @@ class Overview:
         where = f"process {holder.pid} on {holder.host}{application}"
         doing = f", {_at_work(self.last)}" if self.last and self.last.run_id == holder.run_id else ""
         since = local_time(holder.since)
-        yield paint(f"`{holder.command}` {holder.run_id} is at work since {since}{doing}.", Colour.BUSY)
+        yield paint(f"`{holder.command}` {holder.run_id} has been running since {since}{doing}.", Colour.BUSY)
         yield f"It holds the lock as {where}."
 
     def _happened(self, paint: Paint) -> str:

@@ -104,7 +104,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     try:
         work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
     except TrafficAggrError as exc:
-        log.warning("Impala could not be told that the old data is back: %s", exc)
+        log.warning("Impala was not refreshed after the old data was put back: %s", exc)
 
 
 def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publisher]) -> list[RunRecord]:

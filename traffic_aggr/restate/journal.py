@@ -188,7 +188,7 @@ class RunJournal:
         try:
             earlier = [each for each in self.store.unsettled() if not each.publication.settled]
         except (TrafficAggrError, OSError) as exc:
-            log.error("could not look for runs that died: %s", exc)
+            log.error("could not look for interrupted runs: %s", exc)
             return record
         return earlier[0] if earlier else record
 

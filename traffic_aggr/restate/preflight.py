@@ -107,7 +107,7 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
             how = ", ".join(facts.partition_columns) or "nothing"
             problems.append(f"{names[role]} is partitioned by {how}, not by {contract.PARTITION_COLUMN} alone")
     if problems:
-        raise TableError("; ".join(problems), hint="Mend the tables or the names under tables: in the config")
+        raise TableError("; ".join(problems), hint="Fix the tables or the names under tables: in the config")
     raw, organisations, countries = found["raw"], found["org_details"], found["country_lookup"]
     assert raw is not None
     assert organisations is not None

@@ -336,8 +336,8 @@ class Publisher:
         for day in days:
             if self._files.exists(day.home) and self._files.exists(day.kept):
                 raise StepError(
-                    f"{day.home} was written by somebody else while its data was kept in {day.kept}",
-                    hint="Both are untouched; move the foreign directory away",
+                    f"{day.home} was written by another program while its data was kept in {day.kept}",
+                    hint="Both are untouched: move the other program's directory away",
                 )
 
     def _verify(self, record: RunRecord, expected: Mapping[Partition, Optional[str]]) -> None:

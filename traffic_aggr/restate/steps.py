@@ -237,7 +237,7 @@ def _notice_changed_raw(work: Work) -> None:
         if read is not None and now.get(partition) != read:
             note = (
                 f"raw of {partition} has changed since it was read: {read} then, {now.get(partition) or 'nothing'} now."
-                f" What is published is of before; restate the day again"
+                f" The published data predates that change: restate the day again"
             )
             work.record.notes.append(note)
             log.warning("%s", note)

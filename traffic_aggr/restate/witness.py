@@ -85,7 +85,7 @@ def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: 
         why, statements = some_of(differences), _refreshes(raw, dict.fromkeys(each.partition for each in differences))
     except ImpalaRejectedError as exc:
         why, statements = exc.message, [sql.refresh(raw.name), *_refreshes(raw, record.totals)]
-    log.warning("Impala may know raw as it was before: %s; refreshing it and asking once more", why)
+    log.warning("Impala's metadata of raw may be stale: %s; refreshing it and asking once more", why)
     try:
         send(impala, record, statements)
         return _raw_differences(impala, record, raw.name)

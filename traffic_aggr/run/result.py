@@ -42,7 +42,7 @@ STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTota
 }
 RESULT_VERSION = 1
 NAMED_DAYS = 8
-RIGHT = "had been right"
+RIGHT = "were already correct"
 
 
 def verdict(record: RunRecord) -> str:
@@ -140,13 +140,13 @@ def reasons(record: RunRecord) -> list[str]:
 
 def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
     if before is None or (not before.rows and after.rows):
-        return "had been missing"
+        return "were missing"
     if replace(before, source_rows=None) == replace(after, source_rows=None):
         return RIGHT
     if all(getattr(before, total) == 2 * getattr(after, total) for total in ("rows", "cdrs", *SUMS)):
-        return "had been counted twice"
+        return "were counted twice"
     if before.rows < after.rows:
-        return "had lacked rows"
+        return "were missing rows"
     if before.rows > after.rows:
         return "had too many rows"
     return "had as many rows, but other values"

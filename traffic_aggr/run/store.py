@@ -67,7 +67,9 @@ class RecordStore:
         except FileNotFoundError as exc:
             raise UnknownRunError(f"there is no run {run_id} in {self._runs}", hint="`history` lists the runs") from exc
         except (OSError, UnicodeDecodeError) as exc:
-            raise StateError(f"cannot read the run record {path} ({exc})", hint="Mend the file or its rights") from exc
+            raise StateError(
+                f"cannot read the run record {path} ({exc})", hint="Fix the file or its permissions"
+            ) from exc
         return RunRecord.from_json(text, path)
 
     def run_ids(self) -> list[str]:
@@ -77,7 +79,7 @@ class RecordStore:
         except FileNotFoundError:
             return []
         except OSError as exc:
-            raise StateError(f"cannot list {self._runs} ({exc})", hint="Mend its rights, then try again") from exc
+            raise StateError(f"cannot list {self._runs} ({exc})", hint="Fix its permissions, then try again") from exc
         names = (info.path.rstrip("/").rsplit("/", 1)[-1] for info in found if info.is_directory)
         return sorted(
             (name for name in names if is_run_id(name) and self._files.exists(f"{self._runs}/{name}/{_RECORD}")),
@@ -215,5 +217,5 @@ def _read_copy(files: Files, path: str) -> RunRecord:
         return RunRecord.from_json(files.read_bytes(path).decode(), path)
     except (OSError, UnicodeDecodeError) as exc:
         raise StateError(
-            f"cannot read the copy of a run record {path} ({exc})", hint="Mend the file or its rights"
+            f"cannot read the copy of a run record {path} ({exc})", hint="Fix the file or its permissions"
         ) from exc
