@@ -60,7 +60,7 @@ def test_every_example_configuration_reads_the_same_when_it_has_travelled(tmp_pa
 
 
 @pytest.mark.parametrize("step", [None, Step.LOAD])
-def test_an_errand_arrives_as_it_was_sent(step: Step | None) -> None:
+def test_a_request_arrives_as_it_was_sent(step: Step | None) -> None:
     days = PartitionList(
         partitions=(Partition("2021-04-02"), Partition("2021-04-01")),
         skipped=(SkippedLine(2, "21/05/01 WARN x"),),

@@ -114,7 +114,7 @@ class Launcher:
             self._withdraw(record.run_id)
             raise
         self._application_id = application.id
-        lock.name_jvm(self._hadoop.gateway.proc.pid, application.id)
+        lock.name_jvm(self._hadoop.process_id, application.id)
         log.info("run %s is %s: follow it at %s", record.run_id, application.id, application.tracking_url or "YARN")
         log.info("its log, once it has ended: yarn logs -applicationId %s", application.id)
         return application

@@ -14,7 +14,13 @@ from pyspark.sql import SparkSession
 from traffic_aggr.errors import ConfigError
 from traffic_aggr.files.hadoop import HadoopFiles
 from traffic_aggr.spark.errors import java_says
-from traffic_aggr.spark.session import SparkSettings, end_gateway, hadoop_configuration, start_gateway
+from traffic_aggr.spark.session import (
+    SparkSettings,
+    end_gateway,
+    gateway_process_id,
+    hadoop_configuration,
+    start_gateway,
+)
 from traffic_aggr.spark.yarn import Applications
 
 
@@ -35,6 +41,11 @@ class Hadoop:
         if self._started is None:
             self._started = start_gateway(self._config, self._log_dir)
         return self._started
+
+    @property
+    def process_id(self) -> int:
+        """The process id of the JVM, on this host."""
+        return gateway_process_id(self.gateway)
 
     @cached_property
     def files(self) -> HadoopFiles:

@@ -101,7 +101,14 @@ def jvm_process_id(spark: SparkSession) -> int:
     """
     Returns the process id of the driver's JVM, on this host.
     """
-    jvm: Any = spark.sparkContext._jvm
+    return gateway_process_id(spark.sparkContext._gateway)
+
+
+def gateway_process_id(gateway: Any) -> int:
+    """
+    Returns the process id of the JVM behind a gateway, whoever started it.
+    """
+    jvm = gateway.jvm
     name: str = jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getName()
     return int(name.partition("@")[0])
 
