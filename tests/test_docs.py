@@ -18,7 +18,8 @@ from traffic_aggr.spark.settings import CORRECTNESS, REFUSED
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(set(re.findall(r"^    ([a-z][a-z-]+)(?: |$)", build_parser().format_help(), re.MULTILINE)))
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+assert len(DOCUMENTS) > 15
 
 
 def commands_in(text: str) -> set[str]:
