@@ -2,11 +2,13 @@
 #                   `make EXTRAS=kerberos setup` adds what Impala with Kerberos needs (libkrb5-dev and gcc)
 # make demo         the whole job on sample data, with a stand-in for Impala
 # make demo-shell   a shell in which the demo goes on: `traffic-aggr run` and all other commands
-# make test         the tests
+# make test         the tests of everything that needs no Spark, and of the job from end to end: minutes
+# make test-spark   all others on Spark
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
 # make test-cluster on HDFS and YARN, of which a small cluster is started for them
 # make test-versions the core of them on Spark 4, then those without Spark and a whole run on Python 3.9;
 #                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
+# make test-all     all of these tests, one after another
 # make bench        the job timed beside its peers: `make ROWS=10000000 DAYS=10 ROUNDS=3 bench`; into docs/performance.md
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
 # make lint         style, types and the direction of imports
@@ -25,6 +27,7 @@ SPARK4_CONSTRAINTS := $(SPARK4)-constraints.txt
 PYTHONS ?= 3.9
 ON_PYTHONS := $(PYTHONS:%=test-python-%)
 WHOLE_RUN := test_the_final_table_agrees_with_an_independent_computation[external-parquet]
+PYTEST := $(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 BESIDE := $(MAKE) --no-print-directory
 
 # The benchmark's peers have an environment of their own as well.
@@ -33,7 +36,7 @@ ROWS ?= 3000000
 DAYS ?= 3
 ROUNDS ?= 3
 
-.PHONY: help setup demo demo-shell test test-crash test-cluster test-versions test-spark4 $(ON_PYTHONS) bench cluster-up cluster-down lint
+.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 $(ON_PYTHONS) bench cluster-up cluster-down lint
 .PHONY: another_python
 .DEFAULT_GOAL := setup
 
@@ -80,15 +83,20 @@ demo-shell: setup
 	@$(VENV)/bin/python -m devtools.demo_shell
 
 test: setup
-	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not crash and not cluster"
+	@$(PYTEST) -m "not crash and not cluster and (quick or not spark)"
+
+test-spark: setup
+	@$(PYTEST) -m "spark and not quick and not crash and not cluster"
 
 test-crash: setup
-	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "crash and not cluster"
+	@$(PYTEST) -m "crash and not cluster"
 
 test-cluster: setup
-	@$(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile -p no:hypothesispytest -m cluster
+	@$(PYTEST) -p no:hypothesispytest -m cluster
 
 test-versions: test-spark4 $(ON_PYTHONS)
+
+test-all: test test-spark test-crash test-cluster test-versions
 
 # What is called the core is listed in tests/core.txt, an argument of pytest a line.
 test-spark4: setup $(SPARK4_CONSTRAINTS)

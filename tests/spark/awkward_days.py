@@ -115,7 +115,7 @@ class AwkwardDays:
         work: Any = SimpleNamespace(
             plan=SimpleNamespace(days={day: SimpleNamespace(raw=totals) for day, totals in raw.items()}),
             sources=sources,
-            tables=self.tables,
+            warehouse=SimpleNamespace(tables=self.tables),
             replace_delimiters=False,
         )
         counted = Observation()

@@ -31,6 +31,7 @@ def test_a_table_that_another_config_is_at_work_on_is_left_to_it_without_a_word_
     assert (job.record()["outcome"], job.record()["exit_code"]) == ("refused", 75)
 
 
+@pytest.mark.quick
 def test_one_ticket_is_mailed_for_an_incident_and_a_notice_when_it_is_over(job: Job, desk: Desk) -> None:
     job.create_final()
     assert job("run", "--dates", "2021-04-04").code == 3
@@ -52,6 +53,7 @@ def test_one_ticket_is_mailed_for_an_incident_and_a_notice_when_it_is_over(job: 
     assert not (job.home / "alerts.jsonl").exists()
 
 
+@pytest.mark.quick
 def test_check_says_a_line_for_each_thing_that_a_run_needs(job: Job, impala: ImpalaDouble, desk: Desk) -> None:
     job.create_final()
     job.use_impala(impala)
@@ -88,6 +90,7 @@ def test_check_shows_all_failures_at_once(job: Job) -> None:
         assert any(thing in line for line in failures), thing
 
 
+@pytest.mark.quick
 def test_history_status_and_report_tell_of_a_run(job: Job) -> None:
     job.create_final()
     assert job("run").code == 0

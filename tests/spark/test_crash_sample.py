@@ -11,6 +11,7 @@ from tests.spark.warehouse import Job
 
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
+@pytest.mark.quick
 def test_after_a_death_in_a_run_every_day_is_whole(job: Job, mode: str) -> None:
     made = harness(job, mode)
     worlds = distinct(made.first_run(power_cuts=True), fine=False)

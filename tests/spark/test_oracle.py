@@ -139,6 +139,7 @@ def ansi(spark: SparkSession, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ansi")
+@pytest.mark.quick
 def test_every_row_of_awkward_data_is_as_duckdb_has_it(spark: SparkSession, database: str, tmp_path: Path) -> None:
     source = write(spark, database, tmp_path, awkward_rows(1, 3000, repeats=True))
     expected = source.expected()

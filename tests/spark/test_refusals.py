@@ -124,10 +124,12 @@ CASES = [
     pytest.param(narrow_final, (), 2, "has no column tcl_secs_id", id="final-lacks-columns"),
     pytest.param(unpartitioned_final, (), 2, "is partitioned by nothing", id="final-not-partitioned"),
     pytest.param(acid_final, (), 3, "it is an ACID table", id="acid"),
-    pytest.param(view_as_final, (), 3, "it is a view", id="view"),
+    pytest.param(view_as_final, (), 3, "it is a view", id="view", marks=pytest.mark.quick),
     pytest.param(repeated_organisation, (), 3, "org_details has more than one row for orgno 2", id="org-twice"),
     pytest.param(repeated_country, (), 3, "country_lookup has more than one row for mcc 404", id="country-twice"),
-    pytest.param(organisation_named("Semi;colon"), (), 3, "customername .*Semi;colon", id="delimiter"),
+    pytest.param(
+        organisation_named("Semi;colon"), (), 3, "customername .*Semi;colon", id="delimiter", marks=pytest.mark.quick
+    ),
     pytest.param(organisation_named("Two\\nlines"), (), 3, "customername", id="line-break"),
     pytest.param(organisation_named("\\\\N"), (), 3, "customername", id="null-marker"),
     pytest.param(
@@ -137,8 +139,15 @@ CASES = [
         settings("audit", max_change_pct=0.5), (), 3, "usage would change by more than 0.5 %", id="large-change"
     ),
     pytest.param(parquet_final, ("--partitions", "/nowhere/list"), 2, "/nowhere/list cannot be read", id="no-list"),
-    pytest.param(partition_list(b"2021-04-01\n2021-02-30\nDROP TABLE x\n"), (), 2, "line 2 .*line 3", id="bad-list"),
-    pytest.param(partition_list(b"# nothing\n"), (), 2, "names no day", id="empty-list"),
+    pytest.param(
+        partition_list(b"2021-04-01\n2021-02-30\nDROP TABLE x\n"),
+        (),
+        2,
+        "line 2 .*line 3",
+        id="bad-list",
+        marks=pytest.mark.quick,
+    ),
+    pytest.param(partition_list(b"# nothing\n"), (), 2, "lists no days", id="empty-list"),
     pytest.param(settings("partitions", max_per_run=2), (), 2, "names 3 days, more than 2", id="long-list"),
     pytest.param(status_flag("7"), (), 2, "is '7', not 0, 1, 2 or 3", id="bad-flag"),
 ]

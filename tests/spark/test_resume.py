@@ -16,6 +16,7 @@ def statements_of(job: Job) -> list[str]:
     return [sent["sql"] for sent in job.record()["impala"]]
 
 
+@pytest.mark.quick
 def test_a_refusal_after_staging_puts_old_data_back_and_the_next_run_publishes_what_is_staged(
     job: Job, impala: ImpalaDouble
 ) -> None:

@@ -30,10 +30,10 @@ def files(directory: Path, days: tuple[str, ...]) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(
     ("kind", "managed", "properties"),
     [
-        pytest.param("parquet", False, None, id="external-parquet"),
+        pytest.param("parquet", False, None, id="external-parquet", marks=pytest.mark.quick),
         pytest.param("text", False, {"external.table.purge": "true"}, id="external-purged-text"),
         pytest.param("parquet", True, None, id="managed-parquet"),
-        pytest.param("text", True, None, id="managed-text"),
+        pytest.param("text", True, None, id="managed-text", marks=pytest.mark.quick),
     ],
 )
 def test_the_final_table_agrees_with_an_independent_computation(

@@ -135,6 +135,7 @@ def test_raw_is_not_asked_for_where_the_configuration_says_so(job: Job) -> None:
     assert f"raw = staging = final = Impala (not asked for raw) on all {len(LISTED)} days" in result.out
 
 
+@pytest.mark.quick
 def test_raw_that_impala_has_not_refreshed_is_refreshed_and_the_run_goes_on(job: Job, impala: ImpalaDouble) -> None:
     job.create_final()
     job.use_impala(impala)

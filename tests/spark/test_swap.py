@@ -61,6 +61,7 @@ def test_a_later_run_in_the_other_mode_brings_the_days_back_to_their_standard_pl
     assert swap.partitions() == {day: f"{directory}/partition_date={day}" for day in (*LISTED, *UNLISTED)}
 
 
+@pytest.mark.quick
 def test_no_reader_of_the_metastore_ever_finds_a_day_missing_or_mixed(swap: Job) -> None:
     swap.create_final()
     old = {day: swap.partitions().get(day) for day in LISTED}
