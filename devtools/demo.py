@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from traffic_aggr.cli.main import main
-from traffic_aggr.config.config import load_config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.spark.session import start_session, stop_session
 

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from traffic_aggr.cluster.request import DriverRequest
-from traffic_aggr.config.config import Config, load_config
+from traffic_aggr.config.config import Config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.hive.partitions import Partition, PartitionList, SkippedLine
 from traffic_aggr.run.plan import RunArguments, Step
 from traffic_aggr.spark.shipping import UNPACKED, pack_dependencies, python_version, zip_package

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from traffic_aggr.config.config import Config, ConfigProblemsError, HostPort, SecretRef, load_config
+from traffic_aggr.config.config import Config, HostPort, SecretRef
+from traffic_aggr.config.load import ConfigProblemsError, load_config
 from traffic_aggr.config.reader import key_of, options_of
 from traffic_aggr.errors import ConfigError
 

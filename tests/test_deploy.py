@@ -23,7 +23,7 @@ from fakes import run_record
 
 from traffic_aggr import errors
 from traffic_aggr.cli.main import main
-from traffic_aggr.config.config import load_config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.host import log
 from traffic_aggr.host.metrics import render_metrics
 from traffic_aggr.spark import jvm

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from fakes import run_record
 
-from traffic_aggr.config.config import load_config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.hive.layout import Placement
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.edge import EdgeNode, day_states

@@ -14,7 +14,7 @@ from fakes import RUN_ID, run_record
 from prometheus_client.parser import text_string_to_metric_families
 
 from traffic_aggr.cli.main import main
-from traffic_aggr.config.config import load_config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.edge import EdgeNode, NoEdgeNode

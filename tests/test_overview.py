@@ -12,7 +12,8 @@ import pytest
 import yaml
 from fakes import run_record
 
-from traffic_aggr.config.config import Config, load_config
+from traffic_aggr.config.config import Config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.errors import StateError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import Partition

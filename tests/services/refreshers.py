@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from devtools.impala_double import ImpalaDouble
-from traffic_aggr.config.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig, load_config
+from traffic_aggr.config.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig
+from traffic_aggr.config.load import load_config
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate.check import ProbeResult, probe_impala
 

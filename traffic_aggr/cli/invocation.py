@@ -15,7 +15,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
 from traffic_aggr.clock import utc_now
-from traffic_aggr.config.config import Config, is_uri, load_config
+from traffic_aggr.config.config import Config, is_uri
+from traffic_aggr.config.load import load_config
 from traffic_aggr.config.secrets import Redactor, SecretRef
 from traffic_aggr.errors import PartitionListError
 from traffic_aggr.files.local import Files, files_for, local_path

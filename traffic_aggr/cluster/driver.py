@@ -12,7 +12,7 @@ from pathlib import Path
 from traffic_aggr.clock import utc_now
 from traffic_aggr.cluster.request import DriverRequest
 from traffic_aggr.cluster.submission import CONFIG_FILE, REQUEST_FILE, on_arrival
-from traffic_aggr.config.config import load_config
+from traffic_aggr.config.load import load_config
 from traffic_aggr.errors import InputError
 from traffic_aggr.host import log
 from traffic_aggr.host.edge import NoEdgeNode

@@ -1,18 +1,17 @@
-"""The whole configuration, read from YAML (``contract.md``, "Config (YAML)")."""
+"""The whole configuration: all sections together."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
-from traffic_aggr.config.checks import combinations, is_uri
-from traffic_aggr.config.reader import SectionReader, key_of, option, options_of
+from traffic_aggr.config.reader import key_of, option, options_of
+from traffic_aggr.config.rules import is_uri
 from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.config.sections import (
     AuditConfig,
@@ -33,14 +32,11 @@ from traffic_aggr.config.sections import (
     TlsConfig,
 )
 from traffic_aggr.config.values import HostPort
-from traffic_aggr.config.yaml_nodes import UnreadableError, literal, read_yaml
-from traffic_aggr.errors import ConfigError
-from traffic_aggr.units import counted
+from traffic_aggr.config.yaml_nodes import literal
 
 __all__ = [
     "AuditConfig",
     "Config",
-    "ConfigProblemsError",
     "HooksConfig",
     "HostPort",
     "ImpalaAuthConfig",
@@ -59,18 +55,7 @@ __all__ = [
     "TablesConfig",
     "TlsConfig",
     "is_uri",
-    "load_config",
 ]
-
-
-class ConfigProblemsError(ConfigError):
-    """The configuration has the ``problems`` listed, each beginning with its key if it has one."""
-
-    def __init__(self, path: Path, problems: tuple[str, ...], *, hint: str = "") -> None:
-        count = f"{counted(len(problems), 'problem')}: " if len(problems) > 1 else ""
-        super().__init__(f"{path}: {count}{'; '.join(problems)}", hint=hint)
-        self.path = path
-        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -104,30 +89,6 @@ class Config:
     def secret_refs(self) -> Iterator[tuple[str, SecretRef]]:
         """Yields the key and the reference of each configured secret."""
         return _secret_refs(self, "")
-
-
-def load_config(path: Union[str, Path], environ: Mapping[str, str]) -> Config:
-    """
-    Reads the configuration from a YAML file, with variables from ``environ``.
-
-    ``${CONFIG_DIR}`` is the file's own directory, and relative paths start there. Raises ``ConfigProblemsError``, an
-    ``errors.ConfigError``, with every problem found.
-    """
-    path = Path(os.path.abspath(path))
-    try:
-        node = read_yaml(path)
-    except UnreadableError as exc:
-        raise ConfigProblemsError(
-            path, (str(exc),), hint="Name another file with --config, or fix this one; conf/local.yaml shows every key"
-        ) from exc
-    reader = SectionReader(path.parent, environ)
-    config: Config = reader.read(Config, node, path=path)
-    for keys, wrong in combinations(config):
-        if not reader.unreadable.intersection(keys):
-            reader.problems.append(f"{keys[0]}: {wrong}")
-    if reader.problems:
-        raise ConfigProblemsError(path, tuple(reader.problems), hint="conf/local.yaml shows every key")
-    return config
 
 
 def _as_json(value: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Optional, Union
 
 import yaml
 
-from traffic_aggr.config.checks import carries_secret, environment_name, is_uri
+from traffic_aggr.config.rules import carries_secret, environment_name, is_uri
 from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.config.values import (
     HostPort,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from traffic_aggr.config.checks import host_name, identifier, mail_address, metrics_file, spark_master
 from traffic_aggr.config.reader import option
+from traffic_aggr.config.rules import host_name, identifier, mail_address, metrics_file, spark_master
 from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.config.values import HostPort
 

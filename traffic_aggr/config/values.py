@@ -7,7 +7,7 @@ import math
 import re
 from typing import Callable, Optional, Union
 
-from traffic_aggr.config.checks import host_name
+from traffic_aggr.config.rules import host_name
 from traffic_aggr.config.yaml_nodes import BOOL, FLOAT, INT, NULL, TEXT, Scalar
 from traffic_aggr.text import shown
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from traffic_aggr.config.checks import environment_name
+from traffic_aggr.config.rules import environment_name
 from traffic_aggr.text import shown
 from traffic_aggr.units import data_volume
 
