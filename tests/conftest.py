@@ -92,7 +92,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.sql.codegen.wholeStage", "false")  # compiling costs more than it saves on few rows
+        # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+        .config("spark.sql.codegen.wholeStage", "false")
         .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
         .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))

@@ -16,11 +16,11 @@ from tests.crash.trail import distinct
 from tests.mail_server import Desk
 from tests.spark.warehouse import Job
 
-RUN_EVERY = 20
-IMPALA_EVERY = 5
-OTHER_KINDS_EVERY = 2
+RUN_EVERY = 30
+IMPALA_EVERY = 8
+OTHER_KINDS_EVERY = 3
 SEED = 20210401
-PAIRS = 20
+PAIRS = 12
 
 
 class DeathsAnywhere:
