@@ -27,8 +27,14 @@ def test_many_days_are_restated_from_nothing_and_again(cluster: Cluster, tmp_pat
     days = [datetime.date.fromordinal(first + number).isoformat() for number in range(MANY)]
     with cluster.metastore.catalog.client() as client:
         found = [client.get_partition(DATABASE, RAW, [DAYS[0]]) for _ in days]
-        for day, partition in zip(days, found):  # all of them read the same files
+        hdfs, model = cluster.hadoop.hdfs, found[0].sd.location
+        source = model.removeprefix(cluster.hadoop.hdfs_uri)
+        files = {path.rpartition("/")[2]: hdfs.read(path) for path in hdfs.walk(source)}
+        for day, partition in zip(days, found):
             partition.values = [day]
+            partition.sd.location = model.replace(DAYS[0], day)
+            for name, content in files.items():
+                hdfs.write(f"{source.replace(DAYS[0], day)}/{name}", content)
         for start in range(0, MANY, BATCH):
             client.add_partitions(found[start : start + BATCH])
     job = YarnJob(cluster, tmp_path / "edge", deploy_mode="client")

@@ -184,6 +184,8 @@ def _splits(scan: Scan, locations: Sequence[str]) -> str:
     jvm: Any = spark.sparkContext._jvm
     hadoop = jvm.org.apache.hadoop
     job = hadoop.mapred.JobConf(spark._jsparkSession.sessionState().newHadoopConf())
+    # The tokens that Spark has: listing would ask for new ones, which a namenode gives to a Kerberos login alone.
+    jvm.org.apache.spark.deploy.SparkHadoopUtil.get().addCredentials(job)
     path = hadoop.fs.Path
     for location in locations:
         hadoop.mapred.FileInputFormat.addInputPath(job, path(location))
