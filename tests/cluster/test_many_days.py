@@ -29,7 +29,7 @@ def test_many_days_are_restated_from_nothing_and_again(cluster: Cluster, tmp_pat
         found = [client.get_partition(DATABASE, RAW, [DAYS[0]]) for _ in days]
         hdfs, model = cluster.hadoop.hdfs, found[0].sd.location
         source = model.removeprefix(cluster.hadoop.hdfs_uri)
-        files = {path.rpartition("/")[2]: hdfs.read(path) for path in hdfs.walk(source)}
+        files = {name: hdfs.read(f"{source}/{name}") for name in hdfs.walk(source)}
         for day, partition in zip(days, found):
             partition.values = [day]
             partition.sd.location = model.replace(DAYS[0], day)
