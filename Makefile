@@ -5,7 +5,8 @@
 # make test         the tests of everything that needs no Spark, and of the job from end to end: minutes
 # make test-spark   all others on Spark
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
-# make test-cluster on HDFS and YARN, of which a small cluster is started for them
+# make test-cluster on HDFS and YARN, of which a small cluster is started for them; some that take minutes run only with
+#                   TRAFFIC_AGGR_THOROUGH=1 in the environment
 # make test-versions the core of them on Spark 4, then those without Spark and a whole run on Python 3.9;
 #                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
 # make test-all     all of these tests, one after another

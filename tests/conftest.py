@@ -42,6 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     for item in needing_spark:
         item.add_marker(pytest.mark.spark)
+    if os.environ.get("TRAFFIC_AGGR_THOROUGH") != "1":
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(pytest.mark.skip(reason="runs with TRAFFIC_AGGR_THOROUGH=1"))
     if needing_spark:
         config.addinivalue_line("filterwarnings", PY4J_SOCKETS)
 

@@ -120,6 +120,7 @@ def test_safe_mode_fails_the_run_and_the_next_one_makes_every_day_whole(job: Yar
     assert_next_run_goes_through(job, warehouse)
 
 
+@pytest.mark.thorough
 def test_a_metastore_that_restarts_between_two_calls_is_asked_again(job: YarnJob, warehouse: Warehouse) -> None:
     with silent_impala(job.home) as (impala, silence):
         job.configure({"impala": impala})
@@ -134,6 +135,7 @@ def test_a_metastore_that_restarts_between_two_calls_is_asked_again(job: YarnJob
     warehouse.assert_side("new")
 
 
+@pytest.mark.thorough
 def test_a_metastore_that_stays_away_fails_the_run_and_the_next_one_makes_every_day_whole(
     job: YarnJob, warehouse: Warehouse
 ) -> None:

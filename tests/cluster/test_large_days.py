@@ -10,7 +10,7 @@ import pytest
 from devtools.cluster import Cluster
 from tests.cluster.yarn_job import DAYS, Warehouse, YarnJob
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.thorough]
 
 ROWS_PER_DAY, ROWS_PER_FILE = 20_000, 100
 LITTLE_MEMORY = {"spark.memory.fraction": "0.02", "spark.sql.shuffle.partitions": "1"}
