@@ -341,11 +341,11 @@ def test_the_report_tells_in_which_ways_days_had_been_wrong() -> None:
     record = succeeded(totals=days, partitions=list(days), days={each: Day("home", "kept") for each in days})
     assert reasons(record) == [
         "2 days were missing rows: 2021-04-01, 2021-04-07 (data 2.0 KiB → 4.0 KiB).",
-        "1 day were counted twice: 2021-04-02 (data 4.0 KiB → 2.0 KiB).",
+        "1 day was counted twice: 2021-04-02 (data 4.0 KiB → 2.0 KiB).",
         "1 day had as many rows, but other values: 2021-04-03 (data 3.0 KiB → 2.0 KiB).",
-        "1 day were missing: 2021-04-04 (data 0 bytes → 2.0 KiB).",
+        "1 day was missing: 2021-04-04 (data 0 bytes → 2.0 KiB).",
         "1 day had too many rows: 2021-04-06 (data 4.0 KiB → 2.0 KiB).",
-        "1 day were already correct: 2021-04-05 (data 2.0 KiB → 2.0 KiB).",
+        "1 day was already correct: 2021-04-05 (data 2.0 KiB → 2.0 KiB).",
     ]
     assert set(reasons(record)) <= set(Page(render_report(record)).all("li"))
 

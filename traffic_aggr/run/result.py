@@ -42,7 +42,7 @@ STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTota
 }
 RESULT_VERSION = 1
 NAMED_DAYS = 8
-RIGHT = "were already correct"
+RIGHT = "{were} already correct"
 
 
 def verdict(record: RunRecord) -> str:
@@ -133,20 +133,21 @@ def reasons(record: RunRecord) -> list[str]:
         if partition in record.days and totals.final_after is not None:
             by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
     return [
-        f"{counted(len(days), 'day')} {reason}: {some_of(days, NAMED_DAYS, ', ')} (data {_shift(record, days)})."
+        f"{counted(len(days), 'day')} {reason.format(were='was' if len(days) == 1 else 'were')}: "
+        f"{some_of(days, NAMED_DAYS, ', ')} (data {_shift(record, days)})."
         for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]
 
 
 def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
     if before is None or (not before.rows and after.rows):
-        return "were missing"
+        return "{were} missing"
     if replace(before, source_rows=None) == replace(after, source_rows=None):
         return RIGHT
     if all(getattr(before, total) == 2 * getattr(after, total) for total in ("rows", "cdrs", *SUMS)):
-        return "were counted twice"
+        return "{were} counted twice"
     if before.rows < after.rows:
-        return "were missing rows"
+        return "{were} missing rows"
     if before.rows > after.rows:
         return "had too many rows"
     return "had as many rows, but other values"
