@@ -77,7 +77,6 @@ HADOOP: Mapping[str, Sequence[str]] = {
     "mapreduce.input.fileinputformat.list-status.num-threads": ["4"],
     "mapreduce.input.fileinputformat.split.maxsize": ["50"],
     "mapreduce.input.fileinputformat.split.minsize": ["50", "1000000000"],
-    "mapreduce.output.basename": ["_hidden"],
     "mapreduce.output.fileoutputformat.compress": ["true"],
     "mapreduce.output.textoutputformat.separator": [";"],
     "parquet.block.size": ["4096"],

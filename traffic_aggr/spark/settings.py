@@ -25,6 +25,9 @@ _SPARK: Mapping[str, str] = {
     # Spark fails on Hive's tables with the opposite values.
     "spark.sql.legacy.v1IdentifierNoCatalog": "false",
     "spark.sql.debug": "false",
+    # Spark 4.3's new analyzer, which is not complete, fails on the aggregation.
+    "spark.sql.analyzer.singlePassResolver.enabled": "false",
+    "spark.sql.analyzer.singlePassResolver.enabledTentatively": "false",
     # CHAR(5) reads as exactly five characters, VARCHAR(5) as at most five.
     "spark.sql.readSideCharPadding": "true",
     "spark.sql.legacy.charVarcharAsString": "false",
@@ -49,6 +52,8 @@ _HADOOP: Mapping[str, str] = {
     "hive.exec.max.dynamic.partitions.pernode": "1000000",
     # Hive's reader must read subdirectories, as Hive on Tez and Impala do.
     "mapreduce.input.fileinputformat.input.dir.recursive": "true",
+    # Spark 4 begins the names of files with it: with one like _x readers would not see them.
+    "mapreduce.output.basename": "part",
     # The text reader silently skips longer lines.
     "mapreduce.input.linerecordreader.line.maxlength": "2147483647",
     # Not every reader supports the encodings of version 2.
