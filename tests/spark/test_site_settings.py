@@ -50,6 +50,7 @@ OPPOSITES = {
     "hive": "in-memory",
     "nonstrict": "strict",
     "PARQUET_1_0": "PARQUET_2_0",
+    "part": "_hidden",
     "1000000": "1",
     "2147483647": "5",
 }
