@@ -23,10 +23,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn, Optional
 
-from devtools.daemons import HOST, kept_ports
+from devtools.daemons import HOST, Startable, kept_ports
 from devtools.hadoop_cluster import HadoopCluster
 from devtools.hadoop_conf import Login, write_site
 from devtools.hadoop_jars import JarsUnavailableError, daemon_class_path
@@ -40,7 +40,7 @@ START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
 
 
-class Cluster:
+class Cluster(Startable):
     """
     Runs ``hadoop``, ``metastore`` and, with ``standalone``, Spark's own manager, all beneath ``home``.
 
@@ -94,18 +94,6 @@ class Cluster:
             "spark.yarn.appMasterEnv.PYSPARK_PYTHON": sys.executable,
             "spark.executorEnv.PYSPARK_PYTHON": sys.executable,
         }
-
-    def __enter__(self) -> Cluster:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts each server once its dependencies are up. Raises RuntimeError when a server does not start."""

@@ -14,7 +14,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from types import TracebackType
+from typing import Any, Optional, TypeVar
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -36,6 +37,31 @@ JVM_OPTIONS = (
     "-XX:+IgnoreUnrecognizedVMOptions",  # Java 8 has no modules
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENS),
 )
+
+
+_Started = TypeVar("_Started", bound="Startable")
+
+
+class Startable:
+    """Servers that run for as long as a ``with`` statement."""
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self: _Started) -> _Started:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.stop()
 
 
 class RefusedError(OSError):

@@ -23,13 +23,13 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Optional
 
 from devtools import hadoop_conf
 from devtools.daemons import (
     HOST,
     Daemon,
+    Startable,
     fetch,
     fetch_json,
     java_command,
@@ -65,7 +65,7 @@ class NodeManager(Daemon):
         kill_processes_of(self.directory)
 
 
-class HadoopCluster:
+class HadoopCluster(Startable):
     """
     A cluster with its data in ``home``; use it as a context manager.
 
@@ -138,18 +138,6 @@ class HadoopCluster:
     def local_spark_jars(self) -> str:
         """Value for ``spark.yarn.jars``: every node has Spark's jars at this path, so YARN copies none."""
         return f"local:{spark_jars()}/*"
-
-    def __enter__(self) -> HadoopCluster:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """

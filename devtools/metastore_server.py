@@ -19,12 +19,11 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Optional
 
 from thrift.transport.TTransport import TTransportException
 
-from devtools.daemons import free_ports, java_command, java_environment
+from devtools.daemons import Startable, free_ports, java_command, java_environment
 from devtools.hadoop_jars import spark_jars
 from devtools.impala_double.metastore_catalog import ThriftMetastoreCatalog
 
@@ -44,7 +43,7 @@ appender.console.layout.pattern = %d{ISO8601} %p %c{1}: %m%n%ex
 """
 
 
-class MetastoreServer:
+class MetastoreServer(Startable):
     """
     A server over the database in ``home``, which it creates when missing; use it as a context manager.
 
@@ -78,18 +77,6 @@ class MetastoreServer:
     def catalog(self) -> ThriftMetastoreCatalog:
         """A client of this server."""
         return ThriftMetastoreCatalog(HOST, self.port)
-
-    def __enter__(self) -> MetastoreServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """

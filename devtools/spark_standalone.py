@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Optional
 
-from devtools.daemons import HOST, Daemon, fetch, java_command, java_environment, kept_ports, wait_until
+from devtools.daemons import HOST, Daemon, Startable, fetch, java_command, java_environment, kept_ports, wait_until
 from devtools.hadoop_jars import spark_jars
 from devtools.sweeper import Sweeper
 
 _PORTS = ("master", "master web", "worker", "worker web")
 
 
-class SparkStandalone:
+class SparkStandalone(Startable):
     """
     A ``master`` and a ``worker`` with ``cores`` and ``memory`` for executors; use it as a context manager.
 
@@ -42,18 +41,6 @@ class SparkStandalone:
     def uri(self) -> str:
         """Value for ``--master``."""
         return f"spark://{HOST}:{self._ports['master']}"
-
-    def __enter__(self) -> SparkStandalone:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts both and waits until the worker has registered. Raises RuntimeError when it does not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.conftest import QUICK_JVM
+from tests.installation import Installation
 
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORIES = (".ci", "bench", "conf", "deploy", "devtools", "docs", "jobs", "tests", "traffic_aggr")
@@ -73,30 +71,24 @@ def test_the_sdist_has_every_file_of_the_project(built: Path) -> None:
 @pytest.mark.spark
 @pytest.mark.slow
 def test_the_job_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    config = yaml.safe_load((ROOT / "conf" / "local.yaml").read_text())
-    config["impala"] = {"enabled": False}
-    conf = config["spark"]["conf"]
-    conf["spark.driver.memory"] = "1g"
-    conf["spark.driver.extraJavaOptions"] += f" -Dderby.system.durability=test {QUICK_JVM}"
-    (tmp_path / "job.yaml").write_text(yaml.safe_dump(config))
+    job = Installation(tmp_path)
+    python = ("env", f"PYTHONPATH={installed}", sys.executable)
+    where = subprocess.run(
+        [*python, "-c", "import traffic_aggr.cli.main as main; print(main.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert where.stdout.startswith(str(installed))
+    program = (*python, "-m", "traffic_aggr")
 
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(installed), "TRAFFIC_AGGR_DEMO": str(tmp_path)}
+    sizes = ("--days", "2", "--rows-per-day", "50")
+    code, _, err = job.run("sample-data", "--out", str(tmp_path / "sample"), *sizes, launcher=program)
+    assert code == 0, err
+    code, out, err = job.run("run", "--dates", "2021-04-01..2021-04-02", launcher=program)
 
-    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, *arguments]
-        return subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
-    def traffic_aggr(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return python("-m", "traffic_aggr", *arguments, "--config", "job.yaml")
-
-    where = python("-c", "import traffic_aggr.cli.main as main; print(main.__file__)").stdout
-    assert where.startswith(str(installed))
-
-    made = traffic_aggr("sample-data", "--out", "sample", "--days", "2", "--rows-per-day", "50")
-    assert made.returncode == 0, made.stderr
-    done = traffic_aggr("run", "--dates", "2021-04-01..2021-04-02")
-
-    assert done.returncode == 0, done.stderr
-    assert "raw = staging = final" in done.stdout
+    assert code == 0, err
+    assert "raw = staging = final" in out
     (report,) = tmp_path.rglob("report.html")
     assert "raw, staging and final agree on every day" in report.read_text()

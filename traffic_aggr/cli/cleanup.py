@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from traffic_aggr.cli.invocation import Invocation, new_run_id
+from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command
+from traffic_aggr.run.record import new_run_id
 
 
 def add_parser(commands: Any) -> None:

@@ -14,7 +14,6 @@ from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
-from traffic_aggr.clock import utc_now
 from traffic_aggr.config.config import Config, is_uri
 from traffic_aggr.config.load import load_config
 from traffic_aggr.config.secrets import Redactor, SecretRef
@@ -31,7 +30,6 @@ from traffic_aggr.host import log
 from traffic_aggr.host.edge import EdgeNode
 from traffic_aggr.host.notify import Notifier
 from traffic_aggr.restate.journal import RunJournal
-from traffic_aggr.run import record
 from traffic_aggr.run.command_line import CommandLine, program
 from traffic_aggr.run.plan import RunArguments, Step
 from traffic_aggr.run.store import RecordStore
@@ -205,11 +203,6 @@ class Invocation:
                 f"{uri} has {data_volume(size)}: that is not a partition list", hint="Name another file"
             )
         return self.hadoop.files.read_bytes(uri)
-
-
-def new_run_id() -> str:
-    """Returns the id of a run that begins now."""
-    return record.new_run_id(utc_now())
 
 
 def _absolute(path: str) -> str:

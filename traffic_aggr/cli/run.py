@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from traffic_aggr.cli import plan
-from traffic_aggr.cli.invocation import Invocation, new_run_id
+from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command, add_days, run_id_argument
 from traffic_aggr.errors import InputError
 from traffic_aggr.host import log
 from traffic_aggr.report.plan_text import result_lines
+from traffic_aggr.run.record import new_run_id
 
 
 def add_parser(commands: Any) -> None:

@@ -9,7 +9,6 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from traffic_aggr.clock import utc_now
 from traffic_aggr.cluster.request import DriverRequest
 from traffic_aggr.cluster.submission import CONFIG_FILE, REQUEST_FILE, on_arrival
 from traffic_aggr.config.load import load_config
@@ -44,7 +43,7 @@ def drive() -> int:
     earlier = store.load(run_id)
     if earlier.application_id is not None:
         # An earlier attempt began this run. Keep its record, which says what to settle and where to resume.
-        run_id, flag = new_run_id(utc_now()), earlier.flag
+        run_id, flag = new_run_id(), earlier.flag
     reference = config.impala.auth.password
     secrets = {"impala.auth.password": reference.reveal({}, hadoop.secret)} if reference else {}
     # YARN collects what is written here; `yarn logs` shows it.

@@ -8,8 +8,10 @@ import dataclasses
 import json
 import os
 import socket
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Optional
+from types import TracebackType
+from typing import Any, Optional, TypeVar
 
 from traffic_aggr.units import local_time
 from traffic_aggr.user import user_name
@@ -124,3 +126,30 @@ def holder_in(content: bytes) -> Optional[Holder]:
 def lives(pid: Optional[int], started: Optional[int]) -> bool:
     """Whether the local process with this pid and start time is alive."""
     return pid is not None and started is not None and process_start_time(pid) == started
+
+
+_Held = TypeVar("_Held", bound="Lock")
+
+
+class Lock(ABC):
+    """A lock that is held for as long as a ``with`` statement."""
+
+    @abstractmethod
+    def acquire(self) -> None:
+        """Takes the lock. Raises LockHeldError."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Releases the lock."""
+
+    def __enter__(self: _Held) -> _Held:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.release()

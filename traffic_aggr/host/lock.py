@@ -13,12 +13,11 @@ import logging
 import os
 import socket
 import time
-from types import TracebackType
 from typing import Callable, Optional
 
 from traffic_aggr.errors import LockHeldError, StateError
 from traffic_aggr.files.local import PRIVATE_FILE, LocalFiles, local_path
-from traffic_aggr.host.holder import Holder, holder_in, lives
+from traffic_aggr.host.holder import Holder, Lock, holder_in, lives
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def is_held(path: str) -> bool:
     return False
 
 
-class FileLock:
+class FileLock(Lock):
     """
     The lock file at ``path`` (local: plain, or a ``file:`` URI), to be held by ``holder``.
 
@@ -161,18 +160,6 @@ class FileLock:
             log.warning("cannot empty the lock file %s: %s", self.path, exc)
         finally:
             os.close(descriptor)
-
-    def __enter__(self) -> FileLock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.release()
 
     def _flocked(self) -> int:
         """Returns a flocked descriptor of the file now at the path; child processes do not inherit it."""

@@ -15,12 +15,11 @@ import logging
 import re
 import socket
 import time
-from types import TracebackType
 from typing import Callable, Optional
 
 from traffic_aggr.errors import LockHeldError, StateError
 from traffic_aggr.files.local import Files, child
-from traffic_aggr.host.holder import Holder, holder_in, lives
+from traffic_aggr.host.holder import Holder, Lock, holder_in, lives
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ _NAME = re.compile(r"owner\.(\d+)")
 _POLL_S = 1.0
 
 
-class OwnerFile:
+class OwnerFile(Lock):
     """
     The owner files in ``directory``, to be held by ``holder``.
 
@@ -94,18 +93,6 @@ class OwnerFile:
         except (LockHeldError, StateError, OSError) as exc:
             log.warning("the lock in %s was not released: %s", self._directory, exc)
         self._number = None
-
-    def __enter__(self) -> OwnerFile:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.release()
 
     def _acquire(self) -> None:
         deadline = self._clock() + self._wait_s

@@ -4,7 +4,7 @@ The ways in which a call to a coordinator can fail, told apart by whether a retr
 
 from __future__ import annotations
 
-from traffic_aggr.impala.answers import UNLISTED, trouble_of
+from traffic_aggr.impala.answers import UNLISTED, Kind, trouble_of
 from traffic_aggr.text import shown
 
 MESSAGE_CHARACTERS = 400
@@ -34,6 +34,11 @@ class UntrustedError(RejectedError):
         super().__init__(message)
         self.hint = hint
         self.trouble = UNLISTED  # never retried, whatever it says: repeating a wrong password locks the account
+
+
+def was_rejected_as(error: BaseException, kind: Kind) -> bool:
+    """Whether what caused ``error`` is an answer of that kind."""
+    return isinstance(error.__cause__, RejectedError) and error.__cause__.trouble.kind is kind
 
 
 def one_line(error: object) -> str:

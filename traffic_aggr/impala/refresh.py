@@ -21,7 +21,7 @@ from traffic_aggr.errors import ImpalaError, ImpalaRejectedError, ImpalaUnavaila
 from traffic_aggr.hive.sql import SEVERAL_PARTITIONS_SINCE, refreshes_together
 from traffic_aggr.impala.answers import Kind, refreshes_before
 from traffic_aggr.impala.kerberos_login import KerberosLogin
-from traffic_aggr.impala.outcomes import NoAnswerError, RejectedError, UntrustedError
+from traffic_aggr.impala.outcomes import NoAnswerError, RejectedError, UntrustedError, was_rejected_as
 from traffic_aggr.impala.route import ImpalaRoute
 from traffic_aggr.impala.security import check_mechanism, tls_context
 from traffic_aggr.impala.session import ImpalaSession, Row
@@ -191,8 +191,7 @@ class ImpalaRefresher:
             try:
                 self._send(route, statement, options, sent)
             except ImpalaRejectedError as exc:
-                refused = exc.__cause__
-                if len(parts) == 1 or not isinstance(refused, RejectedError) or refused.trouble.kind is not Kind.SYNTAX:
+                if len(parts) == 1 or not was_rejected_as(exc, Kind.SYNTAX):
                     raise
                 # The route has moved to another coordinator, or the build predates its version's release.
                 one_by_one = counted(len(parts), "statement")

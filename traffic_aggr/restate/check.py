@@ -28,7 +28,7 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.status_file import StatusFile
 from traffic_aggr.impala.answers import Kind
 from traffic_aggr.impala.kerberos_login import kerberos_login
-from traffic_aggr.impala.outcomes import RejectedError
+from traffic_aggr.impala.outcomes import was_rejected_as
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.spark.errors import spark_says
@@ -174,8 +174,7 @@ def _explain(impala: ImpalaRefresher, query: str) -> None:
     try:
         impala.query(f"EXPLAIN {query}")
     except ImpalaRejectedError as exc:
-        why = exc.__cause__
-        if not isinstance(why, RejectedError) or why.trouble.kind is not Kind.UNKNOWN:
+        if not was_rejected_as(exc, Kind.UNKNOWN):
             raise
 
 

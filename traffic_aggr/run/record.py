@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Optional
 
-from traffic_aggr.clock import parse_timestamp
+from traffic_aggr.clock import parse_timestamp, utc_now
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition, PartitionList
@@ -36,9 +36,9 @@ RECORD_VERSION = 2
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
-def new_run_id(now: datetime) -> str:
+def new_run_id(now: Optional[datetime] = None) -> str:
     """Returns ``YYYYMMDDTHHMMSSZ-<6 hex>``: ids sort by start time, and two starts in the same second differ."""
-    return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{(now or utc_now()).astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def is_run_id(text: str) -> bool:

@@ -177,7 +177,7 @@ def remove_misleading_copy(record: RunRecord, files: Files) -> None:
         return
     path = _copy_path(record.final_root, record.run_id)
     try:
-        if files.exists(path) and _read_copy(files, path).publication.settled != record.publication.settled:
+        if record.publication.settled or (files.exists(path) and _read_copy(files, path).publication.settled):
             files.delete_tree(path)
     except (OSError, StateError) as exc:
         log.warning("cannot remove %s, which is out of date (%s)", path, exc)
