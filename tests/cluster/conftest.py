@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devtools.cluster import Cluster
-from devtools.hadoop_jars import JarsUnavailableError, daemon_class_path
-from tests.cluster.yarn_job import Warehouse, YarnJob
-from tests.conftest import PY4J_SOCKETS
+from devtools.hadoop_jars import daemon_class_path
+from tests.support.requirements import require
+from tests.support.spark_session import PY4J_SOCKETS
+from tests.support.yarn_job import Warehouse, YarnJob
 
-REQUIRED = "TRAFFIC_AGGR_REQUIRE_CLUSTER"
 HERE = Path(__file__).parent
 
 
@@ -23,16 +22,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.cluster)
     if here:
         config.addinivalue_line("filterwarnings", PY4J_SOCKETS)
-
-
-def require(class_path: Callable[[], object], what: str) -> None:
-    """Skips a test whose class path is unavailable, or fails it if TRAFFIC_AGGR_REQUIRE_CLUSTER is 1."""
-    try:
-        class_path()
-    except JarsUnavailableError as exc:
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"no {what}, though {REQUIRED} is 1: {exc}")
-        pytest.skip(f"no {what}: {exc}")
 
 
 @pytest.fixture(scope="session")

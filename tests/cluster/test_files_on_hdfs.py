@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_files import FilesBehaviour, mode_of, names
 
 from devtools.cluster import Cluster
 from devtools.webhdfs import WebHdfs
+from tests.support.files_behaviour import FilesBehaviour, mode_of, names
 from traffic_aggr.files.hadoop import HadoopFiles
 from traffic_aggr.files.local import DiskUsage, FileInfo, Files
 

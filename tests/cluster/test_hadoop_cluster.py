@@ -15,7 +15,7 @@ from devtools.daemons import wait_until
 from devtools.hadoop_conf import NODE_EXPIRY_MS
 from devtools.spark_standalone import SparkStandalone
 from devtools.sweeper import processes_of
-from tests.cluster.submit import application_in, submit
+from tests.support.submit import application_in, submit
 
 COUNT = """\
 import sys

@@ -14,7 +14,7 @@ from impala.error import OperationalError
 
 from devtools.cluster import Cluster
 from devtools.daemons import HOST
-from tests.cluster.coordinator import coordinator
+from tests.support.coordinator import coordinator
 
 LOCATION = "/tmp/impala on hdfs/final"
 DAY = f"{LOCATION}/partition_date=2021-04-01"

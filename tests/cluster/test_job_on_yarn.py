@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster.yarn_job import Warehouse, YarnJob
+from tests.support.yarn_job import Warehouse, YarnJob
 
 pytestmark = pytest.mark.timeout(1200)
 

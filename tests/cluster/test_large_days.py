@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devtools.cluster import Cluster
-from tests.cluster.yarn_job import DAYS, Warehouse, YarnJob
+from tests.support.yarn_job import DAYS, Warehouse, YarnJob
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.thorough]
 

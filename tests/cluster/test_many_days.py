@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devtools.cluster import Cluster
-from tests.cluster.yarn_job import DAYS, Warehouse, YarnJob
+from tests.support.yarn_job import DAYS, Warehouse, YarnJob
 
 MANY = int(os.environ.get("TRAFFIC_AGGR_MANY_DAYS", "120"))
 DATABASE, RAW = "many", "traffic_details_raw_daily_with_no_dups"

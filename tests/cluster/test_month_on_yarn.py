@@ -9,9 +9,9 @@ import pytest
 
 from devtools.cluster import Cluster
 from devtools.daemons import HOST
-from tests.cluster.coordinator import coordinator
-from tests.cluster.yarn_job import YarnJob
-from tests.services.authority import Authority
+from tests.support.authority import Authority
+from tests.support.coordinator import coordinator
+from tests.support.yarn_job import YarnJob
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -12,11 +12,11 @@ import pytest
 
 from devtools.metastore_server import MetastoreServer
 from devtools.newer_metastores import Hive3Metastore, Hive4Metastore, NewerMetastore
-from tests.cluster.conftest import require
-from tests.conftest import QUICK_JVM
-from tests.installation import DAYS, PATIENCE_S, ROOT
-from tests.metastore_proxy import AFTER
-from tests.served_warehouse import ServedWarehouse, served_warehouse
+from tests.support.installation import DAYS, PATIENCE_S, ROOT
+from tests.support.metastore_proxy import AFTER
+from tests.support.requirements import require
+from tests.support.served_warehouse import ServedWarehouse, served_warehouse
+from tests.support.spark_session import QUICK_JVM
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from devtools.cluster import Cluster
-from tests.cluster.yarn_job import PATIENCE_S, Warehouse, YarnJob, silent_impala
+from tests.support.yarn_job import PATIENCE_S, Warehouse, YarnJob, silent_impala
 
 pytestmark = pytest.mark.timeout(2400)
 

@@ -14,8 +14,8 @@ import pytest
 
 from devtools.cluster import Cluster
 from devtools.hadoop_conf import Login
-from tests.cluster.yarn_job import Warehouse, YarnJob
-from tests.services.kdc import REALM, Kdc, require_realm
+from tests.support.kdc import REALM, Kdc, require_realm
+from tests.support.yarn_job import Warehouse, YarnJob
 
 pytestmark = pytest.mark.timeout(1200)
 USER = "etl"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.crash.cover import Covered
-from tests.spark.conftest import desk, impala, job, sources
+from tests.support.crash.cover import Covered
+from tests.support.job_fixtures import desk, impala, job, sources
 
 __all__ = ["covered", "desk", "impala", "job", "sources"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.disk import Disk
-from tests.spark.warehouse import LISTED, UNLISTED, Job, Result
+from tests.support.crash.disk import Disk
+from tests.support.warehouse import LISTED, UNLISTED, Job, Result
 from traffic_aggr.restate import context, execute, steps
 from traffic_aggr.run.plan import Step
 

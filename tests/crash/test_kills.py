@@ -17,10 +17,10 @@ from typing import Any, Optional
 import duckdb
 import pytest
 
-from tests.crash.derby import partition_locations
-from tests.crash.disk import Disk
-from tests.installation import DAYS, PATIENCE_S, Installation
-from tests.oracle import expected_rows
+from tests.support.crash.derby import partition_locations
+from tests.support.crash.disk import Disk
+from tests.support.installation import DAYS, PATIENCE_S, Installation
+from tests.support.oracle import expected_rows
 from traffic_aggr.clock import timestamp
 from traffic_aggr.host.holder import Holder, process_start_time
 from traffic_aggr.host.lock import FileLock, is_held, read_holder

@@ -14,9 +14,9 @@ from impala._thrift_gen.hive_metastore.ttypes import EnvironmentContext
 from thrift.transport.TTransport import TTransportException
 
 from devtools.metastore_server import MetastoreServer
-from tests.installation import DAYS
-from tests.metastore_proxy import AFTER, BEFORE
-from tests.served_warehouse import DATABASE, FINAL, ServedWarehouse, rows_in, served_warehouse
+from tests.support.installation import DAYS
+from tests.support.metastore_proxy import AFTER, BEFORE
+from tests.support.served_warehouse import DATABASE, FINAL, ServedWarehouse, rows_in, served_warehouse
 
 pytestmark = [pytest.mark.crash, pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")]
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.crash.cover import Covered
-from tests.installation import DAYS, ROOT
-from tests.readers import ImpalaReader, MetastoreReader, Reading, View
-from tests.served_warehouse import ServedWarehouse, served_warehouse
+from tests.support.crash.cover import Covered
+from tests.support.installation import DAYS, ROOT
+from tests.support.readers import ImpalaReader, MetastoreReader, Reading, View
+from tests.support.served_warehouse import ServedWarehouse, served_warehouse
 
 pytestmark = [pytest.mark.crash, pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")]
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pyspark.sql import SparkSession
 
-from tests.crash.cover import Covered, harness
-from tests.crash.harness import FINAL, Harness, Rows
-from tests.spark.warehouse import LISTED, UNLISTED, Job, Result, raw_rows
+from tests.support.crash.cover import Covered, harness
+from tests.support.crash.harness import FINAL, Harness, Rows
+from tests.support.warehouse import LISTED, UNLISTED, Job, Result, raw_rows
 from traffic_aggr.host.status_file import StatusFile
 from traffic_aggr.traffic.columns import RAW_COLUMNS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.deaths import DeathsAnywhere
+from tests.support.crash.deaths import DeathsAnywhere
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 

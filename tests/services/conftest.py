@@ -16,9 +16,9 @@ from typing import Any, Callable
 import pytest
 
 from devtools.impala_double import ImpalaDouble, InMemoryCatalog, TableInfo
-from tests.services.authority import Authority
-from tests.services.kdc import Kdc, require_realm
-from tests.services.refreshers import eventually
+from tests.support.authority import Authority
+from tests.support.kdc import Kdc, require_realm
+from tests.support.refreshers import eventually
 from traffic_aggr.config.config import HostPort
 
 StartImpala = Callable[..., ImpalaDouble]

@@ -1,31 +1,21 @@
 from __future__ import annotations
 
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Optional
 
 import duckdb
 import pytest
-from impala.dbapi import connect
 from impala.error import HiveServer2Error, OperationalError
 from thrift.transport.TTransport import TTransportException
 
-from devtools.impala_double import LOSE_ANSWER, EndIn, ImpalaDouble, InMemoryCatalog, Refuse, TableInfo
+from devtools.impala_double import LOSE_ANSWER, EndIn, InMemoryCatalog, Refuse, TableInfo
 from devtools.impala_double.catalog import local_path, path_of
+from tests.support.impala_session import run
 
 REFRESH = "REFRESH mnaas.final"
 COUNT = "SELECT COUNT(*) FROM mnaas.final"
 DAYS = "SELECT partition_date, COUNT(*) FROM mnaas.final GROUP BY partition_date"
-
-
-def run(double: ImpalaDouble, *statements: str, options: Optional[dict[str, str]] = None, **auth: Any) -> Any:
-    """Execute statements in one impyla session; the rows of the last, None where it has none."""
-    connection = connect(double.host, double.port, timeout=30, retries=1, **auth)
-    with closing(connection), closing(connection.cursor()) as cursor:
-        for statement in statements:
-            cursor.execute(statement, configuration=options)
-        return cursor.fetchall() if cursor.has_result_set else None
 
 
 def day(catalog: InMemoryCatalog, directory: Path, value: str, lines: int) -> Path:

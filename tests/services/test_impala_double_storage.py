@@ -12,8 +12,8 @@ from devtools.impala_double.command_line import keywords, parsed
 from devtools.impala_double.sasl import Kerberos
 from devtools.impala_double.storage import HdfsStorage, LocalStorage
 from devtools.webhdfs import WebHdfs
-from tests.services.authority import Authority
-from tests.services.test_impala_double import run
+from tests.support.authority import Authority
+from tests.support.impala_session import run
 
 ROOT = "hdfs://127.0.0.1:1/final"
 METASTORE = ("--metastore", "127.0.0.1:1")

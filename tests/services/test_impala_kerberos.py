@@ -14,8 +14,8 @@ import pytest
 
 from devtools.impala_double import Answer, ImpalaDouble
 from devtools.impala_double.sasl import AUTH, AUTH_CONF, AUTH_INT, COMPLETE, Kerberos
-from tests.services.kdc import REALM, Kdc
-from tests.services.refreshers import (
+from tests.support.kdc import REALM, Kdc
+from tests.support.refreshers import (
     LONG_S,
     REFRESH,
     REFRESH_DAY,

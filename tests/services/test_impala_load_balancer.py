@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from devtools.impala_double import EndIn, ImpalaDouble
-from tests.services.load_balancer import LoadBalancer
-from tests.services.refreshers import REFRESH, REFRESH_DAY, Waits, received
-from tests.services.ways import Way, way
+from tests.support.load_balancer import LoadBalancer
+from tests.support.refreshers import REFRESH, REFRESH_DAY, Waits, received
+from tests.support.ways import Way, way
 from traffic_aggr.errors import ImpalaUnavailableError
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")

@@ -21,7 +21,7 @@ from devtools.impala_double import (
     InMemoryCatalog,
     Refuse,
 )
-from tests.services.refreshers import (
+from tests.support.refreshers import (
     ATTEMPTS,
     LONG_S,
     REFRESH,

@@ -9,8 +9,8 @@ import pytest
 
 from devtools.impala_double import DRIP, DROP, HANG
 from devtools.impala_double.sasl import Kerberos
-from tests.services.authority import Authority
-from tests.services.refreshers import (
+from tests.support.authority import Authority
+from tests.support.refreshers import (
     REFRESH,
     REFRESH_DAY,
     SECRET,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devtools.impala_double import DROP, HANG, Answer, ImpalaDouble, InMemoryCatalog, Refuse
-from tests.services.refreshers import (
+from tests.support.refreshers import (
     REFRESH,
     REFRESH_DAY,
     SYNC,

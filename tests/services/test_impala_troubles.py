@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from devtools.impala_double import DROP, EndIn, ImpalaDouble, InMemoryCatalog, Refuse
-from tests.services.refreshers import (
+from tests.support.paths import IMPALA_MESSAGES
+from tests.support.refreshers import (
     ATTEMPTS,
     REFRESH,
     REFRESH_DAY,
@@ -26,7 +27,7 @@ from traffic_aggr.errors import ImpalaRejectedError, ImpalaUnavailableError
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")
 
-MESSAGES: list[dict[str, str]] = yaml.safe_load(Path(__file__).with_name("impala_messages.yaml").read_text())
+MESSAGES: list[dict[str, str]] = yaml.safe_load(IMPALA_MESSAGES.read_text())
 PASSING = [each["said"] for each in MESSAGES if each["kind"] == "PASSING"]
 PASSING_FOR_A_REFRESH = PASSING + [each["said"] for each in MESSAGES if each["kind"] == "STALE"]
 FINAL = [each["said"] for each in MESSAGES if each["kind"] in ("FINAL", "SYNTAX")]

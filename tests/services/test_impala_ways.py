@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from devtools.impala_double import DROP, HANG
-from tests.services.refreshers import REFRESH, REFRESH_DAY, SYNC, received
-from tests.services.ways import WAYS, Way, way
+from tests.support.refreshers import REFRESH, REFRESH_DAY, SYNC, received
+from tests.support.ways import WAYS, Way, way
 from traffic_aggr.config.config import RetryConfig
 from traffic_aggr.errors import ImpalaUnavailableError
 

@@ -24,7 +24,7 @@ from typing import Any, Callable, NoReturn
 import pytest
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 
-from tests.mail_server import LoopbackController, text_of
+from tests.support.mail_server import LoopbackController, text_of
 from traffic_aggr.config.config import NotifyConfig, SmtpConfig
 from traffic_aggr.errors import Interrupted
 from traffic_aggr.host.notify import Alert, Notifier, failure_alert, recovery_alert, unsent

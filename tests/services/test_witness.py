@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, Refuse, TableInfo
-from tests.fakes import run_record
-from tests.services.refreshers import ATTEMPTS, address, checked, config, received, refresher
+from tests.support.fakes import run_record
+from tests.support.refreshers import ATTEMPTS, address, checked, config, received, refresher
 from traffic_aggr.errors import GuardError, ImpalaMismatchError, ImpalaUnavailableError, ReconciliationError
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 import pytest
 from pyspark.sql import Row
 
-from tests.spark.warehouse import LISTED, Job
+from tests.support.warehouse import LISTED, Job
 from traffic_aggr.restate import preflight
 from traffic_aggr.run.breakdown import TOP
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devtools.impala_double import ImpalaDouble, Refuse
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.warehouse import LISTED, UNLISTED, Job
 
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])

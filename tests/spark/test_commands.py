@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from devtools.impala_double import ImpalaDouble
-from tests.mail_server import Desk, text_of
-from tests.spark.warehouse import LISTED, Job
+from tests.support.mail_server import Desk, text_of
+from tests.support.warehouse import LISTED, Job
 from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.lock import FileLock
 

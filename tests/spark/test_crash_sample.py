@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.cover import harness
-from tests.crash.harness import every, is_unsettled
-from tests.crash.trail import distinct
-from tests.spark.warehouse import Job
+from tests.support.crash.cover import harness
+from tests.support.crash.harness import every, is_unsettled
+from tests.support.crash.trail import distinct
+from tests.support.warehouse import Job
 
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_files import FilesBehaviour, mode_of
 
+from tests.support.files_behaviour import FilesBehaviour, mode_of
 from traffic_aggr.files.hadoop import HadoopFiles
 from traffic_aggr.files.local import Files
 

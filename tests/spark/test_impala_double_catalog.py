@@ -15,11 +15,10 @@ from impala.dbapi import connect
 from devtools.impala_double import Catalog, ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from devtools.metastore_server import MetastoreServer
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-ROOT = Path(__file__).parents[2]
 
 
 def ask(host: str, port: int, statement: str) -> list[Any]:

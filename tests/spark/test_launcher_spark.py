@@ -20,7 +20,8 @@ from typing import IO, Any
 import pytest
 from pyspark.sql import SparkSession
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
+
 LIMIT_S = 120
 
 PROLOGUE = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devtools.impala_double import ImpalaDouble, Refuse
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.warehouse import LISTED, UNLISTED, Job
 
 THERE, ADDED = LISTED[:2], LISTED[2]
 OWNERS = {"reviewed_by": 'it\'s Ana; "done" é', "spark.sql.note": "not a statistic", "last_modified_by": "ana"}

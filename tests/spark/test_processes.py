@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.installation import PATIENCE_S, ROOT, Installation
+from tests.support.installation import PATIENCE_S, ROOT, Installation
 
 
 @pytest.fixture(scope="module")

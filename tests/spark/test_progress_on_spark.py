@@ -10,7 +10,7 @@ from typing import Callable, Optional
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from tests.spark.warehouse import Job
+from tests.support.warehouse import Job
 from traffic_aggr.spark import progress
 from traffic_aggr.spark.progress import ExpectedRows, Sample, Sampler
 

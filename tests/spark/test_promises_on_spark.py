@@ -9,8 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.spark.test_refusals import snapshot
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.warehouse import LISTED, UNLISTED, Job, snapshot
 from traffic_aggr.hive.layout import TEXT_SERDE
 from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS, Column
 

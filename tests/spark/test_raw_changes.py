@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from devtools.impala_double import ImpalaDouble, Refuse
-from tests.spark.warehouse import LISTED, Job
+from tests.support.warehouse import LISTED, Job
 
 FIRST, SECOND, _ = LISTED
 

@@ -12,9 +12,8 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
-from tests.oracle import expected_rows
-from tests.spark.test_refusals import RAW, snapshot
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.oracle import expected_rows
+from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, snapshot
 from traffic_aggr.hive import footers
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.traffic.columns import COUNTRY_LOOKUP_COLUMNS, RAW_COLUMNS, Column

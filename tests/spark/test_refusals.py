@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, snapshot
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
-
-RAW = "traffic_details_raw_daily_with_no_dups"
 
 
 def drop_raw(job: Job) -> None:
@@ -183,19 +181,6 @@ def test_a_plan_names_the_guard_even_where_there_is_nothing_to_plan(job: Job, pr
     (refusal,) = json.loads(document.out)["refusals"]
     assert refusal["guard"] == "foreign_table"
     assert refusal["message"] in told.out
-
-
-def snapshot(job: Job) -> object:
-    """The final table as far as it can be read, and its files."""
-    warehouse = job.home / "a ware house"
-    found = {
-        str(path): path.stat().st_mtime_ns
-        for path in warehouse.rglob("*")
-        if path.is_file() and ".traffic_aggr" not in path.parts
-    }
-    tables = sorted(row.tableName for row in job.spark.sql(f"SHOW TABLES IN {job.database}").collect())
-    partitions = job.partitions() if "traffic_aggr_adhoc" in tables else {}
-    return found, tables, partitions
 
 
 def test_a_space_takes_the_place_of_a_delimiter_where_the_config_says_so(job: Job) -> None:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from devtools.impala_double import DROP, HANG, LOSE_ANSWER, ImpalaDouble, Refuse
-from tests.spark.warehouse import LISTED, Job
+from tests.support.warehouse import LISTED, Job
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.run.record import RunRecord
 

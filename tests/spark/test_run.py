@@ -9,7 +9,7 @@ from typing import Optional
 import pytest
 
 from devtools.impala_double import ImpalaDouble
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.warehouse import LISTED, UNLISTED, Job
 from traffic_aggr.hive.catalog import HiveTable
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
 

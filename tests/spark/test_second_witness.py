@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from devtools.impala_double.storage import LocalStorage, Stamp
-from tests.spark.warehouse import LISTED, Job
+from tests.support.warehouse import LISTED, Job
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.sql import TableName
 

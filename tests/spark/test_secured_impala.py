@@ -10,9 +10,9 @@ from pyspark.sql import SparkSession
 
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.sasl import Kerberos
-from tests.services.authority import Authority
-from tests.services.kdc import REALM, Kdc, require_realm
-from tests.spark.warehouse import LISTED, Job, impala_double
+from tests.support.authority import Authority
+from tests.support.kdc import REALM, Kdc, require_realm
+from tests.support.warehouse import LISTED, Job, impala_double
 
 ETL = f"etl@{REALM}"
 

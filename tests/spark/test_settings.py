@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Optional
 
 import duckdb
 import pytest
@@ -18,7 +18,8 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from tests.spark.awkward_days import AwkwardDays, settings
+from tests.support.awkward_days import AwkwardDays, settings
+from tests.support.settings import known_settings, said_of_nonsense
 from traffic_aggr.spark.settings import CORRECTNESS
 
 GROUPS = 12
@@ -103,34 +104,12 @@ HADOOP: Mapping[str, Sequence[str]] = {
 }
 """Settings of Hive, Hadoop and Parquet that touch reading and writing."""
 
-NONSENSE = "no such value"
-
 
 @pytest.fixture(scope="module")
 def days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwkwardDays]:
     spark.sql("CREATE DATABASE awkward")
     yield AwkwardDays(spark, "awkward", tmp_path_factory.mktemp("awkward"))
     spark.sql("DROP DATABASE awkward CASCADE")
-
-
-def known_settings(spark: SparkSession) -> dict[str, str]:
-    """The settings of Spark SQL in this version, undocumented ones too, and their defaults."""
-    jvm: Any = spark.sparkContext._jvm
-    jvm.org.apache.spark.sql.hive.HiveUtils.CONVERT_METASTORE_PARQUET()  # makes Hive's known
-    companion = jvm.java.lang.Class.forName("org.apache.spark.sql.internal.SQLConf$")
-    entries = companion.getField("MODULE$").get(None).getConfigEntries()
-    return {
-        entry.key(): entry.defaultValueString() for entry in sorted(entries.toArray(), key=lambda entry: entry.key())
-    }
-
-
-def said_of_nonsense(spark: SparkSession, key: str) -> str:
-    """What Spark says to a value that no setting has; empty where it takes it."""
-    try:
-        with settings(spark, {key: NONSENSE}):
-            return ""
-    except (PySparkException, Py4JJavaError) as exc:
-        return str(exc)
 
 
 def other_values(spark: SparkSession, key: str, default: str) -> Sequence[str]:

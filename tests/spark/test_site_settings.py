@@ -14,11 +14,10 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from tests.conftest import HOST_TIME_ZONE, QUICK_JVM
-from tests.spark.test_settings import known_settings, said_of_nonsense
+from tests.support.paths import ROOT
+from tests.support.settings import known_settings, said_of_nonsense
+from tests.support.spark_session import HOST_TIME_ZONE, QUICK_JVM
 from traffic_aggr.spark.settings import CORRECTNESS
-
-ROOT = Path(__file__).resolve().parents[2]
 
 CORE = {
     "spark.broadcast.compress": "false",
@@ -63,8 +62,8 @@ import gzip, json, sys
 from pathlib import Path
 from types import SimpleNamespace
 from pyspark.sql import functions as F
-from tests.conftest import HOST_TIME_ZONE, QUICK_JVM
-from tests.spark.awkward_days import DAYS, AwkwardDays
+from tests.support.spark_session import HOST_TIME_ZONE, QUICK_JVM
+from tests.support.awkward_days import DAYS, AwkwardDays
 from traffic_aggr.restate import preflight
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.spark.session import start_session, stop_session

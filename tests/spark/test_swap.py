@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from devtools.impala_double import ImpalaDouble, Refuse
-from tests.spark.warehouse import LISTED, UNLISTED, Job
+from tests.support.warehouse import LISTED, UNLISTED, Job
 from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
 from traffic_aggr.hive.layout import Placement
 from traffic_aggr.hive.partitions import Partition

@@ -2,7 +2,7 @@
 The table of Impala's error answers and what each means.
 
 Answers are matched by their text, since all have the SQLSTATE HY000. The texts come from the sources of Impala 2.7 to
-5.0; ``tests/services/impala_messages.yaml`` names the file of each.
+5.0; ``tests/samples/impala_messages.yaml`` names the file of each.
 """
 
 from __future__ import annotations

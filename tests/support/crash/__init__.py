@@ -1,0 +1,1 @@
+"""How the crash tests stop a run at every point, and what they check afterwards."""

@@ -1,0 +1,36 @@
+"""Records of runs of two days, as reports tell of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.fakes import FIRST, SECOND, run_record
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
+
+
+def totals(before: int, after: int, seen: bool) -> DayTotals:
+    found = AggregatedTotals(bytes=after, rows=1234, cdrs=90)
+    return DayTotals(
+        raw=RawTotals(bytes=after, rows=56789, cdrs=90, unclassified=3),
+        staging=found,
+        final_before=AggregatedTotals(bytes=before, rows=7),
+        final_after=found,
+        impala=ImpalaTotals(1234, after) if seen else None,
+    )
+
+
+def succeeded(seen_by_impala: bool = True, **values: Any) -> RunRecord:
+    return run_record(
+        **{
+            "outcome": Outcome.SUCCESS,
+            "publication": Publication.PUBLISHED,
+            "partitions": [FIRST, SECOND],
+            "days": {day: Day("home", "kept", new="staged") for day in (FIRST, SECOND)},
+            "totals": {
+                FIRST: totals(1024**4, 2 * 1024**4, seen_by_impala),
+                SECOND: totals(1024**4, 1024**4, seen_by_impala),
+            },
+            **values,
+        }
+    )

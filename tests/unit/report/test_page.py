@@ -1,0 +1,426 @@
+"""The report of a run: what its page, document and table say, and that nothing from outside gets into the markup."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Optional
+
+import pytest
+
+from tests.support.fakes import FIRST, RUN_ID, SECOND, run_record
+from tests.support.reported_runs import succeeded
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.report.page import render_report, report_files
+from traffic_aggr.run.breakdown import CUSTOMER, LATE, UNNAMED_COUNTRY, Breakdown, Part, Usage
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.record import Change, Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.run.result import advice, period, reasons, result_json, verdict
+
+HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""
+VOID = {"meta", "br"}
+SVG_VOID = {"rect"}
+
+
+class Page(HTMLParser):
+    """The page's text by element, once every tag that was opened is closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.texts: list[tuple[str, str]] = []
+        self.tags: set[str] = set()
+        self.labels: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
+        self.tags.add(tag)
+        self.labels += [value or "" for name, value in attrs if name == "aria-label"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
+        assert tag in SVG_VOID
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append((self.open[-1], data.strip()))
+
+    def all(self, tag: str) -> list[str]:
+        return [text for element, text in self.texts if element == tag]
+
+
+def failed(publication: Publication) -> RunRecord:
+    record = succeeded(outcome=Outcome.FAILED, publication=publication, error="drop failed; run again")
+    for of_day in record.totals.values():
+        of_day.final_after = of_day.impala = of_day.staging = None
+    return record
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        pytest.param(
+            succeeded(),
+            "2 days of April 2021 restated; data usage 2.0 TiB → 3.0 TiB; "
+            "raw, staging, final and Impala agree on every day.",
+            id="success",
+        ),
+        pytest.param(
+            succeeded(seen_by_impala=False),
+            "2 days of April 2021 restated; data usage 2.0 TiB → 3.0 TiB; raw, staging and final agree on every day.",
+            id="without Impala",
+        ),
+        pytest.param(
+            succeeded(days={FIRST: Day("home", "kept", new="staged"), SECOND: Day("home", "kept")}),
+            "2021-04-01 restated, 1 day cleared; data usage 2.0 TiB → 3.0 TiB; "
+            "raw, staging, final and Impala agree on every day.",
+            id="one cleared",
+        ),
+        pytest.param(
+            succeeded(False, days={day: Day("home", "kept") for day in (FIRST, SECOND)}),
+            "2 days cleared; data usage 2.0 TiB → 3.0 TiB; no rows in raw and final.",
+            id="all cleared",
+        ),
+        pytest.param(
+            succeeded(days={FIRST: Day("home", "kept", new="staged")}, kept=[SECOND]),
+            "2021-04-01 restated, 1 day kept; data usage 1.0 TiB → 2.0 TiB; "
+            "raw, staging, final and Impala agree on every day.",
+            id="one kept",
+        ),
+        pytest.param(
+            succeeded(days={}, kept=[FIRST, SECOND], publication=Publication.UNTOUCHED),
+            "Nothing to restate (2 days listed: 2 kept).",
+            id="all kept",
+        ),
+        pytest.param(run_record(outcome=Outcome.SUCCESS), "Nothing to restate (0 days listed).", id="empty_list: ok"),
+        pytest.param(
+            succeeded(False, only_verifies=True, resumes="R"),
+            "2 days of April 2021 verified, as loaded by run R; data usage 2.0 TiB → 3.0 TiB; "
+            "raw, staging and final agree on every day (raw as that run read it).",
+            id="verified only",
+        ),
+        pytest.param(failed(Publication.RESTORED), "drop failed; run again", id="failed"),
+        pytest.param(run_record(outcome=Outcome.INTERRUPTED), "The run was interrupted.", id="died"),
+        pytest.param(
+            run_record(outcome=Outcome.SUCCESS, rolls_back="R", partitions=[FIRST, SECOND]),
+            "Old data is back in place for 2 days, as before run R.",
+            id="rollback",
+        ),
+    ],
+)
+def test_the_verdict_is_a_sentence_at_the_top(record: RunRecord, sentence: str) -> None:
+    assert verdict(record) == sentence
+    assert Page(render_report(record)).all("p")[0] == sentence
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(run_record(), id="a record with the least"),
+        pytest.param(succeeded(), id="a success"),
+        pytest.param(failed(Publication.WITHDRAWN), id="a failure"),
+        pytest.param(run_record(totals={FIRST: DayTotals()}), id="no totals yet"),
+    ],
+)
+def test_every_run_has_a_report_whose_markup_is_whole(record: RunRecord) -> None:
+    page = Page(render_report(record))
+    assert page.all("h1")[0].startswith(f"run {RUN_ID}: ")
+    assert page.all("h2") == ["Days", "Control totals", "Timeline", "Statements to Impala", "Provenance"]
+
+
+def test_a_day_has_its_usage_before_and_after_and_the_change() -> None:
+    cells = Page(render_report(succeeded())).all("td")
+    row = cells[cells.index(FIRST) :][:16]
+    assert row == [
+        *(FIRST, "new", "1.0 TiB", "2.0 TiB", "+100.0 %", "0 min", "0 min", "0", "0"),
+        *("7", "1,234", "56,789", "90", "0", "3", "1,234"),
+    ]
+
+
+def test_each_stage_of_a_day_has_its_totals() -> None:
+    cells = Page(render_report(succeeded())).all("td")
+    assert [cells.count(stage) for stage in ("raw", "staging", "final")] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("publication", "word"),
+    [
+        (Publication.UNTOUCHED, "old"),
+        (Publication.RESTORED, "old"),
+        (Publication.WITHDRAWN, "not known"),
+        (Publication.PUBLISHED, "new"),
+    ],
+)
+def test_a_day_says_which_rows_it_has(publication: Publication, word: str) -> None:
+    cells = Page(render_report(failed(publication))).all("td")
+    assert cells[cells.index(FIRST) + 1] == word
+
+
+def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> None:
+    record = succeeded()
+    del record.days[SECOND]
+    record.totals[SECOND].final_after = None
+    record.kept = [SECOND]
+    page = Page(render_report(record))
+    cells = page.all("td")
+    assert cells[cells.index(FIRST) + 1] == "new"
+    assert cells[cells.index(SECOND) + 1] == "old, kept"
+    assert "2 days listed: 1 restated, 1 kept" in page.all("dd")
+
+
+def test_a_day_whose_old_data_is_gone_is_not_said_to_have_it() -> None:
+    cells = Page(render_report(succeeded(publication=Publication.RESTORED, lost=[FIRST]))).all("td")
+    assert (cells[cells.index(FIRST) + 1], cells[cells.index(SECOND) + 1]) == ("lost", "old")
+
+
+def test_a_day_that_was_refused_is_shown_as_such() -> None:
+    record = failed(Publication.UNTOUCHED)
+    del record.days[SECOND]
+    record.refused = [SECOND]
+    page = Page(render_report(record))
+    cells = page.all("td")
+    assert cells[cells.index(SECOND) + 1] == "old, refused"
+    assert "2 days listed: 1 refused, 1 unchanged" in page.all("dd")
+
+
+def test_steps_and_the_changes_in_them_are_listed_as_they_came_with_what_they_took() -> None:
+    def at(second: int) -> str:
+        return f"2021-05-01T00:00:{second:02d}.000+00:00"
+
+    record = succeeded(
+        steps=[StepRecord("drop", at(0), at(9), Outcome.SUCCESS), StepRecord("stage", at(20))],
+        changes=[Change("drop from the metastore", at(1), at(4)), Change("move old data aside", at(5))],
+    )
+    cells = Page(render_report(record)).all("td")
+    rows = [
+        ["2021-05-01 05:30:00 UTC+05:30", "drop", "9.0 s", "success"],
+        ["2021-05-01 05:30:01 UTC+05:30", "— drop from the metastore", "3.0 s", "done"],
+        ["2021-05-01 05:30:05 UTC+05:30", "— move old data aside", "not known"],
+        ["2021-05-01 05:30:20 UTC+05:30", "stage", "running"],
+    ]
+    begin = cells.index(rows[0][0])
+    assert cells[begin : begin + sum(map(len, rows))] == [cell for row in rows for cell in row]
+
+
+def test_statements_to_impala_are_listed() -> None:
+    sent = {"sql": "REFRESH mnaas.final", "host": "i1:21050", "attempts": 2, "seconds": 0.257, "outcome": "ok"}
+    cells = Page(render_report(succeeded(impala=[sent]))).all("td")
+    assert cells[cells.index("REFRESH mnaas.final") :][:5] == ["REFRESH mnaas.final", "i1:21050", "2", "0.26", "ok"]
+
+
+def test_the_report_says_where_everything_came_from() -> None:
+    record = succeeded(
+        partitions_source="/data/days", partitions_digest="d1", config_digest="c1", tables={"raw": "mnaas.raw"}
+    )
+    told = Page(render_report(record)).all("dd")
+    for fact in ("/data/days (2 days, sha256 d1)", "c1", "raw mnaas.raw", "mnaas@edge1, process 4711"):
+        assert fact in told
+
+
+def test_notes_and_skipped_lines_are_listed() -> None:
+    page = Page(render_report(succeeded(notes=["a note"], skipped_lines=["line 3: WARN x"])))
+    assert page.all("li")[-2:] == ["a note", "skipped line 3: WARN x"]
+
+
+def hostile_record() -> RunRecord:
+    record = failed(Publication.RESTORED)
+    record.error = record.host = record.user = record.partitions_source = record.mode = HOSTILE
+    record.application_id = record.resumes = record.config_digest = HOSTILE
+    record.notes, record.skipped_lines = [HOSTILE], [HOSTILE]
+    record.breakdown = {CUSTOMER: Breakdown([Part(HOSTILE, Usage(), Usage(rows=1))])}
+    record.tables, record.versions = {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}
+    record.steps, record.changes = [StepRecord(HOSTILE, record.started)], [Change(HOSTILE, record.started)]
+    record.impala = [{"sql": HOSTILE, "host": HOSTILE, "attempts": 1, "seconds": 0.0, "outcome": HOSTILE}]
+    return record
+
+
+def test_nothing_from_outside_becomes_markup() -> None:
+    page = Page(render_report(hostile_record()))
+    assert "script" not in page.tags
+    assert page.all("p")[0] == HOSTILE
+    assert page.all("li") == [HOSTILE, f"skipped {HOSTILE}"]
+    assert HOSTILE in page.all("td")
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    html = render_report(succeeded())
+    assert "http" not in html
+    assert Page(html).tags.isdisjoint({"script", "img", "link", "iframe"})
+
+
+def test_usage_is_drawn_as_it_was_and_as_it_is_with_words_for_who_cannot_see_it() -> None:
+    page = Page(render_report(succeeded()))
+    assert "Data, 2021-04-01 to 2021-04-02: 2.0 TiB before, 3.0 TiB after" in page.labels
+    assert [text for text in page.all("title") if "→" in text][:2] == [
+        "2021-04-01: 1.0 TiB → 2.0 TiB",
+        "2021-04-02: 1.0 TiB → 1.0 TiB",
+    ]
+
+
+def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
+    parts = [
+        Part("Org One", Usage(rows=5, bytes=1024**4, voice_secs=600), Usage(rows=9, bytes=2 * 1024**4, sms=3)),
+        Part(None, Usage(rows=2), Usage(rows=2)),
+    ]
+    rest = Part(None, Usage(rows=40, bytes=2048), Usage(rows=30, bytes=1024))
+    page = Page(render_report(succeeded(breakdown={CUSTOMER: Breakdown(parts, 1200, rest)})))
+    assert "By customer" in page.all("h2")
+    assert "By country" not in page.all("h2")
+    cells = page.all("td")
+    row = cells.index("Org One")
+    assert cells[row : row + 7] == ["Org One", "1.0 TiB", "2.0 TiB", "+100.0 %", "-10 min", "+3", "+4"]
+    assert cells[row + 7] == "NULL"
+    last = cells.index("1,200 others")
+    assert cells[last : last + 7] == ["1,200 others", "2.0 KiB", "1.0 KiB", "-50.0 %", "0", "0", "-10"]
+
+
+def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
+    late = Breakdown([Part("2021-03-31", Usage(), Usage(rows=4, cdrs=5, bytes=2048, voice_secs=120, sms=6))])
+    page = Page(
+        render_report(succeeded(breakdown={LATE: late, UNNAMED_COUNTRY: Breakdown([Part("", Usage(), Usage())])}))
+    )
+    cells = page.all("td")
+    row = cells.index("2021-03-31")
+    assert cells[row : row + 7] == ["2021-03-31", "4", "5", "2.0 KiB", "2 min", "6", "(empty)"]
+
+
+def day(before: Optional[AggregatedTotals], after: AggregatedTotals) -> DayTotals:
+    return DayTotals(final_before=before, final_after=after, staging=replace(after, source_rows=99))
+
+
+def test_the_report_tells_in_which_ways_days_had_been_wrong() -> None:
+    right = AggregatedTotals(bytes=2048, voice_secs=4, sms=2, rows=10, cdrs=12)
+    doubled = AggregatedTotals(bytes=4096, voice_secs=8, sms=4, rows=20, cdrs=24)
+    found = {
+        "2021-04-01": replace(right, rows=9, bytes=1024),
+        "2021-04-02": doubled,
+        "2021-04-03": replace(right, bytes=3072),
+        "2021-04-04": None,
+        "2021-04-05": right,
+        "2021-04-06": replace(doubled, sms=3),
+        "2021-04-07": replace(right, rows=8, bytes=1024),
+    }
+    days = {Partition(name): day(before, right) for name, before in found.items()}
+    record = succeeded(totals=days, partitions=list(days), days={each: Day("home", "kept") for each in days})
+    assert reasons(record) == [
+        "2 days were missing rows: 2021-04-01, 2021-04-07 (data 2.0 KiB → 4.0 KiB).",
+        "1 day was counted twice: 2021-04-02 (data 4.0 KiB → 2.0 KiB).",
+        "1 day had as many rows, but other values: 2021-04-03 (data 3.0 KiB → 2.0 KiB).",
+        "1 day was missing: 2021-04-04 (data 0 bytes → 2.0 KiB).",
+        "1 day had too many rows: 2021-04-06 (data 4.0 KiB → 2.0 KiB).",
+        "1 day was already correct: 2021-04-05 (data 2.0 KiB → 2.0 KiB).",
+    ]
+    assert set(reasons(record)) <= set(Page(render_report(record)).all("li"))
+
+
+def test_of_a_run_that_got_no_further_nothing_is_drawn() -> None:
+    assert "svg" not in Page(render_report(failed(Publication.RESTORED))).tags
+
+
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        ("", "Fix the cause, then run traffic-aggr run --config /my.yaml."),
+        ("starts over at drop", "Fix the cause, then run traffic-aggr run --config /my.yaml. It starts over at drop."),
+    ],
+)
+def test_a_run_that_failed_says_where_the_data_is_and_what_to_run(does: str, words: str) -> None:
+    record = failed(Publication.RESTORED)
+    record.next = Next("traffic-aggr run --config /my.yaml", does)
+    assert advice(record) == words
+    assert Page(render_report(record)).all("dd")[:2] == [record.data_state, advice(record)]
+
+
+def test_the_report_of_a_run_that_was_rolled_back_says_so_at_the_top() -> None:
+    record = succeeded(rolled_back_by="20210506T020200Z-0a1b2c")
+    page = Page(render_report(record))
+    assert page.all("h1") == [f"run {record.run_id}: rolled back"]
+    assert page.all("p")[0].startswith("Rolled back by run 20210506T020200Z-0a1b2c")
+    assert "old data is in place again" in page.all("dd")[0]
+    assert "new" not in {day["state"] for day in json.loads(result_json(record))["days"].values()}
+
+
+def test_a_run_that_succeeded_leaves_nothing_to_do() -> None:
+    assert advice(succeeded()) == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        ([], "no days"),
+        (["2021-04-01"], "2021-04-01"),
+        (["2021-04-30", "2021-04-01"], "2 days of April 2021"),
+        (["2021-05-02", "2021-04-28", "2021-04-30"], "3 days from 2021-04-28 to 2021-05-02"),
+    ],
+)
+def test_days_are_named_by_their_month_where_they_are_of_one(days: list[str], words: str) -> None:
+    assert period([Partition(day) for day in days]) == words
+
+
+def test_the_document_says_the_same_as_the_page() -> None:
+    document = json.loads(report_files(succeeded())["report.json"])
+    assert document["verdict"] == verdict(succeeded())
+    assert document["outcome"] == "success"
+    day = document["days"][FIRST]
+    assert (day["raw"]["rows"], day["final_before"]["bytes"], day["impala"]["rows"]) == (56789, 1024**4, 1234)
+    assert day["raw"]["whole_sale_cost_1"] == "0"
+
+
+def test_differences_between_stages_are_told_exactly() -> None:
+    record = succeeded()
+    record.totals[FIRST].impala = ImpalaTotals(1233, 2 * 1024**4)
+    document = json.loads(report_files(record)["report.json"])
+    assert "2021-04-01 rows: final 1234, impala 1233" in document["days"][FIRST]["differences"]
+    assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(render_report(record)).all("td")
+
+
+def test_a_cleared_day_of_which_raw_or_final_has_rows_is_told() -> None:
+    record = succeeded()
+    record.totals[FIRST] = DayTotals(RawTotals(rows=3, bytes=9), final_after=AggregatedTotals(rows=1, bytes=5))
+    told = json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"]
+    assert "2021-04-01 rows: raw 3, staging's source 0" in told
+    assert "2021-04-01 bytes: staging 0, final 5" in told
+
+
+def test_a_day_cleared_for_want_of_raw_rows_differs_in_nothing() -> None:
+    record = succeeded()
+    old, nothing = AggregatedTotals(rows=1, bytes=5), AggregatedTotals()
+    record.totals[FIRST] = DayTotals(RawTotals(), None, old, nothing, ImpalaTotals())
+    assert json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"] == []
+
+
+def test_impalas_totals_stand_among_the_control_totals() -> None:
+    record = succeeded()
+    costs = [Decimal(f"{number}.500000") for number in range(1, 6)]
+    record.totals[FIRST].impala_raw = ImpalaTotals(56789, 5, None, 6, 7, *costs)
+    record.totals[FIRST].impala = ImpalaTotals(1234, 8, 90, 9, 10, *costs)
+    page = Page(render_report(record))
+    cells = page.all("td")
+    texts = [str(cost) for cost in costs]
+    # A cell without text is none for the parser: raw's cdrids, which Impala is not asked for.
+    assert cells[cells.index("raw in Impala") :][:9] == ["raw in Impala", "56789", "5", "6", "7", *texts[:4]]
+    assert cells[cells.index("final in Impala") :][:10] == ["final in Impala", "1234", "90", "8", "9", "10", *texts[:4]]
+    assert f"differs: {FIRST} bytes: raw {2 * 1024**4}, raw in Impala 5" in cells
+    (first, _) = csv.DictReader(io.StringIO(report_files(record)["daily.csv"]))
+    assert (first["impala_raw_rows"], first["impala_raw_sms"], first["impala_cdrs"]) == ("56789", "7", "90")
+    assert "impala_raw_cdrs" not in first
+    day = json.loads(report_files(record)["report.json"])["days"][FIRST]
+    assert (day["impala_raw"]["bytes"], day["impala"]["whole_sale_cost_5"]) == (5, "5.500000")
+
+
+def test_the_days_are_a_table_for_other_programs() -> None:
+    first, second = csv.DictReader(io.StringIO(report_files(failed(Publication.RESTORED))["daily.csv"]))
+    assert (first["partition_date"], first["state"], first["raw_rows"]) == (FIRST, "old", "56789")
+    assert (second["final_before_bytes"], second["final_after_bytes"]) == (str(1024**4), "")
+    assert "staging_source_rows" in first
+    assert "final_after_source_rows" not in first
