@@ -22,8 +22,8 @@ from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.host.metrics import render_metrics, write_metrics
 from traffic_aggr.host.notify import Notifier
-from traffic_aggr.restate.check import probe_metrics
 from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.restate.probes import probe_metrics
 from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
