@@ -100,13 +100,19 @@ def probe_state(config: Config, files: Callable[[str], Files]) -> Iterator[Probe
 
 def _write_somewhere(files: Files, directory: str) -> None:
     while not files.is_directory(directory):
-        directory = directory.rpartition("/")[0] or "/"
-    path = f"{directory}/{temporary_name('check')}"
+        directory = _parent(directory)
+    path = f"{directory.rstrip('/')}/{temporary_name('check')}"
     try:
         files.create_exclusive(path, b"")
         files.delete_tree(path)
     except OSError as exc:
         raise ConfigError(f"{directory}: {exc.strerror}", hint="Make it writable for this user") from exc
+
+
+def _parent(directory: str) -> str:
+    """Returns the directory above; the root of a file system keeps its slash."""
+    above = directory.rpartition("/")[0]
+    return f"{above}/" if re.fullmatch(r"(\w+:(//[^/]*)?)?", above) else above
 
 
 def probe_metrics(config: Config) -> Iterator[ProbeResult]:
