@@ -116,7 +116,9 @@ def _hdfs(home: Path) -> dict[str, object]:
         "dfs.namenode.safemode.min.datanodes": 1,
         "dfs.heartbeat.interval": 1,
         # The DataNode reports a block a moment after the writer's ack; by default the writer then waits 400 ms.
+        # Doubled at each retry: soon when the disk is quiet, up to 20 s when it is not.
         "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": 5,
+        "dfs.client.block.write.locateFollowingBlock.retries": 12,
         "dfs.namenode.heartbeat.recheck-interval": 1_000,
     }
 

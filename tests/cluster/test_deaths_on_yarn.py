@@ -88,6 +88,7 @@ def test_while_the_application_of_a_killed_launcher_lives_the_lock_is_not_free(
     assert "succeeded" in out
 
 
+@pytest.mark.thorough
 def test_a_driver_that_died_is_replaced_by_a_second_attempt_where_the_site_allows_one(
     job: YarnJob, warehouse: Warehouse
 ) -> None:

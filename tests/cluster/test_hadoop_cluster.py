@@ -141,6 +141,7 @@ def test_spark_has_a_cluster_of_its_own_as_well(cluster: Cluster, program: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_cluster_in_the_background_is_started_once_and_ends_without_a_trace(
     hadoop_jars: None, tmp_path: Path
 ) -> None:

@@ -88,7 +88,14 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWareho
         yield made
 
 
-@pytest.fixture(scope="module", params=[MetastoreServer, Hive3Metastore, Hive4Metastore], ids=["2.3", "3.1", "4.0"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(MetastoreServer, id="2.3", marks=pytest.mark.thorough),  # the crash tests have it too
+        pytest.param(Hive3Metastore, id="3.1"),
+        pytest.param(Hive4Metastore, id="4.0"),
+    ],
+)
 def any_warehouse(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[ServedWarehouse]:

@@ -21,13 +21,14 @@ from tests.support.refreshers import (
 from traffic_aggr.errors import ImpalaRejectedError
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.partitions import partitions_between
-from traffic_aggr.restate.steps import refresh_final_statements
+from traffic_aggr.run.refreshes import Refreshes
 
 pytestmark = pytest.mark.usefixtures("no_thread_left_behind")
 
 FINAL = sql.TableName("mnaas", "final")
 MONTH = partitions_between("2021-04-01..2021-04-30").partitions
-BATCH = refresh_final_statements(FINAL, MONTH)
+REFRESHES = Refreshes(sql.TableName("mnaas", "staging"), FINAL)
+BATCH = REFRESHES.put_back(MONTH)
 DAYS = BATCH[1:]
 TOGETHER = f"{REFRESH} " + " ".join(f"PARTITION (partition_date='{day}')" for day in MONTH)
 OLD, NEW = "4.5.2", "5.0.0"
@@ -51,7 +52,7 @@ def test_up_to_a_hundred_days_are_one_statement_beside_the_tables(
     start_impala: Any, days: int, statements: int
 ) -> None:
     double = start_impala(version=NEW)
-    batch = refresh_final_statements(FINAL, partitions_between("2021-01-01..2021-12-31").partitions[:days])
+    batch = REFRESHES.put_back(partitions_between("2021-01-01..2021-12-31").partitions[:days])
     refresher(config(address(double))).execute(batch)
     assert len(received(double)) == statements
     assert ("INVALIDATE METADATA mnaas.final" in received(double)) == (days > 100)

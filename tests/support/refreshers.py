@@ -13,7 +13,7 @@ from devtools.impala_double import ImpalaDouble
 from traffic_aggr.config.config import HostPort, ImpalaAuthConfig, ImpalaConfig, RetryConfig, TlsConfig
 from traffic_aggr.config.load import load_config
 from traffic_aggr.impala.refresh import ImpalaRefresher
-from traffic_aggr.restate.check import ProbeResult, probe_impala
+from traffic_aggr.restate.probes import ProbeResult, probe_impala
 
 REFRESH = "REFRESH mnaas.final"
 REFRESH_DAY = "REFRESH mnaas.final PARTITION (partition_date='2021-04-01')"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.parser import add_command
+from traffic_aggr.config.secrets import SecretRef
+from traffic_aggr.host import log
 
 
 def add_parser(commands: Any) -> None:
@@ -27,4 +30,16 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    return invocation.check(print)
+    from traffic_aggr.restate.check import check
+    from traffic_aggr.restate.probes import probe
+
+    config = invocation.config
+    secrets: dict[str, str] = {}
+
+    def reveal(key: str, ref: SecretRef) -> None:
+        secrets[key] = invocation.reveal(ref)
+
+    before = [probe(f"secret {key}", partial(reveal, key, ref)) for key, ref in config.secret_refs()]
+    log_file = config.logs.dir / log.FILE_NAME
+    before.append(probe(f"log {log_file}", lambda: invocation.log_to_file(None, secrets)))
+    return check(invocation.context_of(secrets), invocation.ask, print, before)

@@ -27,8 +27,10 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
+    from traffic_aggr.restate.cleanup import cleanup
+
     run_id, dry_run = new_run_id(), invocation.arguments.dry_run
-    found = invocation.app(run_id).cleanup(run_id, dry_run=dry_run)
+    found = cleanup(invocation.context(run_id), run_id, dry_run=dry_run)
     for each in found:
         say(f"{'would delete' if dry_run else 'deleted'} {each}")
     if not found:

@@ -1,5 +1,5 @@
 """
-The arguments of one command, and what is made from them: configuration, state and application.
+The arguments of one command, and what is made from them: configuration, state and context.
 
 Methods that need Spark import it themselves, so that commands without it answer at once.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from traffic_aggr.cluster.launcher import Launcher
-    from traffic_aggr.restate.app import App
+    from traffic_aggr.restate.context import JobContext
     from traffic_aggr.spark.hadoop import Hadoop
 
 DEFAULT_CONFIG = "conf/local.yaml"
@@ -47,7 +47,7 @@ LOG_TAIL_LINES = 40
 
 
 class Invocation:
-    """The arguments of one command, and what is made from them: configuration, state and application."""
+    """The arguments of one command, and what is made from them: configuration, state and context."""
 
     def __init__(self, arguments: argparse.Namespace, spark: Optional[SparkSession]) -> None:
         self.arguments = arguments
@@ -99,23 +99,23 @@ class Invocation:
         found: dict[str, str] = {}
         for key, ref in self.config.secret_refs():
             if key != but:
-                self._reveal(key, ref, found)
+                found[key] = self.reveal(ref)
         return found
 
-    def _reveal(self, key: str, ref: SecretRef, into: dict[str, str]) -> None:
-        into[key] = ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias))
+    def reveal(self, ref: SecretRef) -> str:
+        return ref.reveal(os.environ, lambda alias: self.hadoop.secret(alias))
 
     def notifier(self, secrets: Optional[Mapping[str, str]] = None) -> Notifier:
         """Returns the notifier that mails the service desk."""
         known = self.secrets() if secrets is None else secrets
         return Notifier(self.config.notify, known.get("notify.smtp.password"), redact=Redactor(known.values()).redact)
 
-    def journal(self, run_id: Optional[str], secrets: Mapping[str, str]) -> RunJournal:
-        """Starts logging to the log file and standard error; returns the journal of a command on this host."""
+    def log_to_file(self, run_id: Optional[str], secrets: Mapping[str, str]) -> None:
+        """Starts logging to the log file and standard error."""
         log.configure(self.config.logs, run_id, secrets.values(), console=True)
-        return self._journal(secrets)
 
-    def _journal(self, secrets: Mapping[str, str]) -> RunJournal:
+    def journal(self, secrets: Mapping[str, str]) -> RunJournal:
+        """Returns the journal of a command on this host."""
         config = self.config
         log_file = config.logs.dir / log.FILE_NAME
         edge = EdgeNode(
@@ -126,38 +126,26 @@ class Invocation:
         )
         return RunJournal(config, self.store(), edge, self.typed)
 
-    def app(self, run_id: Optional[str] = None) -> App:
-        """Returns the application, with its driver in this process."""
+    def context(self, run_id: Optional[str] = None) -> JobContext:
+        """Starts logging; returns what the commands that need Spark share, with the driver in this process."""
         secrets = self.secrets()
-        journal = self.journal(run_id, secrets)
-        from traffic_aggr.restate.app import App
+        self.log_to_file(run_id, secrets)
+        return self.context_of(secrets)
 
-        return App(self.config, journal, secrets, self.hadoop, self.spark)
+    def context_of(self, secrets: Mapping[str, str]) -> JobContext:
+        from traffic_aggr.restate.context import JobContext
 
-    def check(self, show: Callable[[str], object]) -> int:
-        """Probes everything that a run needs, even if secrets or the log cannot be used; returns the exit code."""
-        from traffic_aggr.restate.app import App
-        from traffic_aggr.restate.check import probe
-
-        secrets: dict[str, str] = {}
-        findings = [
-            probe(f"secret {key}", partial(self._reveal, key, ref, secrets)) for key, ref in self.config.secret_refs()
-        ]
-        log_file = self.config.logs.dir / log.FILE_NAME
-        findings.append(
-            probe(f"log {log_file}", lambda: log.configure(self.config.logs, None, secrets.values(), console=True))
-        )
-        app = App(self.config, self._journal(secrets), secrets, self.hadoop, self.spark)
-        return app.check(self.ask, show, findings)
+        return JobContext(self.config, self.journal(secrets), secrets, self.hadoop, self.spark)
 
     def launcher(self, run_id: str) -> Launcher:
         """Returns the launcher for a driver in the cluster. That driver fetches Impala's password itself."""
-        journal = self.journal(run_id, self.secrets(but="impala.auth.password"))
+        secrets = self.secrets(but="impala.auth.password")
+        self.log_to_file(run_id, secrets)
         from traffic_aggr.cluster.launcher import Launcher
         from traffic_aggr.restate.preflight import table_names
 
         tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
-        return Launcher(self.config, journal, self.hadoop, tables)
+        return Launcher(self.config, self.journal(secrets), self.hadoop, tables)
 
     def ask(self) -> RunArguments:
         """Returns the partition list and the first step that the arguments name. Raises PartitionListError."""

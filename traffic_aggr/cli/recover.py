@@ -30,8 +30,10 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
+    from traffic_aggr.restate.recovery import recover
+
     run_id = new_run_id()
-    settled = invocation.app(run_id).recover(run_id)
+    settled = recover(invocation.context(run_id), run_id)
     for record in settled:
         say(f"run {record.run_id}: {record.data_state}")
     if not settled:

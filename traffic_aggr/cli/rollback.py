@@ -34,8 +34,10 @@ def add_parser(commands: Any) -> None:
 def run(invocation: Invocation) -> int:
     tables = invocation.config.tables
     refuse_rollback(invocation.store(), invocation.arguments.run, f"{tables.database}.{tables.final}")
+    from traffic_aggr.restate.rollback import rollback
+
     run_id = new_run_id()
-    record = invocation.app(run_id).rollback(invocation.arguments.run, run_id)
+    record = rollback(invocation.context(run_id), invocation.arguments.run, run_id)
     partitions = counted(len(record.partitions), "partition")
     say(f"run {invocation.arguments.run} is rolled back: old data is in place for {partitions}")
     return 0

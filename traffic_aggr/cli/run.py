@@ -52,9 +52,12 @@ def run(invocation: Invocation) -> int:
     if arguments.json:
         raise InputError("--json needs --dry-run: a run has no JSON output", hint="Add --dry-run, or leave --json out")
     run_id = arguments.run_id or new_run_id()
-    in_cluster = invocation.config.spark.deploy_mode == "cluster"
-    runner = invocation.launcher(run_id) if in_cluster else invocation.app(run_id)
-    record = runner.run(invocation.ask, run_id)
+    if invocation.config.spark.deploy_mode == "cluster":
+        record = invocation.launcher(run_id).run(invocation.ask, run_id)
+    else:
+        from traffic_aggr.restate import restatement
+
+        record = restatement.run(invocation.context(run_id), invocation.ask, run_id)
     for line in result_lines(
         record, invocation.store().report_path(record.run_id), invocation.config.logs.dir / log.FILE_NAME
     ):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command, positive
+from traffic_aggr.config.config import is_uri
 
 
 def add_parser(commands: Any) -> None:
@@ -34,9 +36,21 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
+    from traffic_aggr.restate.sample_data import generate
+    from traffic_aggr.restate.warehouse import files_of
+
     arguments = invocation.arguments
-    made = invocation.app().sample_data(
-        arguments.out, arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format
-    )
+    out = arguments.out if is_uri(arguments.out) else f"file:{os.path.abspath(arguments.out)}"
+    with invocation.context().session() as spark:
+        made = generate(
+            spark,
+            invocation.config.tables,
+            files_of(spark, out),
+            out.rstrip("/"),
+            days=arguments.days,
+            rows_per_day=arguments.rows_per_day,
+            seed=arguments.seed,
+            final_format=arguments.final_format,
+        )
     say(f"sample data in {arguments.out}: {made}")
     return 0

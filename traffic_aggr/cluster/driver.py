@@ -14,8 +14,9 @@ from traffic_aggr.cluster.submission import CONFIG_FILE, REQUEST_FILE, on_arriva
 from traffic_aggr.config.load import load_config
 from traffic_aggr.errors import InputError
 from traffic_aggr.host import log
-from traffic_aggr.host.edge import NoEdgeNode
-from traffic_aggr.restate.app import App
+from traffic_aggr.host.edge import Edge
+from traffic_aggr.restate import restatement
+from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.journal import RunJournal
 from traffic_aggr.run.record import new_run_id
 from traffic_aggr.run.store import RecordStore
@@ -49,9 +50,10 @@ def drive() -> int:
     # YARN collects what is written here; `yarn logs` shows it.
     logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
-    journal = RunJournal(config, store, NoEdgeNode(flag), request.typed, application_id=application_id, attempt=attempt)
+    journal = RunJournal(config, store, Edge(flag), request.typed, application_id=application_id, attempt=attempt)
     threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
-    App(on_arrival(config, Path.cwd()), journal, secrets, hadoop).run(lambda: request.ask, run_id)
+    context = JobContext(on_arrival(config, Path.cwd()), journal, secrets, hadoop)
+    restatement.run(context, lambda: request.ask, run_id)
     return 0
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from pyspark.errors import AnalysisException
 from pyspark.sql.types import StructType
 
-from traffic_aggr.errors import PartitionListError
+from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive import parameters, sql
 from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
 from traffic_aggr.hive.partitions import Partition
@@ -228,7 +228,8 @@ class HiveCatalog:
             )
         )
         facts = self.facts(name)
-        assert facts is not None
+        if facts is None:
+            raise StateError(f"{name} was created and is gone", hint="See who dropped it, then run again")
         return facts
 
 

@@ -2,22 +2,21 @@
 The edge node's part of a run: lock, status file, service desk, metrics, hooks.
 
 A driver on the edge node uses ``EdgeNode``. In YARN's cluster mode the launcher uses it instead. The driver, on another
-host, uses ``NoEdgeNode``: it only writes its run record, and the launcher shows what it reads there.
+host, uses ``Edge``, which shows nothing: it only writes its run record, and the launcher shows what it reads there.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import Optional, Protocol
 
 from traffic_aggr.clock import utc_now
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import StatusFlagError
-from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host import notify
 from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.hooks import run_after_load
@@ -26,8 +25,8 @@ from traffic_aggr.host.metrics import write_metrics
 from traffic_aggr.host.notify import Notifier, failure_alert, recovery_alert
 from traffic_aggr.host.status_file import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
 from traffic_aggr.run.plan import Step
-from traffic_aggr.run.record import Publication, RunRecord
-from traffic_aggr.run.result import days_in_words
+from traffic_aggr.run.record import RunRecord
+from traffic_aggr.run.result import day_states, days_in_words
 
 log = logging.getLogger(__name__)
 
@@ -44,24 +43,37 @@ class RunLock(Protocol):
         ...
 
 
-class Edge(Protocol):
-    """The edge node's side of a run."""
+class _HeldElsewhere:
+    """The lock as a driver on another host has it: the launcher holds it."""
+
+    def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None: ...
+
+    def assert_held(self) -> None: ...
+
+
+class Edge:
+    """
+    The edge node's side of a run.
+
+    This class shows nothing and locks nothing, for a driver on another host. ``flag`` is the status file's.
+    """
+
+    def __init__(self, flag: int = 0) -> None:
+        self._flag = flag
 
     def lock(self, holder: Holder) -> AbstractContextManager[RunLock]:
         """Holds the run lock. Raises LockHeldError."""
-        ...
+        return nullcontext(_HeldElsewhere())
 
     def flag(self) -> int:
         """The status file's flag: 0, or the step to start from. Raises StatusFlagError, StateError."""
-        ...
+        return self._flag
 
     def begin(self) -> None:
         """Shows that a run is in progress."""
-        ...
 
     def mark(self, step: Step) -> None:
         """Shows the step in progress; the next run resumes an interrupted one from there."""
-        ...
 
     def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None:
         """
@@ -69,15 +81,12 @@ class Edge(Protocol):
 
         ``failures`` returns the ids of the failed runs that may have opened the ticket; it is called only for a notice.
         """
-        ...
 
     def after_load(self, run_id: str) -> None:
         """Runs the site's ``hooks.after_load``."""
-        ...
 
     def failed(self) -> None:
         """Shows failure."""
-        ...
 
     def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None:
         """
@@ -85,11 +94,9 @@ class Edge(Protocol):
 
         ``concerned`` is the run whose record says where the data is: ``record``, or an earlier unsettled run.
         """
-        ...
 
     def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None:
         """Writes the metrics of a run that has ended; ``concerned`` is as in ``raise_ticket``."""
-        ...
 
     def left_to_holder(self) -> None:
         """
@@ -97,14 +104,12 @@ class Edge(Protocol):
 
         For a run that touched nothing because another run holds the lock.
         """
-        ...
 
     def recovered(self, flag: int) -> None:
         """Shows failure after interrupted runs were settled; the next run starts from ``flag``."""
-        ...
 
 
-class EdgeNode:
+class EdgeNode(Edge):
     """
     This host as the edge node.
 
@@ -220,69 +225,3 @@ class EdgeNode:
 
     def _ran_time(self) -> str:
         return f"{self._now().astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-class NoEdgeNode:
-    """Replaces the edge node for a driver on another host; ``flag`` is the status file's."""
-
-    def __init__(self, flag: int) -> None:
-        self._flag = flag
-
-    @contextmanager
-    def lock(self, holder: Holder) -> Iterator[RunLock]:
-        """Does nothing, because the launcher holds the lock."""
-        yield self
-
-    def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None: ...
-
-    def assert_held(self) -> None: ...
-
-    def flag(self) -> int:
-        return self._flag
-
-    def begin(self) -> None: ...
-
-    def mark(self, step: Step) -> None: ...
-
-    def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None: ...
-
-    def after_load(self, run_id: str) -> None: ...
-
-    def failed(self) -> None: ...
-
-    def raise_ticket(self, record: RunRecord, concerned: RunRecord) -> None: ...
-
-    def leave_metrics(self, record: RunRecord, concerned: RunRecord) -> None: ...
-
-    def left_to_holder(self) -> None: ...
-
-    def recovered(self, flag: int) -> None: ...
-
-
-def day_states(record: RunRecord) -> Sequence[str]:
-    """A line for each day of the plan that says what the table holds for it now."""
-    return [
-        *_changed_day_states(record),
-        *(f"{partition}: kept as before" for partition in record.kept),
-        *(f"{partition}: refused, as before" for partition in record.refused if partition not in record.days),
-    ]
-
-
-def _changed_day_states(record: RunRecord) -> Sequence[str]:
-    if record.publication is Publication.PUBLISHED and not record.rolled_back_by:
-        return [f"{partition}: {'new data' if day.new else 'cleared'}" for partition, day in record.days.items()]
-    if record.publication.settled:
-        return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
-    if record.mode == "swap":
-        return [
-            f"{partition}: {f'old data kept in {day.before.location}' if day.before else 'had no data before'}"
-            for partition, day in record.days.items()
-        ]
-    return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]
-
-
-def _old_state(record: RunRecord, partition: Partition) -> str:
-    if partition in record.lost:
-        return "old data is gone"
-    refused = "refused, " if partition in record.refused else ""
-    return f"{refused}{'old data' if record.days[partition].before else 'no data, as before'}"

@@ -123,25 +123,28 @@ class FileLock(Lock):
 
     def name_jvm(self, pid: int, application_id: Optional[str] = None) -> None:
         """Adds the run's JVM to the lock file, durably, so that no later run starts while it is alive."""
-        self.assert_held()
-        assert self._descriptor is not None
+        descriptor = self._descriptor_held()
         self.holder = self.holder.with_jvm(pid, application_id)
         try:
-            self._write(self._descriptor)
+            self._write(descriptor)
         except OSError as exc:
             raise _unusable(self.path, exc) from exc
 
     def assert_held(self) -> None:
         """Raises LockHeldError when the file was removed or replaced, or no longer names this holder."""
-        if self._descriptor is None:
+        self._descriptor_held()
+
+    def _descriptor_held(self) -> int:
+        descriptor = self._descriptor
+        if descriptor is None:
             raise LockHeldError(f"the lock {self.path} is not held")
         try:
-            is_same_file = _is_at(self._descriptor, self.path)
-            content = os.pread(self._descriptor, _LONGEST_CONTENT, 0)
+            is_same_file = _is_at(descriptor, self.path)
+            content = os.pread(descriptor, _LONGEST_CONTENT, 0)
         except OSError as exc:
             raise _unusable(self.path, exc) from exc
         if is_same_file and content == self._written:
-            return
+            return descriptor
         what = "now names another holder" if is_same_file else "was removed or replaced"
         raise LockHeldError(
             f"the lock file {self.path} {what} while run {self.holder.run_id} held it",

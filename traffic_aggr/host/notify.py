@@ -216,7 +216,8 @@ class Notifier:
 
     def _mail(self, alert: Alert) -> bool:
         smtp = self._config.smtp
-        if smtp.host is None:
+        host = smtp.host
+        if host is None:
             return False
         message = self._message(alert)
         attempts = Retrying(
@@ -228,7 +229,7 @@ class Notifier:
             reraise=True,
         )
         try:
-            attempts(self._hand_over, message)
+            attempts(self._hand_over, host, message)
         except OSError as exc:  # includes smtplib's errors
             log.error("the mail of run %s was not taken: %s", alert.run_id, self._redact(str(exc)))
             return False
@@ -268,11 +269,11 @@ class Notifier:
         name = re.sub(r"[^A-Za-z0-9._-]", "", f"{run_id}.{kind}")
         return f"<{name}@{(self._config.from_ or '').rpartition('@')[2]}>"
 
-    def _hand_over(self, message: EmailMessage) -> None:
+    def _hand_over(self, host: str, message: EmailMessage) -> None:
         """Sends the mail. Raises OSError, also when the server accepts no address of ``ticket_to``."""
         config = self._config
         with contextlib.ExitStack() as closing:
-            server = self._connect()
+            server = self._connect(host)
             closing.callback(server.close)
             if config.smtp.tls == "starttls":
                 server.starttls(context=self._tls())
@@ -287,12 +288,11 @@ class Notifier:
         if set(config.ticket_to) <= set(refused):
             raise smtplib.SMTPRecipientsRefused(refused)
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, host: str) -> smtplib.SMTP:
         smtp = self._config.smtp
-        assert smtp.host is not None
         if smtp.tls == "ssl":
-            return smtplib.SMTP_SSL(smtp.host, smtp.port, timeout=smtp.timeout_s, context=self._tls())
-        return smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout_s)
+            return smtplib.SMTP_SSL(host, smtp.port, timeout=smtp.timeout_s, context=self._tls())
+        return smtplib.SMTP(host, smtp.port, timeout=smtp.timeout_s)
 
     def _tls(self) -> ssl.SSLContext:
         return self._context or ssl.create_default_context()

@@ -15,6 +15,7 @@ from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.plan import Plan, Refusal, Step
 from traffic_aggr.run.reconcile import totals_to_json
 from traffic_aggr.run.record import RunRecord
+from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
 from traffic_aggr.units import counted, data_volume, percent_change
 
@@ -23,23 +24,17 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
     """Returns, in order, the statements that change the final table, refresh Impala and query its totals."""
     raw, staging, final = (TableName(tables.database, name) for name in (tables.raw, tables.staging, tables.final))
     drops, adds = _partition_statements(plan, final)
-
-    def refresh(table: TableName) -> str:
-        return sql.invalidate(table) if str(table) in plan.creates else sql.refresh(table)
-
+    refreshes = Refreshes(staging, final, [table for table in (staging, final) if str(table) in plan.creates])
     statements = []
     if impala.enabled and impala.verify_raw and not plan.verify_only:
         statements += [sql.raw_totals(raw, batch) for batch in sql.batches(list(plan.days))]
     for step in plan.steps:
         if step is Step.DROP:
-            statements += [*drops, *([refresh(final)] if impala.enabled else [])]
-        elif step is Step.STAGE:
-            statements += [refresh(staging)] if impala.enabled else []
-        else:
-            if not plan.verify_only:
-                statements += [*([] if Step.DROP in plan.steps else drops), *adds]
-                statements += [refresh(staging)] if impala.enabled else []
-            statements += [refresh(final), *sql.refresh_moved(final, plan.moved)] if impala.enabled else []
+            statements += drops
+        elif step is Step.LOAD and not plan.verify_only:
+            statements += [*([] if Step.DROP in plan.steps else drops), *adds]
+        if impala.enabled:
+            statements += refreshes.after(step, moved=plan.moved, verify_only=plan.verify_only)
     if impala.enabled and impala.verify:
         statements += [sql.final_totals(final, batch) for batch in sql.batches(plan.changed)]
     return statements

@@ -55,7 +55,7 @@ class Overview:
         """Yields the same in sentences: what is running, what happened, whether the data is safe, what comes next."""
         yield from self._going_on(paint)
         if self.last and self.last.outcome is not Outcome.RUNNING:
-            yield self._happened(paint)
+            yield _happened(self.last, paint)
             if self.last.error:
                 yield f"  {self.last.error}"
         yield self._data(paint)
@@ -84,14 +84,6 @@ class Overview:
         yield paint(f"`{holder.command}` {holder.run_id} has been running since {since}{doing}.", Colour.BUSY)
         yield f"It holds the lock as {where}."
 
-    def _happened(self, paint: Paint) -> str:
-        assert self.last is not None
-        good = self.last.outcome is Outcome.SUCCESS
-        how = paint("succeeded" if good else f"ended as {self.last.outcome.value}", Colour.GOOD if good else Colour.BAD)
-        took = f" after {duration(self.last.seconds)}" if self.last.seconds is not None else ""
-        ended = f" on {local_time(self.last.ended)}" if self.last.ended else ""
-        return f"The last run, {_name(self.last)}, {how}{took}{ended}."
-
     @property
     def _is_changing(self) -> bool:
         """Whether a run is changing the data now, so that its record is only a snapshot."""
@@ -111,6 +103,14 @@ class Overview:
         safe = self.concerned.publication.settled and not self.concerned.lost
         verdict = paint("The data is safe", Colour.GOOD) if safe else paint("The data is not whole", Colour.BAD)
         return f"{verdict}: {self._data_state}."
+
+
+def _happened(last: RunRecord, paint: Paint) -> str:
+    good = last.outcome is Outcome.SUCCESS
+    how = paint("succeeded" if good else f"ended as {last.outcome.value}", Colour.GOOD if good else Colour.BAD)
+    took = f" after {duration(last.seconds)}" if last.seconds is not None else ""
+    ended = f" on {local_time(last.ended)}" if last.ended else ""
+    return f"The last run, {_name(last)}, {how}{took}{ended}."
 
 
 def _name(record: RunRecord) -> str:

@@ -34,6 +34,7 @@ from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.swap import SwapPublisher
 from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse, files_of
 from traffic_aggr.run.record import Publication, RunRecord
+from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_misleading_copy
 from traffic_aggr.spark.hadoop import Hadoop
 from traffic_aggr.spark.session import (
@@ -214,8 +215,8 @@ class JobContext:
         impala = self.impala(Stop())
         if impala is None:
             return
-        name = table_names(self.config.tables)["final"]
-        witness.send(impala, record, steps.refresh_final_statements(name, partitions))
+        names = table_names(self.config.tables)
+        witness.send(impala, record, Refreshes(names["staging"], names["final"]).put_back(partitions))
 
 
 def operator_error(exc: Exception) -> TrafficAggrError:

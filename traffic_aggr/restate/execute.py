@@ -102,7 +102,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     else:
         log.info("the old data of %s is back", days)
     try:
-        work.refresh(steps.refresh_final_statements(work.final.name, list(record.days)))
+        work.refresh(work.refreshes.put_back(list(record.days)))
     except TrafficAggrError as exc:
         log.warning("Impala was not refreshed after the old data was put back: %s", exc)
 

@@ -55,8 +55,7 @@ def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: 
         hazards.characters if replace_with_space else None,
     )
     characters = "" if replace_with_space else hazards.characters
-    row = aggregation.values_with(texts, characters, hazards.null_markers, lengths, in_bytes=in_bytes).first()
-    assert row is not None
+    [row] = aggregation.values_with(texts, characters, hazards.null_markers, lengths, in_bytes=in_bytes).collect()
     found = {
         name: f"in {counted(values['rows'], 'row')}, such as {shown(values['example'])!r}"
         for name, values in row.asDict().items()

@@ -31,19 +31,20 @@ def rollback(context: JobContext, target: str, run_id: str) -> RunRecord:
         context.journal.begin(record)
         with context.session() as spark:
             context.name_session(record, lock, spark)
-            _rollback(context, spark, record, stop, lock)
+            _rollback(context, spark, record, target, stop, lock)
         context.journal.succeed(record)
     return record
 
 
-def _rollback(context: JobContext, spark: SparkSession, record: RunRecord, stop: Stop, lock: RunLock) -> None:
+def _rollback(
+    context: JobContext, spark: SparkSession, record: RunRecord, target_id: str, stop: Stop, lock: RunLock
+) -> None:
     warehouse = context.open(spark)
     record.final_root = warehouse.final_root
     with context.table_lock(warehouse, record, lock) as locked:
         context.settle(locked)
         record.settled_earlier_runs = True
-        assert record.rolls_back is not None
-        target = refuse_rollback(context.journal.store, record.rolls_back, context.tables["final"])
+        target = refuse_rollback(context.journal.store, target_id, context.tables["final"])
         name = TableName.parse(target.tables["final"])
         publisher = context.publisher(locked, name, target.mode)
         publisher.refuse_unless_published(target)

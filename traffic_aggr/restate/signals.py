@@ -40,10 +40,10 @@ class Stop:
 
     def check(self) -> None:
         """Raises Interrupted, once, if a signal has arrived."""
-        if self._wished.is_set() and not self._noticed.is_set():
+        reason = self.reason()
+        if reason is not None and not self._noticed.is_set():
             self._noticed.set()
-            assert self._signum is not None
-            raise Interrupted(self._signum)
+            raise reason
 
     def reason(self) -> Optional[Interrupted]:
         """Returns the signal that arrived, as the error to report; None without one."""

@@ -36,6 +36,7 @@ from traffic_aggr.run.reconcile import (
     reconcile_staging,
 )
 from traffic_aggr.run.record import Input, RunRecord, Staged
+from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
 from traffic_aggr.text import some_of
@@ -95,13 +96,9 @@ class Work:
         finally:
             self.save(self.record)
 
-    def refresh_table(self, table: TableName) -> list[str]:
-        return [sql.invalidate(table) if table in self.created else sql.refresh(table)]
-
-
-def refresh_final_statements(table: TableName, partitions: Sequence[Partition]) -> list[str]:
-    """Returns the statements that make Impala reload the table after partitions were added, dropped or moved."""
-    return [sql.refresh(table), *sql.refresh_moved(table, partitions)]
+    @property
+    def refreshes(self) -> Refreshes:
+        return Refreshes(self.staging.name, self.final.name, self.created)
 
 
 def reading(work: Work, step: Step) -> Optional[ExpectedRows]:
@@ -122,7 +119,7 @@ def reading(work: Work, step: Step) -> Optional[ExpectedRows]:
 def drop(work: Work) -> None:
     """Takes the days to change out of the final table, moves their data aside, and refreshes the table in Impala."""
     work.publisher.withdraw(work.record)
-    work.refresh(work.refresh_table(work.final.name))
+    work.refresh(work.refreshes.after(Step.DROP))
 
 
 def stage(work: Work) -> None:
@@ -172,7 +169,7 @@ def stage(work: Work) -> None:
     _break_down(work, staged)
     record.staged = Staged(directory, by_day, fingerprint(work.warehouse.files, directory))
     work.save(record)
-    work.refresh(work.refresh_table(work.staging.name))
+    work.refresh(work.refreshes.after(Step.STAGE))
 
 
 def _break_down(work: Work, staged: DataFrame) -> None:
@@ -194,7 +191,7 @@ def load(work: Work) -> None:
     if not work.plan.verify_only:
         _publish(work)
     _prove_final(work)
-    _refresh_final(work)
+    work.refresh(work.refreshes.after(Step.LOAD, moved=_moved(work), verify_only=work.plan.verify_only))
     if work.impala is not None and work.verify_impala:
         witness.prove_final(work.impala, work.record, work.final.name, work.save)
 
@@ -410,19 +407,14 @@ def _forget_staged_partitions(work: Work) -> None:
     staging.drop(staging.all_partitions())
 
 
-def _refresh_final(work: Work) -> None:
-    record, name = work.record, work.final.name
-    moved = [
+def _moved(work: Work) -> list[Partition]:
+    """Returns the days whose partition points to another directory than before the run."""
+    return [
         partition
-        for partition, day in record.days.items()
+        for partition, day in work.record.days.items()
         for location in [work.publisher.published_location(day)]
         if day.before is not None and location is not None and normal(day.before.location) != normal(location)
     ]
-    statements = work.refresh_table(work.staging.name) if not work.plan.verify_only else []
-    statements += work.refresh_table(name)
-    if name not in work.created:
-        statements += sql.refresh_moved(name, moved)
-    work.refresh(statements)
 
 
 def staged_matches(

@@ -179,14 +179,13 @@ class Plan:
     @property
     def moved(self) -> tuple[Partition, ...]:
         """
-        The changed days whose existing partition leaves its directory, which a table-level REFRESH may not notice.
+        The restated days whose existing partition leaves its directory, which a table-level REFRESH may not notice.
 
         In swap mode these are all that have a partition; in drop_and_load mode, those outside their standard directory.
-        Cleared days are included.
         """
         return tuple(
             partition
-            for partition in self.changed
+            for partition in self.restated
             for location in [self.days[partition].location]
             if location is not None and (self.mode == "swap" or normal(location) != normal(self.home(partition)))
         )

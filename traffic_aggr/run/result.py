@@ -110,6 +110,35 @@ def days_in_words(record: RunRecord) -> str:
     return listed(counts.pop("listed"), counts)
 
 
+def day_states(record: RunRecord) -> Sequence[str]:
+    """A line for each day of the plan that says what the table holds for it now."""
+    return [
+        *_changed_day_states(record),
+        *(f"{partition}: kept as before" for partition in record.kept),
+        *(f"{partition}: refused, as before" for partition in record.refused if partition not in record.days),
+    ]
+
+
+def _changed_day_states(record: RunRecord) -> Sequence[str]:
+    if record.publication is Publication.PUBLISHED and not record.rolled_back_by:
+        return [f"{partition}: {'new data' if day.new else 'cleared'}" for partition, day in record.days.items()]
+    if record.publication.settled:
+        return [f"{partition}: {_old_state(record, partition)}" for partition in record.days]
+    if record.mode == "swap":
+        return [
+            f"{partition}: {f'old data kept in {day.before.location}' if day.before else 'had no data before'}"
+            for partition, day in record.days.items()
+        ]
+    return [f"{partition}: old data kept in {day.kept}" for partition, day in record.days.items()]
+
+
+def _old_state(record: RunRecord, partition: Partition) -> str:
+    if partition in record.lost:
+        return "old data is gone"
+    refused = "refused, " if partition in record.refused else ""
+    return f"{refused}{'old data' if record.days[partition].before else 'no data, as before'}"
+
+
 def period(days: Sequence[Partition]) -> str:
     """Describes the days: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
     if len(days) < 2:

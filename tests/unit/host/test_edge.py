@@ -12,9 +12,10 @@ from tests.support.fakes import run_record
 from traffic_aggr.config.load import load_config
 from traffic_aggr.hive.layout import Placement
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.host.edge import EdgeNode, day_states
+from traffic_aggr.host.edge import EdgeNode
 from traffic_aggr.host.notify import Notifier
 from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord
+from traffic_aggr.run.result import day_states
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 OLD, NEW = Day("home", "kept", Placement("home")), Day("home", "kept", Placement("home"), new="staged")

@@ -17,13 +17,13 @@ from traffic_aggr.cli.main import main
 from traffic_aggr.config.load import load_config
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.host.edge import EdgeNode, NoEdgeNode
+from traffic_aggr.host.edge import Edge, EdgeNode
 from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.host.metrics import render_metrics, write_metrics
 from traffic_aggr.host.notify import Notifier
-from traffic_aggr.restate.check import probe_metrics
 from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.restate.probes import probe_metrics
 from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
@@ -305,7 +305,7 @@ def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
 
     textfile.unlink()
     journal.leave_to_holder()
-    RunJournal(config, store, NoEdgeNode(0)).show_success(succeeded())
+    RunJournal(config, store, Edge(0)).show_success(succeeded())
     journal.show_success(succeeded(command="rollback"))
     assert not textfile.exists()
 
@@ -314,7 +314,7 @@ def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
 def test_a_record_of_a_user_without_a_name_has_the_number(home: Path) -> None:
     config = load_config(home / "job.yaml", {})
     store = RecordStore(config.state.dir, LocalFiles())
-    assert RunJournal(config, store, NoEdgeNode(0)).new_record("run", {}, RUN_ID).user == str(os.getuid())
+    assert RunJournal(config, store, Edge(0)).new_record("run", {}, RUN_ID).user == str(os.getuid())
 
 
 def test_check_warns_where_the_metrics_would_not_be_written(home: Path) -> None:
