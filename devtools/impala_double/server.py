@@ -10,7 +10,6 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Optional
 
 from impala._thrift_gen.ImpalaService import ImpalaHiveServer2Service
@@ -20,6 +19,7 @@ from thrift.Thrift import TApplicationException, TException, TMessageType, TType
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport, TFramedTransport, TMemoryBuffer
 
+from devtools.daemons import Startable
 from devtools.impala_double import sasl
 from devtools.impala_double.cache import CoordinatorCache
 from devtools.impala_double.catalog import Catalog
@@ -48,7 +48,7 @@ class _ConnectionOver(Exception):
     """The server stops reading from and writing to this connection."""
 
 
-class ImpalaDouble:
+class ImpalaDouble(Startable):
     """
     A coordinator on a loopback port, in threads of this process; use it as a context manager.
 
@@ -87,17 +87,8 @@ class ImpalaDouble:
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def __enter__(self) -> ImpalaDouble:
+    def start(self) -> None:
         self.listen()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
 
     def plan(
         self,

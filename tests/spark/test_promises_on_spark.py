@@ -9,12 +9,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.support.warehouse import LISTED, UNLISTED, Job, snapshot
+from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, snapshot
 from traffic_aggr.hive.layout import TEXT_SERDE
 from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS, Column
 
 Prepare = Callable[[Job], object]
-FINAL, STAGING, RAW = "traffic_aggr_adhoc", "traffic_aggr_adhoc_inter", "traffic_details_raw_daily_with_no_dups"
+FINAL, STAGING = "traffic_aggr_adhoc", "traffic_aggr_adhoc_inter"
 BY_DAY = "PARTITIONED BY (partition_date STRING)"
 PARQUET, TEXT = "STORED AS PARQUET", "ROW FORMAT DELIMITED FIELDS TERMINATED BY ';'"
 LAZY = f"ROW FORMAT SERDE '{TEXT_SERDE}'"

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from devtools.impala_double.storage import LocalStorage, Stamp
-from tests.support.warehouse import LISTED, Job
+from tests.support.warehouse import LISTED, RAW, Job
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.sql import TableName
 
@@ -62,7 +62,7 @@ def misreading(job: Job, below: str, column: str, amount: str = "0.000001") -> I
 
 
 def raw_of(job: Job) -> TableName:
-    return TableName(job.database, "traffic_details_raw_daily_with_no_dups")
+    return TableName(job.database, RAW)
 
 
 def own_raw(job: Job, day: str) -> Path:

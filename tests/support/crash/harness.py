@@ -17,12 +17,12 @@ from devtools.impala_double import ImpalaDouble
 from tests.support.crash.metastore import Metastore
 from tests.support.crash.trail import Trail, World
 from tests.support.crash.trees import Place, Tree
-from tests.support.warehouse import LISTED, UNLISTED, Job, Result
+from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, Result
 from traffic_aggr.hive.layout import RUN_ROOT
 from traffic_aggr.host.status_file import StatusFile
 
 _NOT_OF_THE_WORLD = ("logs", "lock", "status.lock", "alerts.jsonl.lock", "config.yaml", "partitions.txt")
-_CONSTANT = ("traffic_details_raw_daily_with_no_dups", "org_details", "country_lookup")
+_CONSTANT = (RAW, "org_details", "country_lookup")
 FINAL = "traffic_aggr_adhoc"
 
 Rows = Optional[list[str]]
