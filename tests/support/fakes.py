@@ -116,8 +116,10 @@ class TableOfDays:
         """Stages new data for the days, and records it as the load step and the start of publishing do."""
         for day in days:
             write(self.aside(day, "staged"), f"new {day}")
-            new = record.days[day].new = f"file:{self.aside(day, 'staged')}"
-            record.days[day].fingerprint = fingerprint(LocalFiles(), new)
+            new = f"file:{self.aside(day, 'staged')}"
+            record.set_day(
+                day, dataclasses.replace(record.days[day], new=new, fingerprint=fingerprint(LocalFiles(), new))
+            )
 
     def read(self, day: Partition) -> Optional[str]:
         """Returns what a reader of the table finds for the day, or None when there is no partition."""

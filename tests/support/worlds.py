@@ -18,6 +18,7 @@ from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.swap import SwapPublisher
 from traffic_aggr.run.reconcile import AggregatedTotals
 from traffic_aggr.run.record import Day, DayTotals, RunRecord
+from traffic_aggr.run.record_json import record_from_json, record_to_json
 
 
 class Died(BaseException):
@@ -88,7 +89,7 @@ class World:
     def record(self) -> RunRecord:
         """Returns the record as the next process reads it."""
         written: RunRecord = pickle.loads(self.saved)
-        return RunRecord.from_json(written.to_json(), "run.json")
+        return record_from_json(record_to_json(written), "run.json")
 
     def copy(self) -> World:
         return dataclasses.replace(self, content=dict(self.content), placements=dict(self.placements))

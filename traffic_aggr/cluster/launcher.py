@@ -98,14 +98,13 @@ class Launcher:
         if ended:
             self._journal.fail(record, error)
         else:
-            record.error = f"{error}. {self._application_id} may still be running: see `status`"
+            record.note_error(f"{error}. {self._application_id} may still be running: see `status`")
             self._journal.show_failure(record)
 
     def _start(self, record: RunRecord, ask: Callable[[], RunArguments], stop: Stop, lock: RunLock) -> Application:
         flag = self._journal.edge.flag()
         asked = ask()
-        record.take_list(asked.partitions)
-        record.flag = flag
+        record.take_list(asked.partitions, flag)
         self._journal.begin(record)
         try:
             submit(self._config, DriverRequest(record.run_id, asked, flag, record.typed), stop.sleep)

@@ -4,7 +4,6 @@ Deletes what nothing needs any more, and finds orphans beside the final table's 
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -140,10 +139,7 @@ def _delete(context: JobContext, warehouse: LockedWarehouse, leftovers: Leftover
     """
     record, deleted = leftovers.record, []
     if record.cleaned is None:
-        record.cleaned = timestamp(context.journal.now(), "seconds")
-        for day in record.days.values():
-            if day.before is not None:  # its parameters may hold kilobytes of Impala statistics
-                day.before = dataclasses.replace(day.before, parameters=None)
+        record.begin_cleaning(timestamp(context.journal.now(), "seconds"))
         context.journal.save(record)
     in_use = _in_use(warehouse)
     for directory in leftovers.directories:
@@ -154,7 +150,7 @@ def _delete(context: JobContext, warehouse: LockedWarehouse, leftovers: Leftover
         warehouse.files.delete_tree(directory)
         deleted.append(directory)
     if len(deleted) == len(leftovers.directories):
-        record.cleaning_ended = timestamp(context.journal.now(), "seconds")
+        record.end_cleaning(timestamp(context.journal.now(), "seconds"))
         context.journal.save(record)
     log.info("run %s: deleted %s", record.run_id, counted(len(deleted), "directory", "directories"))
     return deleted

@@ -118,10 +118,10 @@ class JobContext:
                 self.hadoop.stop()
 
     def name_session(self, record: RunRecord, lock: RunLock, spark: SparkSession) -> None:
-        record.application_id = spark.sparkContext.applicationId
-        record.jvm_process_id = jvm_process_id(spark)
-        record.versions = {"traffic_aggr": __version__, "spark": spark.version, "pyspark": pyspark.__version__}
-        lock.name_jvm(record.jvm_process_id, record.application_id)
+        versions = {"traffic_aggr": __version__, "spark": spark.version, "pyspark": pyspark.__version__}
+        application_id, process_id = spark.sparkContext.applicationId, jvm_process_id(spark)
+        record.name_session(application_id, process_id, versions)
+        lock.name_jvm(process_id, application_id)
 
     def open(self, spark: SparkSession) -> Warehouse:
         catalog = HiveCatalog(spark)

@@ -15,7 +15,7 @@ from traffic_aggr.restate import steps
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.steps import Work
 from traffic_aggr.run.plan import Step
-from traffic_aggr.run.record import Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.run.record import Outcome, Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.spark import progress
 from traffic_aggr.spark.errors import spark_says
@@ -55,9 +55,7 @@ def execute(work: Work, mark: Marker) -> None:
 
 
 def _run_step(work: Work, step: Step) -> None:
-    entry = StepRecord(step.label, timestamp())
-    work.record.flag = step
-    work.record.steps.append(entry)
+    work.record.begin_step(step.label, step, timestamp())
     work.save(work.record)
     log.info("%s: %s", step.label, counted(len(work.record.days), "partition"))
     started = monotonic()
@@ -65,9 +63,9 @@ def _run_step(work: Work, step: Step) -> None:
         with progress.shown(work.warehouse.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
             STEPS[step](work)
     except BaseException:  # noted in the record, then raised again
-        entry.ended, entry.outcome = timestamp(), Outcome.FAILED
+        work.record.end_step(Outcome.FAILED, timestamp())
         raise
-    entry.ended, entry.outcome = timestamp(), Outcome.SUCCESS
+    work.record.end_step(Outcome.SUCCESS, timestamp())
     work.save(work.record)
     log.info("%s: done, %s%.1f s", step.label, _rows(work, step), monotonic() - started)
 
@@ -120,7 +118,7 @@ def settle_earlier(store: RecordStore, publisher_for: Callable[[RunRecord], Publ
             log.warning("run %s was interrupted while %s: settling it first", record.run_id, record.publication.value)
             publication = publisher_for(record).settle(record)
             what = "new data is in place" if publication is Publication.PUBLISHED else "old data was put back"
-            record.notes.append(f"settled after an interruption: {what}")
+            record.note(f"settled after an interruption: {what}")
             log.info("run %s: %s for %s", record.run_id, what, counted(len(record.days), "partition"))
             if record.lost:
                 log.error("run %s: %s", record.run_id, record.data_state)
@@ -140,7 +138,7 @@ def close_settled(
         if record.rolls_back and record.publication is Publication.RESTORED:
             note_rolled_back(store.load(record.rolls_back), record)
         if record.outcome is Outcome.RUNNING:
-            record.outcome = Outcome.INTERRUPTED
+            record.mark_interrupted()
         store.save(record)
 
 

@@ -46,7 +46,9 @@ class RunJournal:
     application_id: Optional[str] = None
     attempt: Optional[int] = None
 
-    def new_record(self, command: str, tables: dict[str, str], run_id: str) -> RunRecord:
+    def new_record(
+        self, command: str, tables: dict[str, str], run_id: str, rolls_back: Optional[str] = None
+    ) -> RunRecord:
         """Returns the record of a command that starts now in this process. It is not on disk yet."""
         return RunRecord(
             run_id=run_id,
@@ -61,6 +63,7 @@ class RunJournal:
             mode=self.config.publish.mode,
             tables=tables,
             application_id=self.application_id,
+            rolls_back=rolls_back,
         )
 
     def holder(self, record: RunRecord) -> Holder:
@@ -89,7 +92,7 @@ class RunJournal:
 
     def succeed(self, record: RunRecord) -> None:
         """Closes the record, writes the report and shows success."""
-        record.outcome, record.exit_code, record.ended, record.flag = Outcome.SUCCESS, 0, self._time(), 0
+        record.end(Outcome.SUCCESS, 0, self._time())
         self.save(record)
         self._write_report(record)
         self.show_success(record)
@@ -112,8 +115,7 @@ class RunJournal:
         concerned = self._concerned(record)
         whose = f"run {concerned.run_id}: " if concerned is not record else ""
         error.message = f"{error.message}; {whose}{concerned.data_state}"
-        record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
-        record.outcome = _outcome(error)
+        record.end(_outcome(error), error.exit_code, self._time(), str(error))
         self._attempt("find out what to run next", lambda: self._name_next(record, error))
         self._attempt("write the run record", lambda: self.save(record))
         self._attempt("write the report", lambda: self._write_report(record))
@@ -139,8 +141,7 @@ class RunJournal:
         if record.steps or record.publication is not Publication.UNTOUCHED:
             log.error("run %s has lost its lock and changes nothing more", record.run_id)
             return
-        record.error, record.exit_code, record.ended = str(error), error.exit_code, self._time()
-        record.outcome = Outcome.REFUSED
+        record.end(Outcome.REFUSED, error.exit_code, self._time(), str(error))
         self._attempt("find out what to run next", lambda: self._name_next(record, error))
         self._attempt("write the run record", lambda: self.save(record))
         self.leave_to_holder()
@@ -156,13 +157,13 @@ class RunJournal:
         If that run published, the next one only refreshes and verifies. Otherwise it starts over.
         """
         newest = settled[0]
-        newest.flag = int(Step.LOAD) if newest.publication is Publication.PUBLISHED else 0
+        newest.restart_at(int(Step.LOAD) if newest.publication is Publication.PUBLISHED else 0)
         self.save(newest)
         self.edge.recovered(newest.flag)
 
     def note_rolled_back(self, target: RunRecord, rollback: RunRecord) -> None:
         """Notes in the record and report of ``target`` that ``rollback`` put its days back."""
-        target.rolled_back_by = rollback.run_id
+        target.note_rolled_back(rollback.run_id)
         self.save(target)
         self._attempt("write the report of the run that was rolled back", lambda: self._write_report(target))
 
@@ -173,13 +174,14 @@ class RunJournal:
         if isinstance(error, PartitionListError) and {"--dates", "--month"} & set(record.typed.command):
             return  # the mistake is in the command itself
         resumed = bool(record.steps)
-        record.next = Next(record.typed.of(*error.command) if error.command else record.typed.again(resumed=resumed))
-        error.next = record.next.command
+        command = record.typed.of(*error.command) if error.command else record.typed.again(resumed=resumed)
+        record.name_next(Next(command))
+        error.next = command
         if record.command == "run" and record.partitions and not error.command:
             flag = record.flag if resumed else self.edge.flag()
             from_step = None if resumed else self.typed.from_step
             found = next_run(self.store, flag, record.mode, Step[from_step.upper()] if from_step else None)
-            record.next = Next(record.next.command, found.after(record))
+            record.name_next(Next(command, found.after(record)))
 
     def _concerned(self, record: RunRecord) -> RunRecord:
         """Returns the run whose record says where the data is: ``record``, or an earlier one that is not settled."""

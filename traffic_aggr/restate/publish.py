@@ -25,7 +25,7 @@ from traffic_aggr.files.local import Files
 from traffic_aggr.hive import parameters
 from traffic_aggr.hive.layout import Placement, normal
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.run.record import DESCRIBE, Change, Day, DayTotals, Publication, RunRecord
+from traffic_aggr.run.record import DESCRIBE, Day, DayTotals, Publication, RunRecord
 from traffic_aggr.units import counted
 
 _DROP = "drop"
@@ -103,8 +103,9 @@ class Publisher:
         for partition, day in record.days.items():
             if day.new is not None and not self._files.is_directory(day.new):
                 raise StepError(f"the new data of {partition} is not at {day.new}", hint="The next run stages it again")
-        for day in record.days.values():
-            day.fingerprint = fingerprint(self._files, day.new) if day.new else None
+        for partition, day in record.days.items():
+            of_new = fingerprint(self._files, day.new) if day.new else None
+            record.set_day(partition, dataclasses.replace(day, fingerprint=of_new))
         self._enter(record, Publication.PUBLISHING)
         self._go_forward(record)
 
@@ -120,8 +121,8 @@ class Publisher:
             self._files.rename(day.new, day.home)
         self._add(record, self._new_placements(record))
         self._verify(record, {each: self.published_location(day) for each, day in record.days.items()})
-        for day in record.days.values():
-            day.arrived = day.new is not None
+        for partition, day in record.days.items():
+            record.set_day(partition, dataclasses.replace(day, arrived=day.new is not None))
         self._enter(record, Publication.PUBLISHED)
 
     def _new_placements(self, record: RunRecord) -> dict[Partition, Placement]:
@@ -185,12 +186,13 @@ class Publisher:
         for partition, found in self._table.partitions(unknown).items() if unknown else ():
             day = record.days[partition]
             assert day.before is not None
-            day.before = dataclasses.replace(
+            before = dataclasses.replace(
                 day.before,
                 parameters=parameters.of_the_owner(found.parameters or {}),
                 created=found.created,
                 accessed=found.accessed,
             )
+            record.set_day(partition, dataclasses.replace(day, before=before))
 
     def _old_placements(self, record: RunRecord) -> dict[Partition, Placement]:
         """Returns the placements from before the run. A partition whose files are gone loses its statistics."""
@@ -222,10 +224,10 @@ class Publisher:
         return any(change.what.startswith(kinds) and change.done is None for change in record.changes)
 
     def _leave_restored(self, record: RunRecord) -> None:
-        record.lost = [each for each, day in record.days.items() if self._is_lost(day, record.totals.get(each))]
-        record.outside = [each for each, day in record.days.items() if day.before is None and self._has_files(day.home)]
-        for day in record.days.values():
-            day.new, day.fingerprint, day.arrived = None, None, False
+        record.note_restored(
+            lost=[each for each, day in record.days.items() if self._is_lost(day, record.totals.get(each))],
+            outside=[each for each, day in record.days.items() if day.before is None and self._has_files(day.home)],
+        )
         self._enter(record, Publication.RESTORED)
 
     def _is_lost(self, day: Day, totals: Optional[DayTotals]) -> bool:
@@ -290,29 +292,27 @@ class Publisher:
     def _enter(self, record: RunRecord, publication: Publication) -> None:
         # A new lock holder may have settled this run, and what it wrote in the record must stay.
         self._assert_locked()
-        record.publication = publication
+        record.enter(publication)
         self._save(record)
 
     def _noted(self, record: RunRecord, what: str, days: list[Day]) -> Iterable[Day]:
         """Notes in the record that a change begins, yields each day, then notes that it is done."""
         if not days:
             return
-        change = Change(f"{what} ({counted(len(days), 'partition')})", timestamp())
-        record.changes.append(change)
+        record.begin_change(f"{what} ({counted(len(days), 'partition')})", timestamp())
         self._save(record)
         for day in days:
             self._assert_locked()
             yield day
-        change.done = timestamp()
+        record.end_change(timestamp())
         self._save(record)
 
     def _noted_once(self, record: RunRecord, what: str, change_table: Callable[[], None]) -> None:
-        change = Change(what, timestamp())
-        record.changes.append(change)
+        record.begin_change(what, timestamp())
         self._save(record)
         self._assert_locked()
         change_table()
-        change.done = timestamp()
+        record.end_change(timestamp())
         self._save(record)
 
     def _drop(self, record: RunRecord, partitions: Sequence[Partition]) -> None:

@@ -15,7 +15,7 @@ def recover(context: JobContext, run_id: str) -> list[RunRecord]:
 
             def tell(settled: list[RunRecord]) -> None:
                 context.journal.recovered(settled)
-                record.days, record.publication = settled[0].days, settled[0].publication
+                record.take_place_of(settled[0])
 
             settled = context.settle(warehouse, tell)
             stop.check()

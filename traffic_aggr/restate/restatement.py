@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
@@ -30,7 +29,7 @@ from traffic_aggr.run.breakdown import UsageBy
 from traffic_aggr.run.next_run import settling_notes, unfinished
 from traffic_aggr.run.plan import Plan, PlanRequest, RunArguments, Step, TableState, build_plan
 from traffic_aggr.run.reconcile import RawTotals
-from traffic_aggr.run.record import Day, Input, RunRecord
+from traffic_aggr.run.record import Day, DayTotals, Input, RunRecord
 from traffic_aggr.spark import progress
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
@@ -60,8 +59,7 @@ def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> Ru
     with context.recorded(record) as (stop, lock):
         flag = context.journal.edge.flag()
         asked = ask()
-        record.take_list(asked.partitions)
-        record.flag = flag
+        record.take_list(asked.partitions, flag)
         context.journal.begin(record)
         with context.session() as spark:
             context.name_session(record, lock, spark)
@@ -76,10 +74,10 @@ def _run(
     context: JobContext, spark: SparkSession, record: RunRecord, ask: RunArguments, stop: Stop, lock: RunLock
 ) -> None:
     warehouse = context.open(spark)
-    record.final_root = warehouse.final_root
+    record.find_table(warehouse.final_root)
     with context.table_lock(warehouse, record, lock) as locked:
         context.settle(locked)
-        record.settled_earlier_runs = True
+        record.note_settled()
         context.journal.save(record)
         stop.check()
         with _sources(warehouse, ask) as sources:
@@ -143,7 +141,7 @@ def _mark(context: JobContext, record: RunRecord, step: Step, last: Optional[Run
     context.journal.mark(step)
     if last is not None and last.run_id == record.resumes and last.continued_by is None:
         # Not before this run starts a step of its own, from which a later run would resume.
-        last.continued_by = record.run_id
+        last.note_continued(record.run_id)
         context.journal.save(last)
 
 
@@ -226,35 +224,32 @@ def _take_over(
     context: JobContext, record: RunRecord, plan: Plan, last: Optional[RunRecord], warehouse: Warehouse
 ) -> None:
     """Saves the plan in the record: the days to change, the findings, and what the run resumes from ``last``."""
-    record.resumes = plan.resumes
-    record.notes += plan.notes
-    record.kept, record.refused = list(plan.kept), list(plan.refused)
-    for partition, day in plan.days.items():
-        totals = record.totals_of(partition)
-        totals.raw, totals.final_before = day.raw, day.old
-        if day.input is not None:
-            record.inputs[partition] = day.input
+    record.note(*plan.notes)
+    record.take_findings(
+        {partition: DayTotals(raw=day.raw, final_before=day.old) for partition, day in plan.days.items()},
+        {partition: day.input for partition, day in plan.days.items() if day.input is not None},
+        kept=plan.kept,
+        refused=plan.refused,
+    )
     if plan.verify_only and last is not None:
-        record.days, record.publication = last.days, last.publication
-        record.staged, record.breakdown = last.staged, last.breakdown
-        record.only_verifies = True
-        # Impala may see other totals now, and this run may not ask it.
-        record.totals = {day: replace(found, impala=None) for day, found in last.totals.items()}
+        record.take_published(last)
     else:
         aside = f"{run_directory(warehouse.final_root, record.run_id)}/old"
         placements = _placements(context, warehouse, plan.changed)
-        record.days = {
-            partition: Day(
-                home=f"{warehouse.final_root}/{partition.directory}",
-                kept=f"{aside}/{partition.directory}",
-                before=placements.get(partition),
-            )
-            for partition in plan.changed
-        }
+        record.take_days(
+            {
+                partition: Day(
+                    home=f"{warehouse.final_root}/{partition.directory}",
+                    kept=f"{aside}/{partition.directory}",
+                    before=placements.get(partition),
+                )
+                for partition in plan.changed
+            }
+        )
+    if plan.resumes is not None:
+        record.resume(plan.resumes)
     if plan.reuses_staged and last is not None:
-        record.staged, record.breakdown = last.staged, last.breakdown
-        for partition in plan.restated:
-            record.totals_of(partition).staging = last.totals_of(partition).staging
+        record.take_staged(last, plan.restated)
     context.journal.save(record)
 
 

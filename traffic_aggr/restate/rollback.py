@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 
 from pyspark.sql import SparkSession
 
@@ -25,8 +24,7 @@ log = logging.getLogger(__name__)
 
 def rollback(context: JobContext, target: str, run_id: str) -> RunRecord:
     """Puts the partitions back as they were before the run ``target``. Returns the rollback's record."""
-    record = context.journal.new_record("rollback", context.tables, run_id)
-    record.rolls_back = target
+    record = context.journal.new_record("rollback", context.tables, run_id, rolls_back=target)
     with context.recorded(record) as (stop, lock):
         context.journal.begin(record)
         with context.session() as spark:
@@ -40,18 +38,16 @@ def _rollback(
     context: JobContext, spark: SparkSession, record: RunRecord, target_id: str, stop: Stop, lock: RunLock
 ) -> None:
     warehouse = context.open(spark)
-    record.final_root = warehouse.final_root
+    record.find_table(warehouse.final_root)
     with context.table_lock(warehouse, record, lock) as locked:
         context.settle(locked)
-        record.settled_earlier_runs = True
+        record.note_settled()
         target = refuse_rollback(context.journal.store, target_id, context.tables["final"])
         name = TableName.parse(target.tables["final"])
         publisher = context.publisher(locked, name, target.mode)
         publisher.refuse_unless_published(target)
         stop.check()
-        # From here on the record names the target's days, so an interrupted rollback can be settled like any run.
-        record.mode, record.days, record.partitions = target.mode, deepcopy(target.days), list(target.days)
-        record.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
+        record.take_rolled_back(target)
         publisher.restore(record)
         context.journal.note_rolled_back(target, record)
         log.info("the old data of %s is back", counted(len(target.days), "partition"))

@@ -155,19 +155,16 @@ def stage(work: Work) -> None:
     totals = preflight.aggregated_totals(staged, plan.restated)
     differences: list[Difference] = []
     for partition in plan.restated:
-        totals_of_day = record.totals_of(partition)
-        raw = totals_of_day.raw
-        assert raw is not None
         with_sources = dataclasses.replace(totals[partition], source_rows=source_rows[partition])
-        totals_of_day.staging = with_sources
-        differences += reconcile_staging(partition, raw, with_sources)
+        record.set_totals(partition, dataclasses.replace(record.totals_of(partition), staging=with_sources))
+        differences += reconcile_staging(partition, plan.days[partition].raw, with_sources)
     if differences:
         raise ReconciliationError(
             f"staging differs from raw: {some_of(differences)}",
             hint="Old data is in place; did raw change while it was read?",
         )
     _break_down(work, staged)
-    record.staged = Staged(directory, by_day, fingerprint(work.warehouse.files, directory))
+    record.set_staged(Staged(directory, by_day, fingerprint(work.warehouse.files, directory)))
     work.save(record)
     work.refresh(work.refreshes.after(Step.STAGE))
 
@@ -176,9 +173,9 @@ def _break_down(work: Work, staged: DataFrame) -> None:
     new = preflight.new_usage(staged, work.sources) if work.old_usage is not None else None
     if work.old_usage is None or new is None:
         limit = f"{preflight.MAX_VALUES:,}"
-        work.record.notes.append(f"not broken down: there are more than {limit} customers, countries and call types")
+        work.record.note(f"not broken down: there are more than {limit} customers, countries and call types")
         return
-    work.record.breakdown = compare(work.old_usage, new)
+    work.record.break_down(compare(work.old_usage, new))
 
 
 def load(work: Work) -> None:
@@ -207,7 +204,7 @@ def _publish(work: Work) -> None:
     work.stop.check()
     for partition in plan.restated:
         new = f"{directory}/{partition.directory}"
-        record.days[partition].new = new
+        record.set_day(partition, dataclasses.replace(record.days[partition], new=new))
         model = next(
             (each for each in _models(work, partition) if work.warehouse.files.is_directory(each)), work.final.location
         )
@@ -236,7 +233,7 @@ def _notice_changed_raw(work: Work) -> None:
                 f"raw of {partition} has changed since it was read: {read} then, {now.get(partition) or 'nothing'} now."
                 f" The published data predates that change: restate the day again"
             )
-            work.record.notes.append(note)
+            work.record.note(note)
             log.warning("%s", note)
 
 
@@ -363,7 +360,7 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     shadow = TableName(
         work.final.name.database, f"{work.final.name.name}__{work.record.run_id.replace('-', '_').lower()}"
     )
-    work.record.shadow = str(shadow)
+    work.record.set_shadow(str(shadow))
     work.save(work.record)
     work.warehouse.assert_locked()
     types = {name.lower(): type_ for name, type_ in work.final.columns}  # VARCHAR where final has it
@@ -377,7 +374,7 @@ def forget_shadow(spark: SparkSession, record: RunRecord) -> None:
     """Drops a run's shadow table from the metastore. It is external without purge, so its files stay."""
     if record.shadow is not None:
         spark.sql(sql.drop_table(TableName.parse(record.shadow)))
-        record.shadow = None
+        record.set_shadow(None)
 
 
 def forget_shadow_quietly(work: Work) -> None:
@@ -389,13 +386,14 @@ def forget_shadow_quietly(work: Work) -> None:
 
 
 def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Difference]:
-    partitions = list(work.record.days)
+    record = work.record
+    partitions = list(record.days)
     totals = preflight.aggregated_totals(rows, partitions)
     differences: list[Difference] = []
     for partition in partitions:
-        of_day = work.record.totals_of(partition)
+        of_day = record.totals_of(partition)
         if keep:
-            of_day.final_after = totals[partition]
+            record.set_totals(partition, dataclasses.replace(of_day, final_after=totals[partition]))
         differences += reconcile_final(partition, of_day.loaded, totals[partition], name)
     return differences
 

@@ -53,7 +53,7 @@ def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) 
         sent = exc.sent
         raise
     finally:
-        record.impala += map(dataclasses.asdict, sent)
+        record.note_statements(map(dataclasses.asdict, sent))
 
 
 def prove_raw(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, save: Save) -> None:
@@ -105,7 +105,7 @@ def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName)
     for partition in days:
         of_day = record.totals_of(partition)
         assert of_day.raw is not None
-        of_day.impala_raw = seen[partition]
+        record.set_totals(partition, dataclasses.replace(of_day, impala_raw=seen[partition]))
         differences += reconcile_impala_raw(partition, of_day.raw, seen[partition])
     return differences
 
@@ -131,7 +131,7 @@ def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, sa
         for partition in days:
             of_day = record.totals_of(partition)
             assert of_day.final_after is not None
-            of_day.impala = seen[partition]
+            record.set_totals(partition, dataclasses.replace(of_day, impala=seen[partition]))
             differences += reconcile_impala(partition, of_day.final_after, seen[partition])
     finally:
         save(record)
@@ -168,4 +168,4 @@ def _ask(impala: ImpalaRefresher, record: RunRecord, statement: str, options: Ma
     try:
         return impala.query(statement, options, sent)
     finally:
-        record.impala += map(dataclasses.asdict, sent)
+        record.note_statements(map(dataclasses.asdict, sent))

@@ -7,32 +7,22 @@ A record describes one process. A run that resumes another names it and takes ov
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Optional
 
 from traffic_aggr.clock import parse_timestamp, utc_now
-from traffic_aggr.errors import PartitionListError, StateError
-from traffic_aggr.hive.layout import Placement, RowFormat
+from traffic_aggr.hive.layout import Placement
 from traffic_aggr.hive.partitions import Partition, PartitionList
-from traffic_aggr.run.breakdown import Breakdown, breakdown_from_json
+from traffic_aggr.run.breakdown import Breakdown
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
-from traffic_aggr.run.reconcile import (
-    AggregatedTotals,
-    ImpalaTotals,
-    RawTotals,
-    totals_from_mapping,
-    totals_to_json,
-)
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.units import counted
 
-RECORD_VERSION = 2
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
@@ -72,7 +62,7 @@ class Outcome(str, Enum):
     INTERRUPTED = "interrupted"  # killed, or its host went down; a later command noticed
 
 
-@dataclass
+@dataclass(frozen=True)
 class Day:
     """
     Where one partition's data is.
@@ -93,7 +83,7 @@ class Day:
     arrived: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class StepRecord:
     """One step of a run; times are ISO 8601 in UTC."""
 
@@ -133,7 +123,7 @@ DESCRIBE = "describe"
 """Prefix of a change that leaves every partition where it is: readers find the same rows before and after it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Change:
     """One change to a table: ``intent`` is the time just before it, ``done`` the time just after it."""
 
@@ -142,7 +132,7 @@ class Change:
     done: Optional[str] = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Staged:
     """
     The output of the stage step, recorded once its totals agreed with raw.
@@ -155,7 +145,7 @@ class Staged:
     fingerprint: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class DayTotals:
     """
     The control totals of one day at each stage; None for a stage that was not reached.
@@ -176,20 +166,13 @@ class DayTotals:
         return self.staging or AggregatedTotals(source_rows=0)
 
 
-_TOTALS_KINDS: dict[str, Any] = {
-    "raw": RawTotals,
-    "staging": AggregatedTotals,
-    "final_before": AggregatedTotals,
-    "final_after": AggregatedTotals,
-    "impala": ImpalaTotals,
-    "impala_raw": ImpalaTotals,
-}
+_NO_TOTALS = DayTotals()
 
 
 @dataclass
 class RunRecord:
     """
-    Everything about one run.
+    Everything about one run. Its methods are the only code that changes it.
 
     ``tables`` maps raw, staging, final and the lookups to ``db.table``. ``partitions`` is the whole list; ``days``
     holds the days to change.
@@ -244,15 +227,156 @@ class RunRecord:
     impala: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def take_list(self, asked: PartitionList) -> None:
-        """Records the partition list that the run was given."""
+    # ---- what the run was given and what it found, each recorded once
+
+    def take_list(self, asked: PartitionList, flag: int) -> None:
+        """Records the partition list that the run was given, and the flag from which it starts."""
         self.partitions = list(asked.partitions)
         self.partitions_digest = asked.digest
         self.partitions_source = asked.source
         self.skipped_lines = [f"line {line.number}: {line.text}" for line in asked.skipped]
+        self.flag = flag
+
+    def name_session(self, application_id: str, jvm_process_id: int, versions: dict[str, str]) -> None:
+        self.application_id, self.jvm_process_id, self.versions = application_id, jvm_process_id, versions
+
+    def find_table(self, final_root: str) -> None:
+        self.final_root = final_root
+
+    def note_settled(self) -> None:
+        """Records that no earlier run is left half-way."""
+        self.settled_earlier_runs = True
+
+    def take_findings(
+        self,
+        days: Mapping[Partition, DayTotals],
+        inputs: Mapping[Partition, Input],
+        *,
+        kept: Sequence[Partition],
+        refused: Sequence[Partition],
+    ) -> None:
+        """Records what planning found of each listed day."""
+        self.totals, self.inputs = dict(days), dict(inputs)
+        self.kept, self.refused = list(kept), list(refused)
+
+    def take_days(self, days: Mapping[Partition, Day]) -> None:
+        """Records the days to change."""
+        self.days = dict(days)
+
+    def resume(self, run_id: str) -> None:
+        self.resumes = run_id
+
+    def take_staged(self, earlier: RunRecord, partitions: Sequence[Partition]) -> None:
+        """Takes over the rows that ``earlier`` staged for ``partitions``."""
+        self.staged, self.breakdown = earlier.staged, dict(earlier.breakdown)
+        for partition in partitions:
+            self.set_totals(partition, replace(self.totals_of(partition), staging=earlier.totals_of(partition).staging))
+
+    def take_published(self, earlier: RunRecord) -> None:
+        """Takes over all that ``earlier`` published: this run only refreshes and verifies it."""
+        self.only_verifies = True
+        self.take_place_of(earlier)
+        self.staged, self.breakdown = earlier.staged, dict(earlier.breakdown)
+        # Impala may see other totals now, and this run may not ask it.
+        self.totals = {day: replace(found, impala=None) for day, found in earlier.totals.items()}
+
+    def take_place_of(self, earlier: RunRecord) -> None:
+        """Takes over where ``earlier`` left each day."""
+        self.days, self.publication = dict(earlier.days), earlier.publication
+
+    def take_rolled_back(self, target: RunRecord) -> None:
+        """Takes over the days of ``target``: an interrupted rollback is settled like any run."""
+        self.mode, self.days, self.partitions = target.mode, dict(target.days), list(target.days)
+        self.totals = {partition: totals for partition, totals in target.totals.items() if partition in target.days}
+
+    # ---- how far the run is
+
+    def begin_step(self, name: str, flag: int, now: str) -> None:
+        self.flag = flag
+        self.steps.append(StepRecord(name, now))
+
+    def end_step(self, outcome: Outcome, now: str) -> None:
+        self.steps[-1] = replace(self.steps[-1], ended=now, outcome=outcome)
+
+    def begin_change(self, what: str, now: str) -> None:
+        self.changes.append(Change(what, now))
+
+    def end_change(self, now: str) -> None:
+        self.changes[-1] = replace(self.changes[-1], done=now)
+
+    def enter(self, publication: Publication) -> None:
+        self.publication = publication
+
+    def set_day(self, partition: Partition, day: Day) -> None:
+        self.days[partition] = day
+
+    def set_totals(self, partition: Partition, totals: DayTotals) -> None:
+        self.totals[partition] = totals
+
+    def set_staged(self, staged: Staged) -> None:
+        self.staged = staged
+
+    def set_shadow(self, table: Optional[str]) -> None:
+        self.shadow = table
+
+    def break_down(self, usage: Mapping[str, Breakdown]) -> None:
+        self.breakdown = dict(usage)
+
+    def note_restored(self, *, lost: Sequence[str], outside: Sequence[str]) -> None:
+        """Records that each day is old again: those in ``lost`` without data, those in ``outside`` as files alone."""
+        self.lost, self.outside = list(lost), list(outside)
+        self.days = {
+            partition: replace(day, new=None, fingerprint=None, arrived=False) for partition, day in self.days.items()
+        }
+
+    def note(self, *texts: str) -> None:
+        self.notes += texts
+
+    def note_statements(self, sent: Iterable[Mapping[str, Any]]) -> None:
+        """Records statements that were sent to Impala."""
+        self.impala += map(dict, sent)
+
+    # ---- how the run ended, and what became of it
+
+    def end(self, outcome: Outcome, exit_code: int, now: str, error: Optional[str] = None) -> None:
+        self.outcome, self.exit_code, self.ended, self.error = outcome, exit_code, now, error
+        if outcome is Outcome.SUCCESS:
+            self.flag = 0
+
+    def mark_interrupted(self) -> None:
+        """Records that the run ended without saying how."""
+        self.outcome = Outcome.INTERRUPTED
+
+    def note_error(self, error: str) -> None:
+        self.error = error
+
+    def name_next(self, found: Next) -> None:
+        self.next = found
+
+    def restart_at(self, flag: int) -> None:
+        """Records from which step the next run goes on."""
+        self.flag = flag
+
+    def note_continued(self, run_id: str) -> None:
+        self.continued_by = run_id
+
+    def note_rolled_back(self, run_id: str) -> None:
+        self.rolled_back_by = run_id
+
+    def begin_cleaning(self, now: str) -> None:
+        """Records that cleanup deletes what the run left: from then on it cannot be rolled back."""
+        self.cleaned = now
+        for partition, day in self.days.items():
+            if day.before is not None:  # its parameters may hold kilobytes of Impala statistics
+                self.days[partition] = replace(day, before=replace(day.before, parameters=None))
+
+    def end_cleaning(self, now: str) -> None:
+        self.cleaning_ended = now
+
+    # ---- what the record says
 
     def totals_of(self, partition: Partition) -> DayTotals:
-        return self.totals.setdefault(partition, DayTotals())
+        return self.totals.get(partition, _NO_TOTALS)
 
     @property
     def finished(self) -> bool:
@@ -308,71 +432,7 @@ class RunRecord:
         """Whether a run with these tables, this mode and this list may resume this one."""
         return self.tables == dict(tables) and self.mode == mode and self.partitions_digest == partitions_digest
 
-    def to_json(self) -> str:
-        document = {"version": RECORD_VERSION, **dataclasses.asdict(self)}
-        document["totals"] = {
-            partition: {
-                stage: totals_to_json(getattr(totals, stage))
-                for stage in _TOTALS_KINDS
-                if getattr(totals, stage) is not None
-            }
-            for partition, totals in self.totals.items()
-        }
-        return json.dumps(document, indent=1, default=str) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str, source: str) -> RunRecord:
-        """
-        Reads the record in ``text``.
-
-        Raises StateError naming ``source`` when the record is damaged or has a newer version.
-        """
-        try:
-            document = json.loads(text)
-            version = document.pop("version")
-            if version > RECORD_VERSION:
-                raise StateError(
-                    f"{source} has version {version}, this program knows {RECORD_VERSION}",
-                    hint="Use the version of the program that wrote it",
-                )
-            known = {item.name for item in dataclasses.fields(cls)}
-            values = {name: value for name, value in document.items() if name in known}
-            values["outcome"] = Outcome(values["outcome"])
-            values["publication"] = Publication(values["publication"])
-            values["typed"] = CommandLine.from_json(values["typed"]) if "typed" in values else UNKNOWN
-            values["next"] = Next(**values["next"]) if values.get("next") else None
-            values["partitions"] = [Partition(value) for value in values["partitions"]]
-            values.update({key: [Partition(day) for day in values.get(key, [])] for key in ("kept", "refused")})
-            values["steps"] = [StepRecord(**{**step, "outcome": Outcome(step["outcome"])}) for step in values["steps"]]
-            values["changes"] = [Change(**change) for change in values["changes"]]
-            values["inputs"] = {Partition(key): Input(**value) for key, value in values.get("inputs", {}).items()}
-            values["days"] = {Partition(key): _day(value) for key, value in values["days"].items()}
-            values["staged"] = Staged(**values["staged"]) if values["staged"] else None
-            values["totals"] = {Partition(key): _day_totals(value) for key, value in values["totals"].items()}
-            values["breakdown"] = {
-                dimension: breakdown_from_json(value) for dimension, value in values.get("breakdown", {}).items()
-            }
-            return cls(**values)
-        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, PartitionListError) as exc:
-            raise StateError(
-                f"the run record {source} is damaged ({exc})",
-                hint="Restore it from the copy in the run's directory beside the final table, or from a backup",
-            ) from exc
-
 
 def seconds_between(first: str, last: str) -> float:
     """Returns the seconds between two timestamps of a record."""
     return (parse_timestamp(last) - parse_timestamp(first)).total_seconds()
-
-
-def _day(value: dict[str, Any]) -> Day:
-    before = value["before"]
-    if before is not None:
-        own_format = before["row_format"]
-        row_format = RowFormat(**own_format) if own_format else None
-        before = Placement(**{"parameters": None, **before, "row_format": row_format})
-    return Day(**{**value, "before": before})
-
-
-def _day_totals(value: dict[str, Any]) -> DayTotals:
-    return DayTotals(**{stage: totals_from_mapping(_TOTALS_KINDS[stage], found) for stage, found in value.items()})

@@ -15,6 +15,7 @@ from traffic_aggr.errors import StateError, UnknownRunError
 from traffic_aggr.files.local import FileInfo, Files, temporaries
 from traffic_aggr.hive.layout import RUN_ROOT, run_directory
 from traffic_aggr.run.record import Outcome, Publication, RunRecord, is_run_id
+from traffic_aggr.run.record_json import record_from_json, record_to_json
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class RecordStore:
         path = f"{self.directory(record.run_id)}/{_RECORD}"
         try:
             self._files.make_directories(self.directory(record.run_id))
-            self._files.replace_bytes(path, record.to_json().encode())
+            self._files.replace_bytes(path, record_to_json(record).encode())
         except OSError as exc:
             raise StateError(f"cannot write the run record {path} ({exc})", hint="Fix the state directory") from exc
 
@@ -70,7 +71,7 @@ class RecordStore:
             raise StateError(
                 f"cannot read the run record {path} ({exc})", hint="Fix the file or its permissions"
             ) from exc
-        return RunRecord.from_json(text, path)
+        return record_from_json(text, path)
 
     def run_ids(self) -> list[str]:
         """Returns the ids of all runs, newest first. Raises StateError."""
@@ -162,7 +163,7 @@ def copy_beside_table(record: RunRecord, files: Files) -> None:
     path = _copy_path(record.final_root, record.run_id)
     try:
         files.make_directories(run_directory(record.final_root, record.run_id), record.final_root)
-        files.replace_bytes(path, record.to_json().encode())
+        files.replace_bytes(path, record_to_json(record).encode())
     except OSError as exc:
         raise StateError(f"cannot write {path} ({exc})", hint="Fix the table's directory") from exc
 
@@ -208,13 +209,13 @@ def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:
         if own is None and not copy.publication.settled:
             store.save(copy)
         elif own is not None and copy.publication.settled:
-            own.publication, own.days = copy.publication, copy.days
+            own.take_place_of(copy)
             store.save(own)
 
 
 def _read_copy(files: Files, path: str) -> RunRecord:
     try:
-        return RunRecord.from_json(files.read_bytes(path).decode(), path)
+        return record_from_json(files.read_bytes(path).decode(), path)
     except (OSError, UnicodeDecodeError) as exc:
         raise StateError(
             f"cannot read the copy of a run record {path} ({exc})", hint="Fix the file or its permissions"

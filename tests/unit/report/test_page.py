@@ -61,8 +61,8 @@ class Page(HTMLParser):
 
 def failed(publication: Publication) -> RunRecord:
     record = succeeded(outcome=Outcome.FAILED, publication=publication, error="drop failed; run again")
-    for of_day in record.totals.values():
-        of_day.final_after = of_day.impala = of_day.staging = None
+    for partition, of_day in record.totals.items():
+        record.set_totals(partition, replace(of_day, final_after=None, impala=None, staging=None))
     return record
 
 
@@ -169,7 +169,7 @@ def test_a_day_says_which_rows_it_has(publication: Publication, word: str) -> No
 def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> None:
     record = succeeded()
     del record.days[SECOND]
-    record.totals[SECOND].final_after = None
+    record.set_totals(SECOND, replace(record.totals[SECOND], final_after=None))
     record.kept = [SECOND]
     page = Page(render_report(record))
     cells = page.all("td")
@@ -378,7 +378,7 @@ def test_the_document_says_the_same_as_the_page() -> None:
 
 def test_differences_between_stages_are_told_exactly() -> None:
     record = succeeded()
-    record.totals[FIRST].impala = ImpalaTotals(1233, 2 * 1024**4)
+    record.set_totals(FIRST, replace(record.totals[FIRST], impala=ImpalaTotals(1233, 2 * 1024**4)))
     document = json.loads(report_files(record)["report.json"])
     assert "2021-04-01 rows: final 1234, impala 1233" in document["days"][FIRST]["differences"]
     assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(render_report(record)).all("td")
@@ -402,8 +402,8 @@ def test_a_day_cleared_for_want_of_raw_rows_differs_in_nothing() -> None:
 def test_impalas_totals_stand_among_the_control_totals() -> None:
     record = succeeded()
     costs = [Decimal(f"{number}.500000") for number in range(1, 6)]
-    record.totals[FIRST].impala_raw = ImpalaTotals(56789, 5, None, 6, 7, *costs)
-    record.totals[FIRST].impala = ImpalaTotals(1234, 8, 90, 9, 10, *costs)
+    record.set_totals(FIRST, replace(record.totals[FIRST], impala_raw=ImpalaTotals(56789, 5, None, 6, 7, *costs)))
+    record.set_totals(FIRST, replace(record.totals[FIRST], impala=ImpalaTotals(1234, 8, 90, 9, 10, *costs)))
     page = Page(render_report(record))
     cells = page.all("td")
     texts = [str(cost) for cost in costs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -369,5 +370,5 @@ def test_a_finished_run_says_what_is_true_of_its_days(record: RunRecord, lines: 
 
 def test_a_cleared_day_is_shown_as_empty_afterwards() -> None:
     record = done()
-    record.totals[FIRST].final_after = AggregatedTotals()
+    record.set_totals(FIRST, replace(record.totals[FIRST], final_after=AggregatedTotals()))
     assert next(iter(result_lines(record, "r", Path("l")))) == "2021-04-01  1.0 TiB -> 0 bytes  -100.0 %"

@@ -102,7 +102,7 @@ class Site:
                 write(staged / day.directory, f"new {day}")
         process.save(record)
         for day in LISTED:
-            record.days[day].new = f"file:{staged}/{day.directory}"
+            record.set_day(day, dataclasses.replace(record.days[day], new=f"file:{staged}/{day.directory}"))
         process.files.make_durable(f"file:{staged}")
         process.publisher.publish(record)
         return record

@@ -192,7 +192,9 @@ def test_where_a_record_does_not_say_the_owners_parameters_stay_and_statistics_g
     site.table.point({FIRST: dataclasses.replace(now, parameters={"owner": "ana", **STATISTICS})})
     before = record.days[FIRST].before
     assert before is not None
-    record.days[FIRST].before = dataclasses.replace(before, parameters=None, created=0)
+    record.set_day(
+        FIRST, dataclasses.replace(record.days[FIRST], before=dataclasses.replace(before, parameters=None, created=0))
+    )
     if died:  # after the drop, which takes the parameters with it
         with suppress(Broken):
             kind(DiesAfterDrop(site.table.placements), LocalFiles(), lambda record: None, lambda: None).restore(record)
@@ -221,7 +223,7 @@ def test_restore_says_which_days_have_files_and_no_partition(site: TableOfDays) 
 def test_a_directory_in_another_spelling_is_no_change(site: TableOfDays) -> None:
     site.have(FIRST, "old")
     record = site.record([FIRST])
-    record.days[FIRST].before = Placement(f"file://{site.home(FIRST)}/")
+    record.set_day(FIRST, dataclasses.replace(record.days[FIRST], before=Placement(f"file://{site.home(FIRST)}/")))
     site.publisher.restore(record)
     assert record.changes == []
 

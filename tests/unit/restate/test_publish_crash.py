@@ -39,7 +39,7 @@ def withdraw(process: Process, record: RunRecord) -> None:
 
 def publish(process: Process, record: RunRecord) -> None:
     for partition, new in new_directories().items():
-        record.days[partition].new = new
+        record.set_day(partition, dataclasses.replace(record.days[partition], new=new))
     process.publisher.publish(record)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fakes import run_record
+from tests.support.paths import ROOT
 from traffic_aggr.errors import StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
@@ -29,6 +33,7 @@ from traffic_aggr.run.record import (
     is_run_id,
     new_run_id,
 )
+from traffic_aggr.run.record_json import record_from_json, record_to_json
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 OWN_FORMAT = RowFormat("serde", "in", "out", {"field.delim": ";"})
@@ -95,7 +100,7 @@ FULL = RunRecord(
 
 def document() -> dict[str, Any]:
     """``FULL`` as JSON, to be damaged."""
-    found: dict[str, Any] = json.loads(FULL.to_json())
+    found: dict[str, Any] = json.loads(record_to_json(FULL))
     return found
 
 
@@ -111,11 +116,11 @@ def test_the_full_record_has_every_field_set() -> None:
 
 @pytest.mark.parametrize("record", [FULL, run_record()], ids=["every field", "only the least"])
 def test_a_record_comes_back_from_json(record: RunRecord) -> None:
-    assert RunRecord.from_json(record.to_json(), "run.json") == record
+    assert record_from_json(record_to_json(record), "run.json") == record
 
 
 def test_what_comes_back_has_the_types_that_went_in() -> None:
-    found = RunRecord.from_json(FULL.to_json(), "run.json")
+    found = record_from_json(record_to_json(FULL), "run.json")
     assert found.partitions[0].directory == "partition_date=2021-04-01"
     assert [day.directory for day in (*found.kept, *found.refused)] == [SECOND.directory, FIRST.directory]
     assert [day.directory for day in found.days] == [FIRST.directory, SECOND.directory]
@@ -133,26 +138,26 @@ def test_totals_are_in_json_by_partition_and_stage_with_decimals_as_text() -> No
 
 def test_a_record_of_version_1_is_read_which_has_only_impalas_rows_and_bytes() -> None:
     totals = {"2021-04-01": {"impala": {"rows": 2, "bytes": 3}}}
-    found = RunRecord.from_json(json.dumps({**document(), "version": 1, "totals": totals}), "run.json")
+    found = record_from_json(json.dumps({**document(), "version": 1, "totals": totals}), "run.json")
     assert found.totals == {FIRST: DayTotals(impala=ImpalaTotals(2, 3))}
-    assert json.loads(found.to_json())["totals"] == totals
+    assert json.loads(record_to_json(found))["totals"] == totals
 
 
 def test_a_field_of_a_later_program_of_the_same_version_is_passed_over() -> None:
-    assert RunRecord.from_json(json.dumps({**document(), "novelty": 1}), "run.json") == FULL
+    assert record_from_json(json.dumps({**document(), "novelty": 1}), "run.json") == FULL
 
 
 def test_a_record_of_before_parameters_were_kept_says_nothing_of_them() -> None:
     old = document()
     for day in old["days"].values():
         day["before"] = {name: day["before"][name] for name in ("location", "row_format")}
-    found = RunRecord.from_json(json.dumps(old), "run.json").days[FIRST].before
+    found = record_from_json(json.dumps(old), "run.json").days[FIRST].before
     assert found == Placement("there", OWN_FORMAT, None)
 
 
 def test_a_newer_version_is_refused_by_name() -> None:
     with pytest.raises(StateError, match=r"/state/run\.json has version 3, this program knows 2"):
-        RunRecord.from_json(json.dumps({**document(), "version": 3}), "/state/run.json")
+        record_from_json(json.dumps({**document(), "version": 3}), "/state/run.json")
 
 
 def damaged(**changes: Any) -> str:
@@ -167,7 +172,7 @@ def without(key: str) -> str:
     "text",
     [
         pytest.param("", id="empty"),
-        pytest.param(FULL.to_json()[:200], id="cut short"),
+        pytest.param(record_to_json(FULL)[:200], id="cut short"),
         pytest.param("[]", id="a list"),
         pytest.param("null", id="nothing"),
         pytest.param("not JSON", id="not JSON"),
@@ -194,7 +199,7 @@ def without(key: str) -> str:
 )
 def test_a_damaged_record_is_an_error_that_names_the_file(text: str) -> None:
     with pytest.raises(StateError, match=r"/state/run\.json is damaged"):
-        RunRecord.from_json(text, "/state/run.json")
+        record_from_json(text, "/state/run.json")
 
 
 def test_a_run_id_is_the_start_in_utc_and_six_hex_digits() -> None:
@@ -277,3 +282,48 @@ def test_a_change_that_leaves_partitions_where_they_are_mixes_no_days() -> None:
     described = Change("describe as before", "2021-05-04T02:02:02+00:00", "2021-05-04T02:02:09+00:00")
     assert run_record(changes=[pointed, described]).mixed_seconds == 0
     assert run_record(changes=[pointed, pointed, described]).mixed_seconds == 1
+
+
+def changes_outside(module: Path) -> Iterator[str]:
+    """Where a module assigns to a field of a record, or changes a list or dictionary in one."""
+    fields = {field.name for field in dataclasses.fields(RunRecord)}
+    for node in ast.walk(ast.parse(module.read_text())):
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = [each for target in node.targets for each in getattr(target, "elts", [target])]
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in CHANGING:
+            targets = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+        for target in targets:
+            changed = target.value if isinstance(target, ast.Subscript) else target
+            if isinstance(changed, ast.Attribute) and changed.attr in fields:
+                of = ast.unparse(changed.value)
+                if of not in ("self", "error"):  # an error has a next command too
+                    yield f"{module.name}:{node.lineno}: {of}.{changed.attr}"
+
+
+CHANGING = {"append", "extend", "insert", "update", "setdefault", "pop", "clear", "remove", "sort"}
+
+
+def test_a_record_is_changed_by_its_own_methods_only() -> None:
+    rooms = ("cluster", "report", "restate", "run")
+    others = [each for room in rooms for each in (ROOT / "traffic_aggr" / room).glob("*.py") if each.name != "record.py"]
+    assert len(others) > 35
+    assert [found for module in others for found in changes_outside(module)] == []
+
+
+def test_a_change_of_a_record_elsewhere_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "elsewhere.py"
+    module.write_text("record.flag = 1\nlast.notes += []\nrun.steps.append(1)\nrun.days[x] = 1\na.outcome, b = 1, 2\n")
+    found = {each.partition(": ")[2] for each in changes_outside(module)}
+    assert found == {"record.flag", "last.notes", "run.steps", "run.days", "a.outcome"}
+
+
+def test_a_record_that_takes_over_days_leaves_the_other_record_as_it_is() -> None:
+    mine = dataclasses.replace(FULL, days={}, totals={})
+    mine.take_published(FULL)
+    for partition, day in mine.days.items():
+        mine.set_day(partition, dataclasses.replace(day, new=None, arrived=not day.arrived))
+        mine.set_totals(partition, DayTotals())
+    assert record_from_json(json.dumps(document()), "run.json") == FULL
