@@ -308,7 +308,9 @@ CHANGING = {"append", "extend", "insert", "update", "setdefault", "pop", "clear"
 
 def test_a_record_is_changed_by_its_own_methods_only() -> None:
     rooms = ("cluster", "report", "restate", "run")
-    others = [each for room in rooms for each in (ROOT / "traffic_aggr" / room).glob("*.py") if each.name != "record.py"]
+    others = [
+        each for room in rooms for each in (ROOT / "traffic_aggr" / room).glob("*.py") if each.name != "record.py"
+    ]
     assert len(others) > 35
     assert [found for module in others for found in changes_outside(module)] == []
 
