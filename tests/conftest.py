@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from tests.support.spark_session import HOST_TIME_ZONE, PY4J_SOCKETS, start_session
+from tests.support.spark_session import HOST_TIME_ZONE, LONG_JVM, PY4J_SOCKETS, QUICK_JVM, start_session
 from traffic_aggr.traffic.columns import RAW_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SPARK_TESTS = Path(__file__).parent / "spark"
+MANY_TESTS = 50
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,11 +67,15 @@ def odd_time_zone() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str) -> Iterator[SparkSession]:
+def spark(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, odd_time_zone: str
+) -> Iterator[SparkSession]:
     """
     One local session with an embedded metastore, all of it in a directory of this test session.
     """
-    session = start_session(tmp_path_factory.mktemp("spark"), odd_time_zone)
+    in_spark = sum("spark" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    jvm = LONG_JVM if in_spark > MANY_TESTS else QUICK_JVM
+    session = start_session(tmp_path_factory.mktemp("spark"), odd_time_zone, jvm)
     yield session
     session.stop()
 

@@ -152,6 +152,7 @@ def test_a_metastore_that_stays_away_fails_the_run_and_the_next_one_makes_every_
     assert_next_run_goes_through(job, warehouse)
 
 
+@pytest.mark.thorough
 def test_a_lost_node_changes_nothing_in_the_result(job: YarnJob, warehouse: Warehouse) -> None:
     process = job.start("run")
     record = job.wait_until(at("withdrawn"), process)

@@ -45,6 +45,7 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_a_job_with_its_driver_here_runs_on_yarn_and_writes_to_hdfs(cluster: Cluster, program: Path) -> None:
     done = submit(cluster, program, "from_here", options=("--master", "yarn"))
     assert (done.returncode, done.stdout) == (0, COUNTED), done.stderr
@@ -52,6 +53,7 @@ def test_a_job_with_its_driver_here_runs_on_yarn_and_writes_to_hdfs(cluster: Clu
     assert "_SUCCESS" in written
 
 
+@pytest.mark.thorough
 def test_a_job_with_its_driver_on_the_cluster_runs_in_the_queue_it_names(cluster: Cluster, program: Path) -> None:
     options = ("--master", "yarn", "--deploy-mode", "cluster", "--queue", "etl", "--name", "counting")
     done = submit(cluster, program, "over_there", options=options)
@@ -133,6 +135,7 @@ def test_the_metastore_knows_after_a_restart_what_it_knew(cluster: Cluster) -> N
         assert client.get_database("default") == kept
 
 
+@pytest.mark.thorough
 def test_spark_has_a_cluster_of_its_own_as_well(cluster: Cluster, program: Path, tmp_path: Path) -> None:
     with SparkStandalone(tmp_path / "standalone", memory="1g", conf=cluster.conf) as standalone:
         done = submit(cluster, program, "on_its_own", options=("--master", standalone.uri))

@@ -88,25 +88,29 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWareho
         yield made
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(MetastoreServer, id="2.3", marks=pytest.mark.thorough),  # the crash tests have it too
-        pytest.param(Hive3Metastore, id="3.1"),
-        pytest.param(Hive4Metastore, id="4.0"),
-    ],
-)
+@pytest.fixture(scope="module")
 def any_warehouse(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[ServedWarehouse]:
-    """One on the metastore of each Hive."""
+    """One on the metastore that the test names."""
     if issubclass(request.param, NewerMetastore):
         require(request.param.jars, "metastore")
     with served_warehouse(tmp_path_factory.mktemp("warehouse"), request.param, "text") as made:
         yield made
 
 
-@pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
+@pytest.mark.parametrize(
+    ("any_warehouse", "mode"),
+    [
+        pytest.param(MetastoreServer, "drop_and_load", marks=pytest.mark.thorough),  # the crash tests have it too
+        pytest.param(MetastoreServer, "swap", marks=pytest.mark.thorough),
+        pytest.param(Hive3Metastore, "swap"),
+        pytest.param(Hive3Metastore, "drop_and_load", marks=pytest.mark.thorough),
+        pytest.param(Hive4Metastore, "swap", marks=pytest.mark.thorough),
+        pytest.param(Hive4Metastore, "drop_and_load"),
+    ],
+    indirect=["any_warehouse"],
+)
 def test_a_run_makes_every_day_right_and_its_rollback_brings_back_every_old_row_and_parameter(
     any_warehouse: ServedWarehouse, mode: str
 ) -> None:
@@ -128,6 +132,7 @@ def test_a_run_makes_every_day_right_and_its_rollback_brings_back_every_old_row_
     assert warehouse.parameters() == warehouse.old_parameters
 
 
+@pytest.mark.thorough
 def test_a_run_whose_drop_fails_puts_every_old_row_back_itself(warehouse: ServedWarehouse) -> None:
     warehouse.reset("drop_and_load")
     # Hive's client asks again, and hears that there is no such partition.

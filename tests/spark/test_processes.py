@@ -87,7 +87,11 @@ def test_sigterm_puts_the_old_data_back_and_exits_143(
     assert installation.newest_record()["publication"] == "restored"
 
 
-@pytest.mark.parametrize("half_way", [("withdrawn",), ("publishing", "published")], ids=lambda states: states[0])
+@pytest.mark.parametrize(
+    "half_way",
+    [pytest.param(("withdrawn",), marks=pytest.mark.thorough), ("publishing", "published")],
+    ids=lambda states: states[0],
+)
 def test_after_kill_9_the_next_run_makes_every_day_whole(
     installation: Installation, right_data: list[tuple[Any, ...]], half_way: tuple[str, ...]
 ) -> None:

@@ -22,7 +22,11 @@ QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 
 
-def start_session(home: Path, time_zone: str) -> SparkSession:
+LONG_JVM = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""C2 too: from about the twentieth run of the job on, it has saved more than it cost."""
+
+
+def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSession:
     """A local session with an embedded metastore, all of it in the directory ``home``."""
     find_java()
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -30,7 +34,7 @@ def start_session(home: Path, time_zone: str) -> SparkSession:
 
     # Derby need not survive a power cut here, and is much faster without syncing each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
-    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {QUICK_JVM}"
+    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {jvm}"
     builder = (
         SparkSession.builder.master("local[2]")
         .appName("traffic_aggr tests")
@@ -41,6 +45,10 @@ def start_session(home: Path, time_zone: str) -> SparkSession:
         .config("spark.local.dir", str(home))
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
+        # Else the job's progress walks over a thousand stages of earlier tests.
+        .config("spark.ui.retainedJobs", "50")
+        .config("spark.ui.retainedStages", "100")
+        .config("spark.sql.ui.retainedExecutions", "20")
         .config("spark.sql.shuffle.partitions", "2")
         # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
         .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")

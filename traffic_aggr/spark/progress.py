@@ -88,7 +88,7 @@ class Sampler:
         self._table = table
         self._is_counted: dict[int, bool] = {}
         self._rows: dict[tuple[int, int], int] = {}
-        self._first = max((stage.stageId() for stage in self._newest_first()), default=-1) + 1
+        self._first = next((stage.stageId() for stage in self._newest_first()), -1) + 1
 
     def sample(self) -> Sample:
         is_reading, tasks_done, tasks = False, 0, 0

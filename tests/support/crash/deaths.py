@@ -17,11 +17,11 @@ from tests.support.mail_server import Desk
 from tests.support.warehouse import Job
 
 RUN_EVERY = 30
-IMPALA_EVERY = 12
-OTHER_KINDS_EVERY = 4
+IMPALA_EVERY = 16
+OTHER_KINDS_EVERY = 6
 ROLLBACK_EVERY = 2
 SEED = 20210401
-PAIRS = 6
+PAIRS = 5
 
 
 class DeathsAnywhere:

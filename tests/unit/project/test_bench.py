@@ -104,6 +104,7 @@ def test_a_line_of_growth_has_a_cell_for_each_head(tmp_path: Path) -> None:
 @pytest.mark.spark
 @pytest.mark.slow
 @pytest.mark.spark
+@pytest.mark.thorough
 def test_contenders_come_to_the_same_rows(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "--rows", "3000", "--days", "3", "--rounds", "1", "--home", str(tmp_path)]
     only = ["--only", "swap", "hand_written", "duckdb"]
