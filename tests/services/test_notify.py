@@ -24,45 +24,15 @@ from typing import Any, Callable, NoReturn
 import pytest
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 
+from tests.support.alerts import failure, recovery
+from tests.support.fakes import RUN_ID
 from tests.support.mail_server import LoopbackController, text_of
-from traffic_aggr.config.config import NotifyConfig, SmtpConfig
+from traffic_aggr.config.config import JobConfig, NotifyConfig, SmtpConfig
 from traffic_aggr.errors import Interrupted
-from traffic_aggr.host.notify import Alert, Notifier, failure_alert, recovery_alert, unsent
+from traffic_aggr.host.notify import Notifier, unsent
+from traffic_aggr.run.record import StepRecord
 
-DAYS = [f"2021-04-{day:02d}" for day in range(1, 31)]
-RUN_ID = "20210504T020200Z-abc123"
 PASSWORD = "correct horse battery"
-
-
-def failure(**changes: Any) -> Alert:
-    arguments: dict[str, Any] = {
-        "job": "traffic_adhoc_aggr",
-        "script_name": "MNAAS_Traffic_Adhoc_Aggr.sh",
-        "run_id": RUN_ID,
-        "host": "edge-1",
-        "step": "load",
-        "error": "the disk is full",
-        "partitions": DAYS,
-        "data_state": "old data in place",
-        "day_states": [f"{day}: old data" for day in DAYS],
-        "log_tail": ["02:02:01 INFO starting", "02:41:00 ERROR the disk is full"],
-        "next_command": "traffic-aggr run --config conf/yarn.yaml",
-        "created": "2021-05-04T02:41:00.000+00:00",
-    }
-    return failure_alert(**{**arguments, **changes})
-
-
-def recovery() -> Alert:
-    return recovery_alert(
-        job="traffic_adhoc_aggr",
-        script_name="MNAAS_Traffic_Adhoc_Aggr.sh",
-        run_id="20210505T020200Z-def456",
-        failure_run_ids=[RUN_ID],
-        host="edge-2",
-        partitions=DAYS,
-        data_state="new data in place",
-        created="2021-05-05T02:41:00.000+00:00",
-    )
 
 
 class Mailbox:
@@ -175,47 +145,6 @@ def notifier(config: NotifyConfig, context: ssl.SSLContext | None = None) -> Not
         sleep=lambda seconds: None,
         context=context,
     )
-
-
-# ---- what the mails say
-
-
-def test_a_failure_reads_on_a_phone() -> None:
-    assert failure().subject == (
-        "[traffic_adhoc_aggr] FAILED at load: 30 days 2021-04-01..2021-04-30, old data in place"
-    )
-
-
-def test_a_failure_says_first_what_happened_whether_data_is_safe_and_what_to_run() -> None:
-    lines = failure().body.splitlines()
-    assert lines[:4] == [
-        "traffic_adhoc_aggr FAILED at load on edge-1.",
-        "What happened: the disk is full",
-        "The data: old data in place.",
-        "What to run: traffic-aggr run --config conf/yarn.yaml",
-    ]
-    assert lines[5] == f"Run {RUN_ID} (MNAAS_Traffic_Adhoc_Aggr.sh), 30 days 2021-04-01..2021-04-30"
-    assert lines[6] == "  2021-04-01: old data"
-    assert lines[-3] == "Last lines of the log, times in UTC+05:30:"
-    assert lines[-1] == "  02:41:00 ERROR the disk is full"
-
-
-@pytest.mark.parametrize(
-    ("days", "said"),
-    [
-        ([], "no days"),
-        (["2021-04-01"], "1 day 2021-04-01"),
-        (["2021-04-03", "2021-04-01"], "2 days 2021-04-01..2021-04-03"),
-    ],
-    ids=["none", "one", "out of order"],
-)
-def test_days_are_summed_up(days: list[str], said: str) -> None:
-    assert f": {said}," in failure(partitions=days).subject
-
-
-def test_a_recovery_names_the_run_that_failed() -> None:
-    assert recovery().subject == ("[traffic_adhoc_aggr] RECOVERED: 30 days 2021-04-01..2021-04-30, new data in place")
-    assert RUN_ID in recovery().body
 
 
 # ---- mailing
@@ -438,7 +367,9 @@ def test_a_server_that_hangs_up_after_taking_the_mail_does_not_get_it_twice(conf
 
 def test_no_header_can_be_smuggled_in(config: NotifyConfig, start_server: StartServer) -> None:
     mailbox = Mailbox()
-    evil = failure(step="load\r\nBcc: eve@example.com\n\nbody", run_id=f"{RUN_ID}>\r\nBcc: eve@example.com")
+    evil = failure(
+        steps=[StepRecord("load\r\nBcc: eve@example.com\n\nbody", "now")], run_id=f"{RUN_ID}>\r\nBcc: eve@example.com"
+    )
     assert notifier(on_port(config, start_server(mailbox))).send(evil)
     [message] = mailbox.messages
     assert message["Bcc"] is None
@@ -455,7 +386,7 @@ def test_a_line_with_a_single_dot_does_not_end_the_mail(config: NotifyConfig, st
 
 def test_any_text_can_be_mailed(config: NotifyConfig, start_server: StartServer) -> None:
     mailbox = Mailbox()
-    alert = failure(error="café \x00\x1b[31m \udcff " + "x" * 5000, job="jöb" * 200)
+    alert = failure(JobConfig("jöb" * 200), error="café \x00\x1b[31m \udcff " + "x" * 5000)
     assert notifier(on_port(config, start_server(mailbox))).send(alert)
     text = text_of(mailbox.messages[0])
     assert "café \\x00\\x1b[31m \\udcff x" in text
@@ -466,7 +397,7 @@ def test_any_text_can_be_mailed(config: NotifyConfig, start_server: StartServer)
 def test_secrets_are_taken_out(config: NotifyConfig, start_server: StartServer, mailed: bool) -> None:
     mailbox = Mailbox(() if mailed else ("554 no",))
     config = on_port(config, start_server(mailbox))
-    notifier(config).send(failure(error=f"login with {PASSWORD}", data_state=PASSWORD, log_tail=[PASSWORD]))
+    notifier(config).send(failure(JobConfig(PASSWORD), error=f"login with {PASSWORD}", log_tail=[PASSWORD]))
     mails = "".join(message["Subject"] + text_of(message) for message in mailbox.messages)
     told = mails if mailed else config.alert_file.read_text()
     assert "login with ***" in told

@@ -17,16 +17,16 @@ from typing import Optional, Protocol
 from traffic_aggr.clock import utc_now
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import StatusFlagError
-from traffic_aggr.host import notify
+from traffic_aggr.host import alerts
+from traffic_aggr.host.alerts import failure_alert, recovery_alert
 from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.hooks import run_after_load
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.host.metrics import write_metrics
-from traffic_aggr.host.notify import Notifier, failure_alert, recovery_alert
+from traffic_aggr.host.notify import Notifier
 from traffic_aggr.host.status_file import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
 from traffic_aggr.run.plan import Step
 from traffic_aggr.run.record import RunRecord
-from traffic_aggr.run.result import day_states, days_in_words
 
 log = logging.getLogger(__name__)
 
@@ -155,19 +155,7 @@ class EdgeNode(Edge):
         ticket_open = self._status_file.ticket_created()
         self._status_file.update(flag=0, job_status=SUCCESS, ran_time=self._ran_time(), ticket_created=False)
         if ticket_open:
-            job = self._config.job
-            self._notifier.send(
-                recovery_alert(
-                    job=job.name,
-                    script_name=job.script_name,
-                    run_id=record.run_id,
-                    failure_run_ids=failures(),
-                    host=record.host,
-                    partitions=record.partitions,
-                    day_states=[days_in_words(record)],
-                    data_state=record.data_state,
-                )
-            )
+            self._notifier.send(recovery_alert(self._config.job, record, failures()))
 
     def after_load(self, run_id: str) -> None:
         run_after_load(self._config.hooks.after_load, run_id)
@@ -179,23 +167,7 @@ class EdgeNode(Edge):
         if self._status_file.ticket_created():
             log.info("a ticket for this failure is open already: no further mail")
             return
-        job = self._config.job
-        sent = self._notifier.send(
-            failure_alert(
-                job=job.name,
-                script_name=job.script_name,
-                run_id=record.run_id,
-                host=record.host,
-                step=record.steps[-1].name if record.steps else "preflight",
-                error=record.error or "",
-                partitions=concerned.partitions or list(concerned.days) or record.partitions,
-                data_state=concerned.data_state,
-                day_states=[days_in_words(concerned), *day_states(concerned)],
-                log_tail=self._log_tail(),
-                next_command=record.next.command if record.next else record.typed.of("status"),
-                next_does=record.next.does if record.next else "",
-            )
-        )
+        sent = self._notifier.send(failure_alert(self._config.job, record, concerned, self._log_tail()))
         if sent:
             self._status_file.update(ticket_created=True)
 
@@ -207,7 +179,7 @@ class EdgeNode(Edge):
         follows, and a recovery notice will answer it. Raises OSError, StateError.
         """
         sent, left = self._notifier.resend()
-        if sent and sent[-1].kind == notify.FAILURE and self._status_file.job_status() == FAILURE:
+        if sent and sent[-1].kind == alerts.FAILURE and self._status_file.job_status() == FAILURE:
             self._status_file.update(ticket_created=True)
         return len(sent), left
 

@@ -1,7 +1,5 @@
 """
-Alerts to the service desk: mails that open a ticket or report the recovery.
-
-A file keeps the alerts that could not be mailed.
+Mails alerts to the service desk. A file keeps those that could not be mailed.
 """
 
 from __future__ import annotations
@@ -9,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import logging
 import os
 import re
@@ -17,7 +14,6 @@ import smtplib
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
@@ -25,123 +21,19 @@ from typing import Callable, Optional
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from traffic_aggr.clock import parse_timestamp, timestamp
+from traffic_aggr.clock import parse_timestamp
 from traffic_aggr.config.config import NotifyConfig
 from traffic_aggr.errors import Interrupted
 from traffic_aggr.files.local import PRIVATE_FILE, LocalFiles, sync_directory, write_atomic
+from traffic_aggr.host.alerts import FAILURE, Alert
 from traffic_aggr.host.mail_page import mail_page
 from traffic_aggr.text import escaped, shown
-from traffic_aggr.units import counted, local_zone
 
 log = logging.getLogger(__name__)
-
-FAILURE = "failure"
-RECOVERY = "recovery"
 
 _MOST_REFERENCES = 20
 _LONGEST_SUBJECT = 200
 _LONGEST_WAIT_S = 30
-
-
-@dataclass(frozen=True)
-class Alert:
-    """
-    An alert to the service desk.
-
-    ``kind`` is ``failure`` or ``recovery``, ``created`` is ISO 8601 in UTC. ``failure_run_ids`` of a recovery are the
-    runs whose failures it ends, oldest first.
-    """
-
-    kind: str
-    run_id: str
-    subject: str
-    body: str
-    created: str
-    failure_run_ids: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, line: str) -> Alert:
-        """Parses what ``to_json`` writes. Raises ValueError for anything else."""
-        found = json.loads(line)
-        if not isinstance(found, dict) or not set(found) <= {field.name for field in dataclasses.fields(cls)}:
-            raise ValueError("not an alert")
-        try:
-            alert = cls(**{**found, "failure_run_ids": tuple(found.get("failure_run_ids", ()))})
-        except TypeError as exc:
-            raise ValueError(str(exc)) from exc
-        required = (alert.kind, alert.run_id, alert.subject, alert.body, alert.created, *alert.failure_run_ids)
-        if not all(isinstance(value, str) for value in required):
-            raise ValueError("not an alert")
-        parse_timestamp(alert.created)
-        return alert
-
-    def to_json(self) -> str:
-        """The alert as one line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
-
-
-def failure_alert(
-    *,
-    job: str,
-    script_name: str,
-    run_id: str,
-    host: str,
-    step: str,
-    error: str,
-    partitions: Sequence[str],
-    data_state: str,
-    day_states: Sequence[str],
-    log_tail: Sequence[str],
-    next_command: str,
-    next_does: str = "",
-    created: Optional[str] = None,
-) -> Alert:
-    """
-    The alert for a failed run.
-
-    ``data_state`` says whether the data is safe, ``day_states`` says it for each day. The first lines of the body say
-    what happened, whether the data is safe, and what to run.
-    """
-    body = [
-        f"{job} FAILED at {step} on {host}.",
-        f"What happened: {error}",
-        f"The data: {data_state}.",
-        f"What to run: {next_command}",
-        *([f"What it does: it {next_does}."] if next_does else []),
-        "",
-        f"Run {run_id} ({script_name}), {_days(partitions)}",
-        *(f"  {state}" for state in day_states),
-    ]
-    if log_tail:
-        body += ["", f"Last lines of the log, times in {local_zone()}:", *(f"  {line}" for line in log_tail)]
-    subject = f"[{job}] FAILED at {step}: {_days(partitions)}, {data_state}"
-    return Alert(FAILURE, run_id, subject, "\n".join(body), created or timestamp())
-
-
-def recovery_alert(
-    *,
-    job: str,
-    script_name: str,
-    run_id: str,
-    failure_run_ids: Sequence[str],
-    host: str,
-    partitions: Sequence[str],
-    data_state: str,
-    day_states: Sequence[str] = (),
-    created: Optional[str] = None,
-) -> Alert:
-    """The alert for a run that succeeded after a failed run opened a ticket."""
-    body = [
-        f"{job} SUCCEEDED on {host}; the ticket can be closed.",
-        f"The data: {data_state}.",
-        "",
-        f"Run {run_id} ({script_name}), {_days(partitions)}",
-        *(f"  {state}" for state in day_states),
-    ]
-    if failure_run_ids:
-        body.append(f"It ends the failure of {', '.join(failure_run_ids)}")
-    subject = f"[{job}] RECOVERED: {_days(partitions)}, {data_state}"
-    return Alert(RECOVERY, run_id, subject, "\n".join(body), created or timestamp(), tuple(failure_run_ids))
 
 
 def unsent(alert_file: str) -> list[Alert]:
@@ -315,14 +207,6 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, smtplib.SMTPException):
         return isinstance(error, smtplib.SMTPServerDisconnected)
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
-
-
-def _days(partitions: Sequence[str]) -> str:
-    if not partitions:
-        return "no days"
-    if len(partitions) == 1:
-        return f"1 day {partitions[0]}"
-    return f"{counted(len(partitions), 'day')} {min(partitions)}..{max(partitions)}"
 
 
 # ---- the alert file: one JSON object per line; a truncated line stays, and the next alert starts a new line
