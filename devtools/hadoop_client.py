@@ -159,7 +159,7 @@ class HadoopClient:
         reports = self._yarn.getNodeReports(states)
         return {report.getNodeId().toString(): report.getNodeState().toString() for report in reports}
 
-    def set_safe_mode(self, on: bool) -> None:
+    def set_safe_mode(self, *, on: bool) -> None:
         """Turns the safe mode of HDFS, in which it refuses changes, on or off."""
         action = self._hadoop.hdfs.protocol.HdfsConstants.SafeModeAction
         system = self._hadoop.fs.FileSystem.get(self._conf)

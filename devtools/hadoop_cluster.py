@@ -250,11 +250,11 @@ class HadoopCluster(Startable):
 
     def enter_safe_mode(self) -> None:
         """Makes HDFS refuse changes."""
-        self.client.set_safe_mode(True)
+        self.client.set_safe_mode(on=True)
 
     def leave_safe_mode(self) -> None:
         """Makes HDFS accept changes again."""
-        self.client.set_safe_mode(False)
+        self.client.set_safe_mode(on=False)
 
     def in_safe_mode(self) -> bool:
         """Whether HDFS refuses changes."""

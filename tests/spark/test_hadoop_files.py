@@ -153,7 +153,7 @@ def test_files_take_an_acl_without_its_default_entries(acl_files: HadoopFiles, j
     (tmp_path / "new/part-0").touch()
     spec = "user::rwx,user:impala:r-x,group::r-x,mask::rwx,other::---,default:user:impala:r-x"
     set_acl(acl_files, jvm, f"file:{tmp_path}/old", spec)
-    acl_files.copy_permissions(f"file:{tmp_path}/old", f"file:{tmp_path}/new", recursive=True)
+    acl_files.copy_permissions(f"file:{tmp_path}/old", f"file:{tmp_path}/new")
     assert "default:" in acl_of(acl_files, f"file:{tmp_path}/new")
     found = acl_of(acl_files, f"file:{tmp_path}/new/part-0")
     assert "user:impala:r-x" in found
@@ -166,7 +166,7 @@ def test_an_inherited_acl_is_taken_away_where_the_model_has_none(
     (tmp_path / "old").mkdir()
     (tmp_path / "new").mkdir()
     set_acl(acl_files, jvm, f"file:{tmp_path}/new", "user::rwx,user:eve:rwx,group::r-x,mask::rwx,other::---")
-    acl_files.copy_permissions(f"file:{tmp_path}/old", f"file:{tmp_path}/new", recursive=False)
+    acl_files.copy_permissions(f"file:{tmp_path}/old", f"file:{tmp_path}/new")
     assert acl_of(acl_files, f"file:{tmp_path}/new") == ""
 
 

@@ -15,7 +15,7 @@ from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.errors import InputError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import PartitionList, parse_partition_list
-from traffic_aggr.restate.sample_data import SampleData, generate
+from traffic_aggr.restate.sample_data import SampleData, SampleRequest, generate
 from traffic_aggr.traffic.aggregation import (
     aggregate,
     duplicate_keys,
@@ -69,7 +69,7 @@ class Sample:
 def sample(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     out = tmp_path_factory.mktemp("sample") / "made"
     tables = TablesConfig(database="sample_data_once")
-    made = generate(spark, tables, LocalFiles(), f"file:{out}", days=len(DAYS), rows_per_day=ROWS_PER_DAY, seed=1)
+    made = generate(spark, tables, LocalFiles(), f"file:{out}", SampleRequest(len(DAYS), ROWS_PER_DAY))
     found = [
         spark.table(f"{tables.database}.{getattr(tables, key)}")
         for key in ("raw", "org_details", "country_lookup", "final")
@@ -209,10 +209,7 @@ class TestGenerate:
             tables,
             LocalFiles(),
             f"file:{tmp_path}/out",
-            days=len(DAYS),
-            rows_per_day=ROWS_PER_DAY,
-            seed=1,
-            final_format="text",
+            SampleRequest(len(DAYS), ROWS_PER_DAY, final_format="text"),
         )
         final = f"{database}.{tables.final}"
         properties = {row.key: row.value for row in spark.sql(f"SHOW TBLPROPERTIES {final}").collect()}
@@ -231,9 +228,7 @@ class TestGenerate:
                 TablesConfig(database=database),
                 LocalFiles(),
                 f"file:{tmp_path}",
-                days=1,
-                rows_per_day=10,
-                seed=1,
+                SampleRequest(1, 10),
             )
         assert [path.name for path in tmp_path.iterdir()] == ["kept"]
         assert tables_in(spark, database) == []
@@ -244,7 +239,7 @@ class TestGenerate:
         tables = replace(TablesConfig(database=database), final="precious")
         spark.sql(f"CREATE TABLE {database}.precious (a INT) STORED AS PARQUET")
         with pytest.raises(InputError, match="precious exists, with its data in") as refused:
-            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=1, rows_per_day=10, seed=1)
+            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", SampleRequest(1, 10))
         assert not (tmp_path / "out").exists()
         assert tables_in(spark, database) == ["precious"]
         assert "drop" not in str(refused.value)
@@ -261,7 +256,7 @@ class TestGenerate:
         spark.sql(f"ALTER TABLE {database}.precious ADD PARTITION (partition_date='2021-04-01') LOCATION '{elsewhere}'")
         shutil.rmtree(tmp_path / "out")
         with pytest.raises(InputError, match=f"precious exists, with its data in {elsewhere}"):
-            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=1, rows_per_day=10, seed=1)
+            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", SampleRequest(1, 10))
         assert tables_in(spark, database) == ["precious"]
 
     def test_sample_data_whose_files_were_deleted_can_be_made_again(
@@ -269,6 +264,6 @@ class TestGenerate:
     ) -> None:
         tables = TablesConfig(database=database)
         for days in (1, 2):
-            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", days=days, rows_per_day=10, seed=1)
+            generate(spark, tables, LocalFiles(), f"file:{tmp_path}/out", SampleRequest(days, 10))
             assert spark.table(f"{database}.{tables.raw}").count() == 10 * days
             shutil.rmtree(tmp_path / "out")

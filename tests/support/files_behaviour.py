@@ -269,12 +269,5 @@ class FilesBehaviour:
         (tmp_path / "old").mkdir()
         (tmp_path / "old").chmod(0o755)
         files.replace_bytes(f"{root}/new/sub/part-0", b"x")
-        files.copy_permissions(f"{root}/old", f"{root}/new", recursive=True)
+        files.copy_permissions(f"{root}/old", f"{root}/new")
         assert [mode_of(tmp_path / p) for p in ("new", "new/sub", "new/sub/part-0")] == [0o755, 0o755, 0o644]
-
-    def test_permissions_are_copied_to_the_top_only_unless_asked(self, files: Files, root: str, tmp_path: Path) -> None:
-        (tmp_path / "old").mkdir()
-        (tmp_path / "old").chmod(0o755)
-        files.make_directories(f"{root}/new/sub")
-        files.copy_permissions(f"{root}/old", f"{root}/new", recursive=False)
-        assert [mode_of(tmp_path / p) for p in ("new", "new/sub")] == [0o755, 0o700]

@@ -36,21 +36,13 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    from traffic_aggr.restate.sample_data import generate
+    from traffic_aggr.restate.sample_data import SampleRequest, generate
     from traffic_aggr.restate.warehouse import files_of
 
     arguments = invocation.arguments
     out = arguments.out if is_uri(arguments.out) else f"file:{os.path.abspath(arguments.out)}"
+    asked = SampleRequest(arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format)
     with invocation.context().session() as spark:
-        made = generate(
-            spark,
-            invocation.config.tables,
-            files_of(spark, out),
-            out.rstrip("/"),
-            days=arguments.days,
-            rows_per_day=arguments.rows_per_day,
-            seed=arguments.seed,
-            final_format=arguments.final_format,
-        )
+        made = generate(spark, invocation.config.tables, files_of(spark, out), out.rstrip("/"), asked)
     say(f"sample data in {arguments.out}: {made}")
     return 0

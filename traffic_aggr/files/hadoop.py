@@ -160,7 +160,7 @@ class HadoopFiles(Files):
     def make_durable(self, p: str) -> None:
         """Does nothing, and relies on replication: a closed file is on as many datanodes as its replication factor."""
 
-    def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
+    def copy_permissions(self, src: str, dst: str) -> None:
         with _java_errors_translated(src):
             model_path, model_system = self._locate(src)
             model = model_system.getFileStatus(model_path)
@@ -170,7 +170,7 @@ class HadoopFiles(Files):
             while pending:
                 status = pending.pop()
                 self._take_permissions(system, status, model)
-                if recursive and status.isDirectory():
+                if status.isDirectory():
                     pending.extend(system.listStatus(status.getPath()))
 
     def _locate(self, p: str) -> tuple[Any, Any]:
@@ -246,7 +246,7 @@ class HadoopFiles(Files):
             mode &= 0o666
         if status.getGroup() != model.getGroup():
             system.setOwner(path, None, model.getGroup())
-        entries = self._acl_entries(model, only_access)
+        entries = self._acl_entries(model, only_access=only_access)
         if entries is not None:
             acl_util = self._jvm.org.apache.hadoop.fs.permission.AclUtil
             system.setAcl(path, acl_util.getAclFromPermAndEntries(self._permission(mode), entries))
@@ -254,7 +254,7 @@ class HadoopFiles(Files):
             system.removeAcl(path)
         system.setPermission(path, self._permission(mode))
 
-    def _acl_entries(self, model: Any, only_access: bool) -> Any:
+    def _acl_entries(self, model: Any, *, only_access: bool) -> Any:
         """
         The extended ACL entries of ``model`` as a java.util.List; None if there are none.
 

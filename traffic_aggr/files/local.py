@@ -150,12 +150,11 @@ class Files(Protocol):
         """Ensures that a directory and everything below it, written by others, survives a power cut."""
         ...
 
-    def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
+    def copy_permissions(self, src: str, dst: str) -> None:
         """
-        Gives ``dst`` the mode, group and (on HDFS) ACL of ``src``.
+        Gives ``dst`` and everything below it the mode, group and (on HDFS) ACL of ``src``.
 
-        ``recursive`` includes everything below ``dst``. A file takes a directory's mode without its execute bits and
-        its ACL without its default entries.
+        A file takes a directory's mode without its execute bits and its ACL without its default entries.
         """
         ...
 
@@ -289,13 +288,12 @@ class LocalFiles(Files):
                 _sync(local_path(info.path))
         sync_directory(local_path(p))
 
-    def copy_permissions(self, src: str, dst: str, recursive: bool) -> None:
+    def copy_permissions(self, src: str, dst: str) -> None:
         model, top = os.stat(local_path(src)), local_path(dst)
         _take_permissions(top, model)
-        if recursive and os.path.isdir(top):
-            for parent, directories, files in os.walk(top, onerror=_fail):
-                for name in directories + files:
-                    _take_permissions(os.path.join(parent, name), model)
+        for parent, directories, files in os.walk(top, onerror=_fail):
+            for name in directories + files:
+                _take_permissions(os.path.join(parent, name), model)
 
 
 def local_path(p: str) -> str:

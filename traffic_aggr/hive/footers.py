@@ -167,15 +167,15 @@ def problems_of(columns: Columns, needed: Mapping[str, str], *, widens: bool) ->
         these = found.get(name, [])
         if len(these) > 1:
             yield f"column {name} is there {len(these)} times"
-        elif these and not _is_read_rightly(these[0], type_.lower(), widens):
+        elif these and not _is_read_rightly(these[0], type_.lower(), widens=widens):
             yield f"column {name} is {these[0]}, and {type_.upper()} in the table"
 
 
-def _is_read_rightly(column: ParquetColumn, type_: str, widens: bool) -> bool:
+def _is_read_rightly(column: ParquetColumn, type_: str, *, widens: bool) -> bool:
     if column.repetition == "repeated":
         return False
     if type_ in _BITS:
-        return _fits_integer(column, _BITS[type_], widens)
+        return _fits_integer(column, _BITS[type_], widens=widens)
     if _TEXT.fullmatch(type_):
         return column.physical == "binary" and column.logical in ("", "STRING", "ENUM", "JSON")
     if type_ in ("timestamp", "timestamp_ntz"):
@@ -184,10 +184,10 @@ def _is_read_rightly(column: ParquetColumn, type_: str, widens: bool) -> bool:
             return column.physical == "int64" and (type_ == "timestamp" or moment[1] == "false")
         return column.physical == "int96" and type_ == "timestamp"
     decimal = _DECIMAL.fullmatch(type_)
-    return decimal is not None and _fits_decimal(column, int(decimal[1]), int(decimal[2]), widens)
+    return decimal is not None and _fits_decimal(column, int(decimal[1]), int(decimal[2]), widens=widens)
 
 
-def _fits_integer(column: ParquetColumn, room: int, widens: bool) -> bool:
+def _fits_integer(column: ParquetColumn, room: int, *, widens: bool) -> bool:
     bits = {"int32": 32, "int64": 64}.get(column.physical)
     if bits is None or (column.logical and not _INTEGER.fullmatch(column.logical)):
         return False
@@ -200,7 +200,7 @@ def _fits_integer(column: ParquetColumn, room: int, widens: bool) -> bool:
     return int(annotated[1]) <= room if signed else int(annotated[1]) < min(room, 32)
 
 
-def _fits_decimal(column: ParquetColumn, precision: int, scale: int, widens: bool) -> bool:
+def _fits_decimal(column: ParquetColumn, precision: int, scale: int, *, widens: bool) -> bool:
     found = _DECIMAL.fullmatch(column.logical)
     if found is None or (column.physical == "binary" and precision <= _LONG_DIGITS):
         return False

@@ -44,8 +44,8 @@ def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
             if not dry_run:
                 context.settle(warehouse)
             records = list(context.journal.store.newest_first())
-            done += _forget_shadows(context, warehouse, records, dry_run)
-            done += _delete_temporaries(context, warehouse, records, dry_run)
+            done += _forget_shadows(context, warehouse, records, dry_run=dry_run)
+            done += _delete_temporaries(context, warehouse, records, dry_run=dry_run)
             for leftovers in _leftovers(context, warehouse, records):
                 stop.check()
                 done += leftovers.directories if dry_run else _delete(context, warehouse, leftovers)
@@ -55,7 +55,7 @@ def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
 
 
 def _forget_shadows(
-    context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], dry_run: bool
+    context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], *, dry_run: bool
 ) -> list[str]:
     """Drops the shadow tables that failed runs could not drop. Returns their names."""
     found = []
@@ -69,7 +69,7 @@ def _forget_shadows(
 
 
 def _delete_temporaries(
-    context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], dry_run: bool
+    context: JobContext, warehouse: Warehouse, records: Sequence[RunRecord], *, dry_run: bool
 ) -> list[str]:
     """
     Deletes the temporary files of interrupted writers. Returns their paths.

@@ -58,30 +58,33 @@ class SampleData:
         return f"{rows}, {data_volume(self.bytes)}; partition list {self.partition_list}"
 
 
-def generate(
-    spark: SparkSession,
-    config: TablesConfig,
-    files: Files,
-    out: str,
-    *,
-    days: int,
-    rows_per_day: int,
-    seed: int,
-    first_day: str = FIRST_DAY,
-    final_format: str = "parquet",
-) -> SampleData:
+@dataclass(frozen=True)
+class SampleRequest:
+    """
+    What to create: ``days`` days of raw with ``rows_per_day`` rows each; the same ``seed`` makes the same rows.
+
+    The ``final_format`` is ``parquet``, or ``text``: ``;``-delimited and purged when dropped, as in production.
+    """
+
+    days: int
+    rows_per_day: int
+    seed: int = 1
+    final_format: str = "parquet"
+
+
+def generate(spark: SparkSession, config: TablesConfig, files: Files, out: str, asked: SampleRequest) -> SampleData:
     """
     Writes sample data under ``out`` and registers it as the external tables that ``config`` names.
 
     ``out`` is a location on the file system of ``files``. It gets ``raw``, ``org_details`` (comma-delimited text),
-    ``country_lookup``, ``partitions.txt`` and ``final``. The ``final_format`` is ``parquet``, or ``text``:
-    ``;``-delimited and purged when dropped, as in production. Final has a day before the list and one after it, which a
-    run must leave alone. Of the listed days some lack groups, some count a customer's usage twice, and the last one of
-    several is missing. The same seed makes the same rows.
+    ``country_lookup``, ``partitions.txt`` and ``final``. Final has a day before the list and one after it, which a run
+    must leave alone. Of the listed days some lack groups, some count a customer's usage twice, and the last one of
+    several is missing.
 
     Raises InputError when ``out`` is not an empty directory, or when one of these tables exists with files elsewhere.
     """
-    day_zero = Partition(first_day).day - datetime.timedelta(days=1)
+    days, rows_per_day = asked.days, asked.rows_per_day
+    day_zero = Partition(FIRST_DAY).day - datetime.timedelta(days=1)
     listed = [Partition((day_zero + datetime.timedelta(days=number)).isoformat()) for number in range(1, days + 1)]
     _refuse_used_directory(files, out)
     names = _free_names(HiveCatalog(spark), config, out)
@@ -91,7 +94,7 @@ def generate(
     spark.sql(f"CREATE DATABASE IF NOT EXISTS {sql.identifier(config.database)}")
 
     def rows(first: int, count: int, a_day: int) -> DataFrame:
-        return cdrs(spark, day_zero=day_zero, first=first, days=count, rows_per_day=a_day, seed=seed)
+        return cdrs(spark, day_zero=day_zero, first=first, days=count, rows_per_day=a_day, seed=asked.seed)
 
     partition_list = _write_list(files, f"{out}/{PARTITION_LIST}", listed)
     _make_lookups(spark, names, files, out)
@@ -103,7 +106,7 @@ def generate(
     raw = raw.unionByName(neighbours)
     right = aggregate(raw, customers, places, repeated=repeated_cdrids(raw))
     with _without(spark, _CONSTRAINTS):
-        _make_final(spark, names["final"], _damaged(right, listed), out, final_format)
+        _make_final(spark, names["final"], _damaged(right, listed), out, asked.final_format)
     size = files.usage(out).bytes
     return SampleData(rows=days * rows_per_day, days=days, bytes=size, partition_list=partition_list)
 

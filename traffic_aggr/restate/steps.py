@@ -208,7 +208,7 @@ def _publish(work: Work) -> None:
         model = next(
             (each for each in _models(work, partition) if work.warehouse.files.is_directory(each)), work.final.location
         )
-        work.warehouse.files.copy_permissions(model, new, True)
+        work.warehouse.files.copy_permissions(model, new)
     if plan.restated:  # the whole tree: a power cut must not lose a day's files or its name in the parent
         work.warehouse.files.make_durable(directory)
     if staged.partitioned:
