@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import Row
 
 from tests.support.warehouse import LISTED, Job
-from traffic_aggr.restate import preflight
+from traffic_aggr.restate import totals
 from traffic_aggr.run.breakdown import TOP
 
 Dimension = Callable[[Row], Any]
@@ -79,7 +79,7 @@ def test_a_run_that_resumes_has_the_breakdown_of_the_one_that_staged(job: Job, m
 
 def test_more_values_than_a_driver_should_hold_are_not_broken_down(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.create_final()
-    monkeypatch.setattr(preflight, "MAX_VALUES", 3)
+    monkeypatch.setattr(totals, "MAX_VALUES", 3)
 
     assert job("run").code == 0
 

@@ -64,7 +64,7 @@ from types import SimpleNamespace
 from pyspark.sql import functions as F
 from tests.support.spark_session import HOST_TIME_ZONE, QUICK_JVM
 from tests.support.awkward_days import DAYS, AwkwardDays
-from traffic_aggr.restate import preflight
+from traffic_aggr.restate.sources import open_sources
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.spark.session import start_session, stop_session
 from traffic_aggr.spark.settings import CORRECTNESS
@@ -88,7 +88,7 @@ told["voice"] = spark.range(1).select(is_voice(F.lit("VO\u0130CE"))).first()[0]
 lookup = home / "days" / "org_details" / "part-1.gz"
 lookup.write_bytes(lookup.read_bytes()[:-12])
 try:
-    with preflight.open_sources(days.catalog, days.tables, DAYS, lambda location: LocalFiles()) as sources:
+    with open_sources(days.catalog, days.tables, DAYS, lambda location: LocalFiles()) as sources:
         told["a cut lookup"] = str(sources.organisations.collect())
 except Exception as exc:
     told["a cut lookup"] = type(exc).__name__

@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.restate import preflight
-from traffic_aggr.restate.preflight import Sources
+from traffic_aggr.restate import totals as control
+from traffic_aggr.restate.sources import Sources
 from traffic_aggr.traffic.aggregation import (
     aggregate,
     duplicate_keys,
@@ -472,7 +472,7 @@ class TestControlTotals:
         repeated = repeated_cdrids(raw)
         assert sorted(map(tuple, repeated.collect())) == [("2021-04-01", 1, 2), ("2021-04-01", 3, 1)]
         assert list(map(tuple, repeats_by_day(repeated).collect())) == [("2021-04-01", 2, 3)]
-        totals = preflight.raw_totals(
+        totals = control.raw_totals(
             Sources(raw=raw, repeated=repeated, organisations=raw, countries=raw, inputs={}, notes=[]),
             [Partition(f"2021-04-0{day}") for day in (1, 2, 3)],
         )

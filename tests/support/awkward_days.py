@@ -27,8 +27,10 @@ from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.restate import preflight, steps
-from traffic_aggr.restate.preflight import Sources, Tables
+from traffic_aggr.restate import guards, steps
+from traffic_aggr.restate import totals as control
+from traffic_aggr.restate.sources import Sources, open_sources
+from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import files_of
 from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, reconcile_final, reconcile_staging
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
@@ -78,9 +80,9 @@ class AwkwardDays:
         staged, rewritten = f"file:{self.home}/staged", f"file:{self.home}/rewritten"
         for directory in ("staged", "rewritten"):
             shutil.rmtree(self.home / directory, ignore_errors=True)
-        with preflight.open_sources(self.catalog, self.tables, DAYS, partial(files_of, self.spark)) as sources:
-            found = [refusal.what for refusal in preflight.refuse_duplicate_keys(sources)]
-            raw = preflight.raw_totals(sources, DAYS)
+        with open_sources(self.catalog, self.tables, DAYS, partial(files_of, self.spark)) as sources:
+            found = [refusal.what for refusal in guards.refuse_duplicate_keys(sources)]
+            raw = control.raw_totals(sources, DAYS)
             rows, counted = self._aggregated(sources, raw)
             steps._write_parquet(rows, staged, self.final)
             source_rows = counted.get
@@ -88,7 +90,7 @@ class AwkwardDays:
         final.drop(DAYS)
         final.add({day: Placement(self.final.location) for day in DAYS})
         final.point({day: Placement(f"{staged}/{day.directory}") for day in DAYS})
-        totals = preflight.aggregated_totals(final.rows(), DAYS)
+        totals = control.aggregated_totals(final.rows(), DAYS)
         for day in DAYS:
             expected = self._totals(day)
             found += map(str, reconcile_staging(day, raw[day], expected))

@@ -142,7 +142,7 @@ class Invocation:
         secrets = self.secrets(but="impala.auth.password")
         self.log_to_file(run_id, secrets)
         from traffic_aggr.cluster.launcher import Launcher
-        from traffic_aggr.restate.preflight import table_names
+        from traffic_aggr.restate.tables import table_names
 
         tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
         return Launcher(self.config, self.journal(secrets), self.hadoop, tables)

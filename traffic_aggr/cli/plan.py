@@ -35,10 +35,10 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    from traffic_aggr.restate import restatement
+    from traffic_aggr.restate import planning
 
     try:
-        plan = restatement.plan(invocation.context(), invocation.ask())
+        plan = planning.plan(invocation.context(), invocation.ask())
     except GuardError as exc:  # refused before there was a plan: the refusal is all to show
         refusal = Refusal(exc.guard, exc.message, exc.hint)
         if invocation.arguments.json:

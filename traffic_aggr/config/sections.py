@@ -63,6 +63,10 @@ class TablesConfig:
         ),
     )
 
+    @property
+    def replaces_delimiters(self) -> bool:
+        return self.delimiter_in_text == "space"
+
 
 @dataclass(frozen=True)
 class PartitionsConfig:

@@ -17,7 +17,6 @@ from traffic_aggr.files.local import files_for
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.restate import cleanup, guards
 from traffic_aggr.restate.context import JobContext
-from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.restate.probes import (
     ProbeResult,
     exit_code,
@@ -30,6 +29,7 @@ from traffic_aggr.restate.probes import (
     probe_smtp,
     probe_state,
 )
+from traffic_aggr.restate.tables import table_names
 from traffic_aggr.spark.shipping import interpreter, with_packages
 
 

@@ -26,12 +26,12 @@ from traffic_aggr.host.lock import FileLock
 from traffic_aggr.host.owner import OwnerFile
 from traffic_aggr.impala.kerberos_login import kerberos_login
 from traffic_aggr.impala.refresh import ImpalaRefresher
-from traffic_aggr.restate import execute, preflight, steps, witness
+from traffic_aggr.restate import execute, steps, witness
 from traffic_aggr.restate.journal import RunJournal
-from traffic_aggr.restate.preflight import table_names
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.swap import SwapPublisher
+from traffic_aggr.restate.tables import describe_tables, table_names
 from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse, files_of
 from traffic_aggr.run.record import Publication, RunRecord
 from traffic_aggr.run.refreshes import Refreshes
@@ -125,7 +125,7 @@ class JobContext:
 
     def open(self, spark: SparkSession) -> Warehouse:
         catalog = HiveCatalog(spark)
-        tables = preflight.describe_tables(catalog, self.config.tables)
+        tables = describe_tables(catalog, self.config.tables)
         final = table_names(self.config.tables)["final"]
         root = tables.final.location if tables.final else catalog.default_location(final)
         return Warehouse(spark, catalog, files_of(spark, root), tables, root)

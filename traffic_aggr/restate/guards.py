@@ -1,21 +1,26 @@
 """
-Guards in addition to preflight's: table promises that the job does not keep, and values that would read back wrong.
+What the job refuses before it changes anything: table promises that it does not keep, and data that it would get wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Optional
 
 from traffic_aggr.hive import promises
-from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
 from traffic_aggr.hive.layout import text_hazards
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.restate.preflight import EXAMPLES, Sources, Tables
+from traffic_aggr.restate.sources import Sources
+from traffic_aggr.restate.tables import Tables
+from traffic_aggr.restate.totals import collected
 from traffic_aggr.run.plan import Refusal
-from traffic_aggr.text import shown
+from traffic_aggr.text import shown, some_of
 from traffic_aggr.traffic import aggregation
 from traffic_aggr.traffic.columns import GRAIN_TEXT, PARTITION_COLUMN, declared_length
 from traffic_aggr.units import counted
+
+EXAMPLES = 5
 
 
 def refuse_tables(tables: Tables) -> None:
@@ -35,6 +40,38 @@ def refuse_partitions(catalog: HiveCatalog, tables: Tables, partitions: Sequence
         problems = promises.partition_problems(facts, catalog.table(facts).promises(partitions))
         if problems:
             raise promises.refusal(facts, problems[:EXAMPLES], written=facts is tables.final)
+
+
+def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
+    """Refuses a lookup with two rows for one key, which would double usage."""
+    lookups = {"orgno": ("org_details", sources.organisations), "mcc": ("country_lookup", sources.countries)}
+    found = collected(
+        *(aggregation.duplicate_keys(lookup, key).limit(EXAMPLES + 1) for key, (_, lookup) in lookups.items())
+    )
+    refusals = []
+    for (key, (name, _)), rows in zip(lookups.items(), found):
+        keys = [str(row[0]) for row in rows]
+        if keys:
+            shown = ", ".join(sorted(keys)[:EXAMPLES]) + (" and more" if len(keys) > EXAMPLES else "")
+            refusals.append(
+                Refusal("lookup_keys", f"{name} has more than one row for {key} {shown}", f"Leave one row a {key}")
+            )
+    return refusals
+
+
+def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[Partition]) -> list[Refusal]:
+    """Refuses when an unlisted partition lies in a listed day's directory, which a run moves aside as a whole."""
+    others = table.others_in(partitions) if table else {}
+    if not others:
+        return []
+    shown = some_of([f"{partition} in {location}" for partition, location in others.items()], EXAMPLES, ", ")
+    return [
+        Refusal(
+            "shared_directory",
+            f"partitions that are not listed lie in a listed day's standard directory: {shown}",
+            "Point them elsewhere with ALTER TABLE ... SET LOCATION, or list them as well",
+        )
+    ]
 
 
 def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool, in_bytes: bool) -> list[Refusal]:

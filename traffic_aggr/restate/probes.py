@@ -30,7 +30,7 @@ from traffic_aggr.impala.answers import Kind
 from traffic_aggr.impala.kerberos_login import kerberos_login
 from traffic_aggr.impala.outcomes import was_rejected_as
 from traffic_aggr.impala.refresh import ImpalaRefresher
-from traffic_aggr.restate.preflight import table_names
+from traffic_aggr.restate.tables import table_names
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.text import first_line
 

@@ -1,12 +1,11 @@
 """
-Restates days: makes the plan, and runs it.
+Restates days: has the plan made, and runs it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Callable, Optional
 
 from pyspark.sql import SparkSession
@@ -18,34 +17,21 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
-from traffic_aggr.restate import execute, guards, preflight, steps, witness
+from traffic_aggr.restate import execute, totals, witness
 from traffic_aggr.restate.context import JobContext
-from traffic_aggr.restate.preflight import table_names
+from traffic_aggr.restate.planning import LOOKING, make_plan, sources_of
 from traffic_aggr.restate.signals import Stop
+from traffic_aggr.restate.sources import Sources
 from traffic_aggr.restate.steps import Work
+from traffic_aggr.restate.tables import table_names
 from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse
-from traffic_aggr.restate.writers import find_writers
 from traffic_aggr.run.breakdown import UsageBy
-from traffic_aggr.run.next_run import settling_notes, unfinished
-from traffic_aggr.run.plan import Plan, PlanRequest, RunArguments, Step, TableState, build_plan
-from traffic_aggr.run.reconcile import RawTotals
-from traffic_aggr.run.record import Day, DayTotals, Input, RunRecord
+from traffic_aggr.run.plan import Plan, RunArguments, Step
+from traffic_aggr.run.record import Day, DayTotals, RunRecord
 from traffic_aggr.spark import progress
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
 log = logging.getLogger(__name__)
-
-_LOOKING = "looking at the tables"
-
-
-def plan(context: JobContext, ask: RunArguments) -> Plan:
-    """Returns what ``run`` would do now. Changes no table and no state."""
-    flag = context.journal.edge.flag()
-    with context.session() as spark:
-        warehouse = context.open(spark)
-        with progress.shown(spark, _LOOKING), _sources(warehouse, ask) as sources:
-            plan, _ = _plan(context, warehouse, sources, ask, flag)
-    return plan
 
 
 def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
@@ -80,7 +66,7 @@ def _run(
         record.note_settled()
         context.journal.save(record)
         stop.check()
-        with _sources(warehouse, ask) as sources:
+        with sources_of(warehouse, ask) as sources:
             _restate(context, locked, record, sources, ask, stop)
 
 
@@ -88,12 +74,12 @@ def _restate(
     context: JobContext,
     warehouse: LockedWarehouse,
     record: RunRecord,
-    sources: preflight.Sources,
+    sources: Sources,
     ask: RunArguments,
     stop: Stop,
 ) -> None:
-    with progress.shown(warehouse.spark, _LOOKING):
-        plan, last = _plan(context, warehouse, sources, ask, record.flag)
+    with progress.shown(warehouse.spark, LOOKING):
+        plan, last = make_plan(context, warehouse, sources, ask, record.flag)
     _take_over(context, record, plan, last, warehouse)
     _log_plan(plan)
     stop.check()
@@ -117,11 +103,9 @@ def _restate(
         plan=plan,
         record=record,
         publisher=context.publisher(warehouse, final.name, record.mode),
-        inputs=lambda: _inputs(warehouse, plan.restated),
         old_usage=_old_usage(warehouse, plan),
         impala=impala,
-        verify_impala=context.config.impala.verify,
-        replace_delimiters=context.config.tables.delimiter_in_text == "space",
+        config=context.config,
         stop=stop,
         save=context.journal.save,
     )
@@ -134,7 +118,7 @@ def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
     final = warehouse.tables.final
     if final is None or Step.STAGE not in plan.steps:
         return {}
-    return preflight.old_usage(open_scan(warehouse.catalog, final, warehouse.files, with_rows).rows, with_rows)
+    return totals.old_usage(open_scan(warehouse.catalog, final, warehouse.files, with_rows).rows, with_rows)
 
 
 def _mark(context: JobContext, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
@@ -143,81 +127,6 @@ def _mark(context: JobContext, record: RunRecord, step: Step, last: Optional[Run
         # Not before this run starts a step of its own, from which a later run would resume.
         last.note_continued(record.run_id)
         context.journal.save(last)
-
-
-def _sources(warehouse: Warehouse, ask: RunArguments) -> AbstractContextManager[preflight.Sources]:
-    # A run settles interrupted runs before this check: a table's new promises must not keep old data out of it.
-    guards.refuse_tables(warehouse.tables)
-    guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
-    days = ask.partitions.partitions
-    return preflight.open_sources(warehouse.catalog, warehouse.tables, days, warehouse.files_of)
-
-
-def _plan(
-    context: JobContext, warehouse: Warehouse, sources: preflight.Sources, ask: RunArguments, flag: int
-) -> tuple[Plan, Optional[RunRecord]]:
-    config, files, tables = context.config, warehouse.files, warehouse.tables
-    partitions = ask.partitions.partitions
-    inputs = sources.inputs
-    raw = preflight.raw_totals(sources, partitions)
-    final = warehouse.catalog.table(tables.final) if tables.final else None
-    placements, old, notes = preflight.old_totals(warehouse.catalog, tables.final, files, partitions)
-    unsettled, last = unfinished(context.journal.store)
-    request = PlanRequest(
-        partitions=ask.partitions,
-        mode=config.publish.mode,
-        tables=context.tables,
-        empty_source=config.partitions.empty_source,
-        max_change_pct=config.audit.max_change_pct,
-        from_step=ask.from_step,
-    )
-    names = table_names(config.tables)
-    directories = {day.location: partition for partition, day in inputs.items()}
-    directories.update({f"{warehouse.final_root}/{partition.directory}": partition for partition in partitions})
-    directories.update({where.location: partition for partition, where in placements.items()})
-    writing, left_by_writers = find_writers(files, warehouse.final_root, directories, context.journal.now())
-    found = TableState(
-        days=preflight.found_days(raw, inputs, placements, old, files),
-        flag=flag,
-        refusals=(
-            *preflight.refuse_duplicate_keys(sources),
-            *preflight.refuse_shared_directories(final, partitions),
-            *guards.refuse_unsafe_text(
-                sources,
-                tables,
-                replace_with_space=config.tables.delimiter_in_text == "space",
-                in_bytes=config.impala.enabled,
-            ),
-            *writing,
-        ),
-        staged_matches=last is not None and steps.staged_matches(files, tables.staging, last, raw),
-        creates=tuple(str(names[role]) for role in ("staging", "final") if getattr(tables, role) is None),
-        notes=(
-            *settling_notes(unsettled),
-            *notes,
-            *sources.notes,
-            *left_by_writers,
-            *_changed_since(last, request, raw),
-        ),
-        final_root=warehouse.final_root,
-        free_bytes=files.free_bytes(warehouse.final_root),
-        rewritten=tables.rewritten,
-    )
-    return build_plan(request, found, last), last
-
-
-def _inputs(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[Partition, Input]:
-    raw = warehouse.tables.raw
-    return preflight.raw_inputs(warehouse.catalog.table(raw), warehouse.files_of(raw.location), partitions)
-
-
-def _changed_since(last: Optional[RunRecord], request: PlanRequest, raw: Mapping[Partition, RawTotals]) -> list[str]:
-    """Returns a note on the days whose raw totals have changed since the run to resume staged them, if any."""
-    same_work = last is not None and last.same_work(request.tables, request.mode, request.partitions.digest)
-    if last is None or last.staged is None or not same_work:
-        return []
-    changed = [partition for partition, totals in raw.items() if last.totals_of(partition).raw != totals]
-    return [f"raw of {', '.join(changed)} has changed since run {last.run_id} staged it"] if changed else []
 
 
 def _take_over(

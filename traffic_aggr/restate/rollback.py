@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from traffic_aggr.errors import StepError
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
-from traffic_aggr.restate import preflight
+from traffic_aggr.restate import totals
 from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.warehouse import Warehouse
@@ -59,13 +59,13 @@ def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
     final = warehouse.tables.final
     if final is None:
         return
-    _, now, _ = preflight.old_totals(warehouse.catalog, final, warehouse.files, list(target.days))
+    _, now, _ = totals.old_totals(warehouse.catalog, final, warehouse.files, list(target.days))
     differences = [
         difference
-        for partition, totals in now.items()
+        for partition, found in now.items()
         for before in [target.totals_of(partition).final_before]
         if before is not None
-        for difference in reconcile_final(partition, before, totals, "final now")
+        for difference in reconcile_final(partition, before, found, "final now")
     ]
     if differences:
         raise StepError(f"the old data is not what it was: {some_of(differences)}", hint="Look at its files")

@@ -7,15 +7,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
+from traffic_aggr.config.config import Config
 from traffic_aggr.errors import ReconciliationError, StepError, UnprovenError
-from traffic_aggr.files.local import Files
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import Placement, normal, run_directory, text_hazards
@@ -23,10 +23,11 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.impala.refresh import ImpalaRefresher
-from traffic_aggr.restate import preflight, witness
-from traffic_aggr.restate.preflight import Sources
+from traffic_aggr.restate import totals as control
+from traffic_aggr.restate import witness
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.restate.signals import Stop
+from traffic_aggr.restate.sources import Sources, raw_inputs
 from traffic_aggr.restate.warehouse import LockedWarehouse
 from traffic_aggr.run.breakdown import UsageBy, compare
 from traffic_aggr.run.plan import Plan, Step, steps_of
@@ -35,7 +36,7 @@ from traffic_aggr.run.reconcile import (
     reconcile_final,
     reconcile_staging,
 )
-from traffic_aggr.run.record import Input, RunRecord, Staged
+from traffic_aggr.run.record import RunRecord, Staged
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
@@ -70,11 +71,9 @@ class Work:
     plan: Plan
     record: RunRecord
     publisher: Publisher
-    inputs: Callable[[], dict[Partition, Input]]
     old_usage: Optional[UsageBy]
     impala: Optional[ImpalaRefresher]
-    verify_impala: bool
-    replace_delimiters: bool
+    config: Config
     stop: Stop
     save: Callable[[RunRecord], None]
 
@@ -152,7 +151,7 @@ def stage(work: Work) -> None:
         _point_staging(work, directory)
     else:
         staged = work.warehouse.catalog.table(work.staging).rows()
-    totals = preflight.aggregated_totals(staged, plan.restated)
+    totals = control.aggregated_totals(staged, plan.restated)
     differences: list[Difference] = []
     for partition in plan.restated:
         with_sources = dataclasses.replace(totals[partition], source_rows=source_rows[partition])
@@ -170,9 +169,9 @@ def stage(work: Work) -> None:
 
 
 def _break_down(work: Work, staged: DataFrame) -> None:
-    new = preflight.new_usage(staged, work.sources) if work.old_usage is not None else None
+    new = control.new_usage(staged, work.sources) if work.old_usage is not None else None
     if work.old_usage is None or new is None:
-        limit = f"{preflight.MAX_VALUES:,}"
+        limit = f"{control.MAX_VALUES:,}"
         work.record.note(f"not broken down: there are more than {limit} customers, countries and call types")
         return
     work.record.break_down(compare(work.old_usage, new))
@@ -189,7 +188,7 @@ def load(work: Work) -> None:
         _publish(work)
     _prove_final(work)
     work.refresh(work.refreshes.after(Step.LOAD, moved=_moved(work), verify_only=work.plan.verify_only))
-    if work.impala is not None and work.verify_impala:
+    if work.impala is not None and work.config.impala.verify:
         witness.prove_final(work.impala, work.record, work.final.name, work.save)
 
 
@@ -225,7 +224,7 @@ def _is_rewritten(work: Work) -> bool:
 
 def _notice_changed_raw(work: Work) -> None:
     """Notes the days whose raw files changed after they were read, since the published data predates the change."""
-    now = work.inputs()
+    now = raw_inputs(work.warehouse, work.plan.restated)
     for partition in work.plan.restated:
         read = work.record.inputs.get(partition)
         if read is not None and now.get(partition) != read:
@@ -275,7 +274,7 @@ def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> 
         aggregation.lookup_countries(work.sources.countries),
         repeated=repeated,
         broadcast_repeated=repeats <= _BROADCAST_CDRIDS,
-        delimiters=hazards.characters if work.replace_delimiters else None,
+        delimiters=hazards.characters if work.config.tables.replaces_delimiters else None,
         files_per_day=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in totals)),
     )
     numbered = groups.withColumn("_day", _number(F.col(PARTITION_COLUMN)))
@@ -388,7 +387,7 @@ def forget_shadow_quietly(work: Work) -> None:
 def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Difference]:
     record = work.record
     partitions = list(record.days)
-    totals = preflight.aggregated_totals(rows, partitions)
+    totals = control.aggregated_totals(rows, partitions)
     differences: list[Difference] = []
     for partition in partitions:
         of_day = record.totals_of(partition)
@@ -413,15 +412,3 @@ def _moved(work: Work) -> list[Partition]:
         for location in [work.publisher.published_location(day)]
         if day.before is not None and location is not None and normal(day.before.location) != normal(location)
     ]
-
-
-def staged_matches(
-    files: Files, staging: Optional[TableFacts], record: RunRecord, raw: Mapping[Partition, object]
-) -> bool:
-    """Whether the files that ``record`` staged are unchanged and raw still has the totals they were made from."""
-    if record.staged is None or not files.is_directory(record.staged.directory):
-        return False
-    if not record.staged.partitioned and (staging is None or staging.location != normal(record.staged.directory)):
-        return False
-    same_raw = all(partition in record.totals and record.totals[partition].raw == now for partition, now in raw.items())
-    return same_raw and fingerprint(files, record.staged.directory) == record.staged.fingerprint

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from traffic_aggr.files.hadoop import HadoopFiles
 from traffic_aggr.files.local import Files, files_for
 from traffic_aggr.hive.catalog import HiveCatalog
-from traffic_aggr.restate.preflight import Tables
+from traffic_aggr.restate.tables import Tables
 
 
 @dataclass(frozen=True)
