@@ -5,11 +5,11 @@
 # make test         the tests of everything that needs no Spark, and of the job from end to end: minutes
 # make test-spark   all others on Spark
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
-# make test-cluster on HDFS and YARN, of which a small cluster is started for them; some that take minutes run only with
-#                   TRAFFIC_AGGR_THOROUGH=1 in the environment
+# make test-cluster on HDFS and YARN, of which a small cluster is started for them
 # make test-versions the core of them on Spark 4, then those without Spark and a whole run on Python 3.9;
 #                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
-# make test-all     all of these tests, one after another
+# make test-all     all of these tests, one after another; TRAFFIC_AGGR_THOROUGH=1 in the environment adds some that take
+#                   minutes and whose points other tests cover for the most part
 # make bench        the job timed beside its peers: `make ROWS=10000000 DAYS=10 ROUNDS=3 bench`; into docs/performance.md
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
 # make lint         style, types and the direction of imports
