@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 
 from tests.support.awkward_rows import COUNTRIES, ORGANISATIONS, UTC, awkward_rows
 from tests.support.oracle import expected_rows
+from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
@@ -118,7 +119,7 @@ class AwkwardDays:
             plan=SimpleNamespace(days={day: SimpleNamespace(raw=totals) for day, totals in raw.items()}),
             sources=sources,
             warehouse=SimpleNamespace(tables=self.tables),
-            replace_delimiters=False,
+            config=SimpleNamespace(tables=TablesConfig()),
         )
         counted = Observation()
         return steps._aggregated(work, DAYS, counted), counted
