@@ -148,13 +148,23 @@ def scene(made: Scene) -> Scene:
     return made
 
 
-@pytest.fixture(params=MODES)
+IN_BOTH_MODES = pytest.mark.parametrize("in_mode", MODES, indirect=True)
+FIRST_IN_DROP_AND_LOAD = pytest.mark.parametrize(
+    "in_mode", ["drop_and_load", pytest.param("swap", marks=pytest.mark.thorough)], indirect=True
+)
+FIRST_IN_SWAP = pytest.mark.parametrize(
+    "in_mode", ["swap", pytest.param("drop_and_load", marks=pytest.mark.thorough)], indirect=True
+)
+
+
+@pytest.fixture
 def in_mode(scene: Scene, request: pytest.FixtureRequest) -> Scene:
     scene.mode = request.param
     scene.installation.configure({"publish": {"mode": scene.mode}})
     return scene
 
 
+@FIRST_IN_DROP_AND_LOAD
 def test_a_driver_whose_jvm_was_killed_ends_with_one_line_and_the_next_run_goes_through(in_mode: Scene) -> None:
     process, jvm = in_mode.run_until(in_mode.writes_staging)
 
@@ -174,6 +184,7 @@ def test_a_driver_whose_jvm_was_killed_ends_with_one_line_and_the_next_run_goes_
     in_mode.run_to_the_end()
 
 
+@FIRST_IN_SWAP
 def test_days_that_were_being_published_are_whole_after_recover_and_new_after_the_next_run(in_mode: Scene) -> None:
     process, jvm = in_mode.run_until(publishing)
 
@@ -246,6 +257,7 @@ def test_a_full_disk_is_named_by_a_driver_whose_jvm_has_ended_by_then(scene: Sce
     assert scene.state() == "old"
 
 
+@IN_BOTH_MODES
 def test_after_kills_at_any_instants_the_days_can_be_made_whole(in_mode: Scene) -> None:
     chance = random.Random(f"{SEED} {in_mode.mode}")
     print(f"TRAFFIC_AGGR_TEST_SEED={SEED}")
