@@ -107,6 +107,7 @@ def test_a_driver_that_died_is_replaced_by_a_second_attempt_where_the_site_allow
     assert (second["outcome"], earlier["outcome"]) == ("success", "interrupted")
 
 
+@pytest.mark.thorough
 def test_safe_mode_fails_the_run_and_the_next_one_makes_every_day_whole(job: YarnJob, warehouse: Warehouse) -> None:
     job.configure({"spark": {"deploy_mode": "client"}})
     process = job.start("run")

@@ -64,6 +64,7 @@ def test_a_job_with_its_driver_on_the_cluster_runs_in_the_queue_it_names(cluster
     assert cluster.hadoop.container_logs(ended.id)[f"{attempt.container}/stdout"] == COUNTED
 
 
+@pytest.mark.thorough
 def test_an_application_that_runs_can_be_killed_and_leaves_no_process(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "sleep.py").write_text(SLEEP)
     detached = ("--conf", "spark.yarn.submit.waitAppCompletion=false")
