@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 HOST_TIME_ZONE = "Asia/Kolkata"
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
-"""C1 only: tests run most code a few times, so C2 would cost more than it saves. C1's code needs a large cache."""
+LONG_JVM = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""C1 and C2, whose code needs a large cache. After about forty runs of the job C2 has saved more than it cost."""
+
+QUICK_JVM = f"-XX:TieredStopAtLevel=1 {LONG_JVM}"
+"""C1 only: most tests run most code a few times, so C2 would cost more than it saves."""
 
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
-
-
-LONG_JVM = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
-"""C2 too: from about the twentieth run of the job on, it has saved more than it cost."""
 
 
 def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSession:
@@ -45,7 +44,7 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
         .config("spark.local.dir", str(home))
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        # Else the job's progress walks over a thousand stages of earlier tests.
+        # Spark keeps a thousand of each, which the job's progress has to sort.
         .config("spark.ui.retainedJobs", "50")
         .config("spark.ui.retainedStages", "100")
         .config("spark.sql.ui.retainedExecutions", "20")

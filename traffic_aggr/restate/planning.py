@@ -44,9 +44,9 @@ def sources_of(warehouse: Warehouse, ask: RunArguments) -> AbstractContextManage
 
     A run settles interrupted runs before this check: a table's new promises must not keep old data out of it.
     """
-    guards.refuse_tables(warehouse.tables)
-    guards.refuse_partitions(warehouse.catalog, warehouse.tables, ask.partitions.partitions)
     days = ask.partitions.partitions
+    guards.refuse_tables(warehouse.tables)
+    guards.refuse_partitions(warehouse.catalog, warehouse.tables, days)
     return open_sources(warehouse.catalog, warehouse.tables, days, warehouse.files_of)
 
 

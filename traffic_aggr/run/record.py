@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from traffic_aggr.clock import parse_timestamp, utc_now
 from traffic_aggr.hive.layout import Placement
 from traffic_aggr.hive.partitions import Partition, PartitionList
 from traffic_aggr.run.breakdown import Breakdown
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals, totals_from_mapping, totals_to_json
 from traffic_aggr.units import counted
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -165,6 +165,25 @@ class DayTotals:
         """What the final table should hold after load: what was staged, or nothing for a cleared day."""
         return self.staging or AggregatedTotals(source_rows=0)
 
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Returns the totals of each stage that was reached, decimals as strings."""
+        return {stage: totals_to_json(found) for stage in STAGES if (found := getattr(self, stage)) is not None}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Mapping[str, Any]]) -> DayTotals:
+        kinds: Mapping[str, Any] = STAGES
+        return cls(**{stage: totals_from_mapping(kinds[stage], values) for stage, values in found.items()})
+
+
+STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
+    "raw": RawTotals,
+    "staging": AggregatedTotals,
+    "final_before": AggregatedTotals,
+    "final_after": AggregatedTotals,
+    "impala": ImpalaTotals,
+    "impala_raw": ImpalaTotals,
+}
+"""The stages of ``DayTotals``, each with the kind of its totals."""
 
 _NO_TOTALS = DayTotals()
 

@@ -13,13 +13,6 @@ from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.breakdown import breakdown_from_json
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
-from traffic_aggr.run.reconcile import (
-    AggregatedTotals,
-    ImpalaTotals,
-    RawTotals,
-    totals_from_mapping,
-    totals_to_json,
-)
 from traffic_aggr.run.record import (
     Change,
     Day,
@@ -35,26 +28,10 @@ from traffic_aggr.run.record import (
 
 RECORD_VERSION = 2
 
-_TOTALS_KINDS: dict[str, Any] = {
-    "raw": RawTotals,
-    "staging": AggregatedTotals,
-    "final_before": AggregatedTotals,
-    "final_after": AggregatedTotals,
-    "impala": ImpalaTotals,
-    "impala_raw": ImpalaTotals,
-}
-
 
 def record_to_json(record: RunRecord) -> str:
     document = {"version": RECORD_VERSION, **dataclasses.asdict(record)}
-    document["totals"] = {
-        partition: {
-            stage: totals_to_json(getattr(totals, stage))
-            for stage in _TOTALS_KINDS
-            if getattr(totals, stage) is not None
-        }
-        for partition, totals in record.totals.items()
-    }
+    document["totals"] = {partition: totals.to_json() for partition, totals in record.totals.items()}
     return json.dumps(document, indent=1, default=str) + "\n"
 
 
@@ -94,7 +71,7 @@ def _record(document: dict[str, Any]) -> RunRecord:
     values["inputs"] = {Partition(key): Input(**value) for key, value in values.get("inputs", {}).items()}
     values["days"] = {Partition(key): _day(value) for key, value in values["days"].items()}
     values["staged"] = Staged(**values["staged"]) if values["staged"] else None
-    values["totals"] = {Partition(key): _day_totals(value) for key, value in values["totals"].items()}
+    values["totals"] = {Partition(key): DayTotals.from_json(value) for key, value in values["totals"].items()}
     values["breakdown"] = {
         dimension: breakdown_from_json(value) for dimension, value in values.get("breakdown", {}).items()
     }
@@ -108,7 +85,3 @@ def _day(value: dict[str, Any]) -> Day:
         row_format = RowFormat(**own_format) if own_format else None
         before = Placement(**{"parameters": None, **before, "row_format": row_format})
     return Day(**{**value, "before": before})
-
-
-def _day_totals(value: dict[str, Any]) -> DayTotals:
-    return DayTotals(**{stage: totals_from_mapping(_TOTALS_KINDS[stage], found) for stage, found in value.items()})

@@ -13,33 +13,22 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
-from typing import Optional, Union
+from typing import Optional
 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.reconcile import (
     SUMS,
     AggregatedTotals,
     Difference,
-    ImpalaTotals,
-    RawTotals,
     reconcile_final,
     reconcile_impala,
     reconcile_impala_raw,
     reconcile_staging,
-    totals_to_json,
 )
-from traffic_aggr.run.record import DayTotals, Outcome, Publication, RunRecord
+from traffic_aggr.run.record import STAGES, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.text import some_of
 from traffic_aggr.units import counted, data_volume, listed
 
-STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
-    "raw": RawTotals,
-    "staging": AggregatedTotals,
-    "final_before": AggregatedTotals,
-    "final_after": AggregatedTotals,
-    "impala": ImpalaTotals,
-    "impala_raw": ImpalaTotals,
-}
 RESULT_VERSION = 1
 NAMED_DAYS = 8
 RIGHT = "{were} already correct"
@@ -252,7 +241,7 @@ def result_json(record: RunRecord) -> str:
         "days": {
             partition: {
                 "state": state_of(record, partition),
-                **{stage: totals_to_json(found) for stage in STAGES if (found := getattr(totals, stage)) is not None},
+                **totals.to_json(),
                 "differences": [str(each) for each in differences(partition, totals)],
             }
             for partition, totals in record.totals.items()
@@ -288,8 +277,7 @@ def daily_csv(record: RunRecord) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["partition_date", "state", *(f"{stage}_{total}" for stage, total in columns)])
     for partition, totals in record.totals.items():
-        found = {stage: taken for stage in STAGES if (taken := getattr(totals, stage)) is not None}
-        as_text = {stage: totals_to_json(taken) for stage, taken in found.items()}
+        as_text = totals.to_json()
         values = (as_text.get(stage, {}).get(total, "") for stage, total in columns)
         writer.writerow([partition, state_of(record, partition), *values])
     return text.getvalue()
