@@ -6,7 +6,7 @@
 # make test-spark   all others on Spark
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
 # make test-cluster on HDFS and YARN, of which a small cluster is started for them
-# make test-versions the core of them on Spark 4, then those without Spark and a whole run on Python 3.9;
+# make test-versions the core of them on Spark 4, then unit tests and a whole run on Python 3.9;
 #                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
 # make test-all     all of these tests, one after another; TRAFFIC_AGGR_THOROUGH=1 in the environment adds some that take
 #                   minutes and whose points other tests cover for the most part
@@ -123,7 +123,7 @@ $(ON_PYTHONS): test-python-%:
 	if [ -z "$$python" ]; then echo "test-versions: Python $* is left out; it is not installed here"; exit; fi; \
 	export TRAFFIC_AGGR_REQUIRE_KERBEROS=; \
 	$(BESIDE) VENV=.venv-$* PYTHON="$$python" setup \
-	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark and not crash and not cluster" \
+	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark" tests/unit \
 	  && .venv-$*/bin/python -m pytest -q "tests/spark/test_run.py::$(WHOLE_RUN)"
 
 bench: setup $(PEERS)/.setup

@@ -117,6 +117,8 @@ class TestFilesOnHdfs(FilesBehaviour):
     def test_free_space_is_that_of_the_file_system_also_for_a_path_yet_to_be_made(
         self, files: Files, root: str, tmp_path: HdfsPath
     ) -> None:
-        assert 0 < files.free_bytes(f"{root}/not/yet") == files.free_bytes(root)
+        free = files.free_bytes(f"{root}/not/yet")
+        assert free > 0
+        assert files.free_bytes(root) == pytest.approx(free, rel=0.1), "the disk is shared, its free space changes"
 
     test_deleting_does_not_follow_symbolic_links = None  # HDFS has none

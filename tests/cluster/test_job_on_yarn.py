@@ -9,7 +9,7 @@ from tests.support.yarn_job import Warehouse, YarnJob
 pytestmark = pytest.mark.timeout(1200)
 
 
-@pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
+@pytest.mark.parametrize("mode", ["drop_and_load", pytest.param("swap", marks=pytest.mark.thorough)])
 def test_with_the_driver_in_the_cluster_a_run_restates_the_days(job: YarnJob, warehouse: Warehouse, mode: str) -> None:
     job.configure({"publish": {"mode": mode}})
 

@@ -146,7 +146,9 @@ def test_a_run_whose_drop_fails_puts_every_old_row_back_itself(warehouse: Served
     assert warehouse.parameters() == warehouse.old_parameters
 
 
-@pytest.mark.parametrize(("mode", "call", "nth"), [("drop_and_load", DROP, 2), ("swap", POINT, 1)])
+@pytest.mark.parametrize(
+    ("mode", "call", "nth"), [("drop_and_load", DROP, 2), pytest.param("swap", POINT, 1, marks=pytest.mark.thorough)]
+)
 def test_a_run_that_lost_its_metastore_is_taken_back_without_losing_a_row(
     warehouse: ServedWarehouse, mode: str, call: str, nth: int
 ) -> None:

@@ -67,7 +67,7 @@ def job(secured: Cluster, realm: Kdc, conf: dict[str, str], tmp_path: Path) -> Y
     return job
 
 
-@pytest.mark.parametrize("deploy_mode", ["client", "cluster"])
+@pytest.mark.parametrize("deploy_mode", [pytest.param("client", marks=pytest.mark.thorough), "cluster"])
 def test_a_run_restates_the_days_with_the_keytab_alone(job: YarnJob, made: Warehouse, deploy_mode: str) -> None:
     made.reset()
     job.configure({"spark": {"deploy_mode": deploy_mode}})

@@ -22,6 +22,9 @@ LONG_JVM = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 QUICK_JVM = f"-XX:TieredStopAtLevel=1 {LONG_JVM}"
 """C1 only: most tests run most code a few times, so C2 would cost more than it saves."""
 
+CLASS_ARCHIVE = Path(sys.prefix) / "classes.jsa"
+"""Spark's classes as the JVM keeps them, for JVMs to start with (class data sharing)."""
+
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 
 
@@ -33,7 +36,7 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
 
     # Derby need not survive a power cut here, and is much faster without syncing each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
-    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {jvm}"
+    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {jvm} {class_archive_in_use()}"
     builder = (
         SparkSession.builder.master("local[2]")
         .appName("traffic_aggr tests")
@@ -61,6 +64,11 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def class_archive_in_use() -> str:
+    """The JVM's option for the class archive, once there is one. A JVM that it was not made for ignores it."""
+    return f"-XX:SharedArchiveFile={CLASS_ARCHIVE}" if CLASS_ARCHIVE.exists() else ""
 
 
 def find_java() -> None:
