@@ -18,7 +18,7 @@ MANY = int(os.environ.get("TRAFFIC_AGGR_MANY_DAYS", "120"))
 DATABASE, RAW = "many", "traffic_details_raw_daily_with_no_dups"
 BATCH = 500
 
-pytestmark = pytest.mark.timeout(1200 + 4 * MANY)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200 + 4 * MANY)]
 
 
 def test_many_days_are_restated_from_nothing_and_again(cluster: Cluster, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from devtools.impala_double import ImpalaDouble
 from tests.support.warehouse import LISTED, UNLISTED, Job
 from traffic_aggr.hive.catalog import HiveTable
+from traffic_aggr.restate import steps
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
 
@@ -68,6 +69,17 @@ def test_a_second_run_of_the_same_list_changes_no_total_and_no_other_day(job: Jo
     }
     assert rows(job) == job.sources.expected()
     assert files(directory, UNLISTED) == before
+
+
+def test_days_are_staged_a_batch_at_a_time(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_DAYS_AT_ONCE", 2)
+    job.create_final()
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert rows(job) == job.sources.expected()
+    assert all(job.record()["totals"][day]["staging"]["source_rows"] == 150 for day in LISTED)
 
 
 def test_missing_tables_are_created_as_parquet(job: Job, impala: ImpalaDouble) -> None:
