@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.support.paths import ROOT
-from tests.support.spark_session import CLASS_ARCHIVE, QUICK_JVM, class_archive_in_use
+from tests.support.spark_session import CLASS_ARCHIVE, QUICK_JVM, class_archive_in_use, keep_class_archive
 
 DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
 PATIENCE_S = 300
@@ -67,7 +67,7 @@ class Installation:
         _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, err
         if made.exists():
-            made.replace(CLASS_ARCHIVE)
+            keep_class_archive(made)
 
     def start(self, *command: str, launcher: tuple[str, ...] = (), java_options: str = "") -> subprocess.Popen[str]:
         environment = {"TRAFFIC_AGGR_DEMO": str(self.home), "LANG": "C"}

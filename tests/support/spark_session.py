@@ -71,6 +71,16 @@ def class_archive_in_use() -> str:
     return f"-XX:SharedArchiveFile={CLASS_ARCHIVE}" if CLASS_ARCHIVE.exists() else ""
 
 
+def keep_class_archive(made: Path) -> None:
+    """Keeps an archive for later JVMs unless its own was killed before it was complete: Java writes the header last."""
+    with made.open("rb") as stream:
+        complete = any(stream.read(4))
+    if complete:
+        made.replace(CLASS_ARCHIVE)
+    else:
+        made.unlink()
+
+
 def find_java() -> None:
     """
     Falls back to the JRE from the ``jre`` extra when the machine has no Java of its own.
