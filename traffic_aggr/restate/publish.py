@@ -116,9 +116,7 @@ class Publisher:
         present = self._table.partitions(record.days)
         self._drop(record, [partition for partition in waiting if partition in present])
         self._set_aside(record, waiting)
-        for day in self._noted(record, "move new data in", [day for day in waiting.values() if day.new]):
-            assert day.new is not None
-            self._files.rename(day.new, day.home)
+        self._move(record, "move new data in", [(day.new, day.home) for day in waiting.values() if day.new])
         self._add(record, self._new_placements(record))
         self._verify(record, {each: self.published_location(day) for each, day in record.days.items()})
         for partition, day in record.days.items():
@@ -163,13 +161,10 @@ class Publisher:
         self._refuse_two_copies(day for day in changed.values() if not self._moved_in(day))
         # Sent for missing partitions too: a drop whose answer was lost must have ended before files move.
         self._drop(record, list(changed))
-        for day in self._noted(record, "move new data out", [day for day in changed.values() if self._moved_in(day)]):
-            assert day.new is not None
-            self._files.rename(day.home, day.new)
-        for day in self._noted(
-            record, "move old data back", [day for day in changed.values() if self._files.exists(day.kept)]
-        ):
-            self._files.rename(day.kept, day.home)
+        out = [(day.home, day.new) for day in changed.values() if day.new and self._moved_in(day)]
+        self._move(record, "move new data out", out)
+        back = [(day.kept, day.home) for day in changed.values() if self._files.exists(day.kept)]
+        self._move(record, "move old data back", back)
         before = self._old_placements(record)
         self._add(record, {partition: before[partition] for partition in changed if partition in before})
         self._give_back(record, before)
@@ -182,17 +177,19 @@ class Publisher:
 
         Records of an earlier version lack them.
         """
-        unknown = [each for each, day in record.days.items() if day.before and day.before.parameters is None]
+        unknown = {
+            partition: day.before
+            for partition, day in record.days.items()
+            if day.before is not None and day.before.parameters is None
+        }
         for partition, found in self._table.partitions(unknown).items() if unknown else ():
-            day = record.days[partition]
-            assert day.before is not None
             before = dataclasses.replace(
-                day.before,
+                unknown[partition],
                 parameters=parameters.of_the_owner(found.parameters or {}),
                 created=found.created,
                 accessed=found.accessed,
             )
-            record.set_day(partition, dataclasses.replace(day, before=before))
+            record.set_day(partition, dataclasses.replace(record.days[partition], before=before))
 
     def _old_placements(self, record: RunRecord) -> dict[Partition, Placement]:
         """Returns the placements from before the run. A partition whose files are gone loses its statistics."""
@@ -217,7 +214,7 @@ class Publisher:
         }
         if differing and record.changes:
             what = f"{DESCRIBE} as before ({counted(len(differing), 'partition')})"
-            self._noted_once(record, what, lambda: self._table.point(differing))
+            self._request(record, what, lambda: self._table.point(differing))
 
     def _unanswered(self, record: RunRecord, *kinds: str) -> bool:
         """Whether a request of one of ``kinds`` was never answered, so that it may still take effect."""
@@ -295,19 +292,20 @@ class Publisher:
         record.enter(publication)
         self._save(record)
 
-    def _noted(self, record: RunRecord, what: str, days: list[Day]) -> Iterable[Day]:
-        """Notes in the record that a change begins, yields each day, then notes that it is done."""
-        if not days:
+    def _move(self, record: RunRecord, what: str, moves: Sequence[tuple[str, str]]) -> None:
+        """Renames directories, each from its first path to its second."""
+        if not moves:
             return
-        record.begin_change(f"{what} ({counted(len(days), 'partition')})", timestamp())
+        record.begin_change(f"{what} ({counted(len(moves), 'partition')})", timestamp())
         self._save(record)
-        for day in days:
+        for source, target in moves:
             self._assert_locked()
-            yield day
+            self._files.rename(source, target)
         record.end_change(timestamp())
         self._save(record)
 
-    def _noted_once(self, record: RunRecord, what: str, change_table: Callable[[], None]) -> None:
+    def _request(self, record: RunRecord, what: str, change_table: Callable[[], None]) -> None:
+        """Sends one request to the metastore."""
         record.begin_change(what, timestamp())
         self._save(record)
         self._assert_locked()
@@ -318,19 +316,18 @@ class Publisher:
     def _drop(self, record: RunRecord, partitions: Sequence[Partition]) -> None:
         if partitions:
             what = f"{_DROP} from the metastore ({counted(len(partitions), 'partition')})"
-            self._noted_once(record, what, lambda: self._table.drop(partitions))
+            self._request(record, what, lambda: self._table.drop(partitions))
 
     def _add(self, record: RunRecord, placements: Mapping[Partition, Placement]) -> None:
         present = self._table.partitions(placements)
         missing = {partition: where for partition, where in placements.items() if partition not in present}
         if missing:
             what = f"add to the metastore ({counted(len(missing), 'partition')})"
-            self._noted_once(record, what, lambda: self._table.add(missing))
+            self._request(record, what, lambda: self._table.add(missing))
 
     def _set_aside(self, record: RunRecord, days: Mapping[Partition, Day]) -> None:
-        occupied = [day for day in days.values() if self._files.exists(day.home)]
-        for day in self._noted(record, "move old data aside", occupied):
-            self._files.rename(day.home, day.kept)
+        occupied = [(day.home, day.kept) for day in days.values() if self._files.exists(day.home)]
+        self._move(record, "move old data aside", occupied)
 
     def _refuse_two_copies(self, days: Iterable[Day]) -> None:
         for day in days:

@@ -52,7 +52,7 @@ class SwapPublisher(Publisher):
         }
         if moving:
             what = f"{POINT} to other directories ({counted(len(moving), 'partition')})"
-            self._noted_once(record, what, lambda: self._table.point(moving))
+            self._request(record, what, lambda: self._table.point(moving))
         self._add(record, placements)
 
     def _drop_unwanted(self, record: RunRecord, partitions: list[Partition]) -> None:

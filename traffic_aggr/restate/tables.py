@@ -61,6 +61,7 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
         if facts is not None and problem is not None:
             raise promises.refusal(facts, [problem], written=written)
     problems = []
+    readable: dict[str, TableFacts] = {}
     for role, required in (
         ("raw", contract.RAW_COLUMNS),
         ("org_details", contract.ORG_DETAILS_COLUMNS),
@@ -71,6 +72,7 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
             problems.append(f"there is no table {names[role]} ({role})")
         else:
             problems += contract.check_columns(str(names[role]), facts.columns, required)
+            readable[role] = facts
     for role in ("final", "staging"):
         facts = found[role]
         if facts is None:
@@ -84,8 +86,6 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig) -> Tables:
             problems.append(f"{names[role]} is partitioned by {how}, not by {contract.PARTITION_COLUMN} alone")
     if problems:
         raise TableError("; ".join(problems), hint="Fix the tables or the names under tables: in the config")
-    raw, organisations, countries = found["raw"], found["org_details"], found["country_lookup"]
-    assert raw is not None
-    assert organisations is not None
-    assert countries is not None
-    return Tables(raw, organisations, countries, found["staging"], found["final"])
+    return Tables(
+        readable["raw"], readable["org_details"], readable["country_lookup"], found["staging"], found["final"]
+    )
