@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -22,18 +21,18 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 
 from tests.support.awkward_rows import COUNTRIES, ORGANISATIONS, UTC, awkward_rows
 from tests.support.oracle import expected_rows
-from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.restate import guards, steps
+from traffic_aggr.restate import guards
 from traffic_aggr.restate import totals as control
-from traffic_aggr.restate.sources import Sources, open_sources
+from traffic_aggr.restate.sources import open_sources
+from traffic_aggr.restate.staged_rows import aggregated, read_parquet, together_by_day, write_parquet
 from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import files_of
-from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, reconcile_final, reconcile_staging
+from traffic_aggr.run.reconcile import AggregatedTotals, reconcile_final, reconcile_staging
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 
 DAYS = (Partition("2021-04-01"), Partition("2021-04-02"))
@@ -84,8 +83,8 @@ class AwkwardDays:
         with open_sources(self.catalog, self.tables, DAYS, partial(files_of, self.spark)) as sources:
             found = [refusal.what for refusal in guards.refuse_duplicate_keys(sources)]
             raw = control.raw_totals(sources, DAYS)
-            rows, counted = self._aggregated(sources, raw)
-            steps._write_parquet(rows, staged, self.final)
+            counted = Observation()
+            write_parquet(aggregated(sources, raw, counted, delimiters=None), staged, self.final)
             source_rows = counted.get
         final = self.catalog.table(self.final)
         final.drop(DAYS)
@@ -102,27 +101,17 @@ class AwkwardDays:
         by_duckdb = duckdb.execute(parquet, [f"{self.home}/staged/*/*.parquet"]).fetchall()
         found += self._differences("Parquet by DuckDB", by_duckdb)
         found += self._differences("Parquet by Spark", final.rows().collect())
-        found += self._differences("text by Spark", self._rewritten(steps._read_parquet(self.spark, staged), rewritten))
+        found += self._differences("text by Spark", self._rewritten(read_parquet(self.spark, staged), rewritten))
         return found
 
     def _rewritten(self, rows: DataFrame, directory: str) -> list[Any]:
         shadow = TableName(self.database, "shadow")
         facts = self.catalog.create_partitioned(shadow, FINAL_COLUMNS, directory, like=self.text)
         try:
-            steps._by_day(rows.select(RESULT)).write.insertInto(shadow.quoted)
+            together_by_day(rows).write.insertInto(shadow.quoted)
             return self.catalog.table(facts).rows().collect()
         finally:
             self.spark.sql(sql.drop_table(shadow))
-
-    def _aggregated(self, sources: Sources, raw: Mapping[Partition, RawTotals]) -> Any:
-        work: Any = SimpleNamespace(
-            plan=SimpleNamespace(days={day: SimpleNamespace(raw=totals) for day, totals in raw.items()}),
-            sources=sources,
-            warehouse=SimpleNamespace(tables=self.tables),
-            config=SimpleNamespace(tables=TablesConfig()),
-        )
-        counted = Observation()
-        return steps._aggregated(work, DAYS, counted), counted
 
     def _totals(self, day: Partition) -> AggregatedTotals:
         columns = [*RESULT, "source_rows"]

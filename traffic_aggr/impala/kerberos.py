@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Optional
+from typing import IO, Any, Optional, cast
 
 from traffic_aggr.impala.kerberos_login import KerberosLogin
 from traffic_aggr.impala.outcomes import NoAnswerError, UntrustedError
@@ -53,6 +53,7 @@ class KerberosClient:
             env=_environment(os.environ, login),
             start_new_session=True,  # only this process handles Ctrl-C
         )
+        self._questions, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
 
     def start(self, mechanism: str) -> tuple[bool, str, bytes]:
         """Returns the first message for the server."""
@@ -60,10 +61,9 @@ class KerberosClient:
 
     def step(self, challenge: bytes) -> tuple[bool, bytes]:
         """Returns the answer to the server's ``challenge``."""
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # reading the answer reports that the process has ended
-            self._process.stdin.write(base64.b64encode(challenge or b"") + b"\n")
-            self._process.stdin.flush()
+            self._questions.write(base64.b64encode(challenge or b"") + b"\n")
+            self._questions.flush()
         return True, self._answer()
 
     def encode(self, message: bytes) -> tuple[bool, bytes]:
@@ -82,14 +82,12 @@ class KerberosClient:
     def close(self) -> None:
         """Kills the process and closes its pipes. No thread may still be reading from them."""
         self.end()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        for pipe in (self._questions, self._answers):
+            with suppress(OSError):
+                pipe.close()
 
     def _answer(self) -> bytes:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise NoAnswerError("the Kerberos exchange ended early")
         said: Mapping[str, Any] = json.loads(line)

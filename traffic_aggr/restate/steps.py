@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, Observation, SparkSession
 
 from traffic_aggr.config.config import Config
-from traffic_aggr.errors import ReconciliationError, StepError, UnprovenError
+from traffic_aggr.errors import ReconciliationError, StateError, StepError, UnprovenError
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import Placement, normal, run_directory, text_hazards
@@ -28,33 +26,20 @@ from traffic_aggr.restate import witness
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.sources import Sources, raw_inputs
+from traffic_aggr.restate.staged_rows import aggregated, read_parquet, together_by_day, write_parquet
 from traffic_aggr.restate.warehouse import LockedWarehouse
 from traffic_aggr.run.breakdown import UsageBy, compare
 from traffic_aggr.run.plan import Plan, Step, steps_of
-from traffic_aggr.run.reconcile import (
-    Difference,
-    reconcile_final,
-    reconcile_staging,
-)
+from traffic_aggr.run.reconcile import Difference, reconcile_final, reconcile_staging
 from traffic_aggr.run.record import RunRecord, Staged
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
 from traffic_aggr.text import some_of
-from traffic_aggr.traffic import aggregation
-from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION_COLUMN, STAGING_COLUMNS
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION_COLUMN
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = ", ".join(f"{column.name} {column.type}" for column in STAGING_COLUMNS)
-_COLUMNS = [column.name for column in STAGING_COLUMNS]
-_BROADCAST_CDRIDS = 1_000_000
-_RAW_ROWS_PER_FILE = 10_000_000
-"""
-Gives files of 80 MB where seven raw rows become one, and of 600 MB where each stays a row of its own.
-
-Impala reads files of such sizes best.
-"""
 _DAYS_AT_ONCE = 100
 """Days per aggregation. Each day adds a sum over all rows of its aggregation."""
 
@@ -135,19 +120,25 @@ def stage(work: Work) -> None:
         work.warehouse.files.make_directories(directory, work.final.location)
     else:
         _empty_old_staging(work, directory)
+    delimiters = text_hazards(work.warehouse.tables.text_formats).characters
     source_rows: dict[str, int] = {}
     for days in sql.batches(plan.restated, _DAYS_AT_ONCE):
         work.stop.check()
         counted = Observation()
-        rows = _aggregated(work, days, counted)
+        rows = aggregated(
+            work.sources,
+            {day: plan.days[day].raw for day in days},
+            counted,
+            delimiters=delimiters if work.config.tables.replaces_delimiters else None,
+        )
         if by_day:
             # Where both tables are Parquet, staging's files become final's, so they get final's codec.
-            _write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
+            write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
         else:
             rows.write.insertInto(work.staging.name.quoted)
         source_rows |= {day: count or 0 for day, count in counted.get.items()}
     if by_day:
-        staged = _read_parquet(work.warehouse.spark, directory)
+        staged = read_parquet(work.warehouse.spark, directory)
         _point_staging(work, directory)
     else:
         staged = work.warehouse.catalog.table(work.staging).rows()
@@ -195,7 +186,12 @@ def load(work: Work) -> None:
 def _publish(work: Work) -> None:
     record, plan = work.record, work.plan
     staged = record.staged
-    assert staged is not None
+    if staged is None:
+        raise StateError(
+            f"the record of run {record.run_id} names no staged rows",
+            hint="Stage the days again",
+            command=(*record.typed.command, "--from-step", Step.STAGE.label),
+        )
     directory = staged.directory
     if _is_rewritten(work):
         directory = f"{work.directory}/new"
@@ -258,53 +254,6 @@ def _models(work: Work, partition: Partition) -> list[str]:
     return [day.home, day.kept, *([day.before.location] if day.before else [])]
 
 
-def _aggregated(work: Work, days: Sequence[Partition], counted: Observation) -> DataFrame:
-    """
-    Returns staging's rows of ``days``. While Spark writes them, ``counted`` counts each day's raw rows by day.
-
-    The count comes after the last shuffle, where a task that runs twice counts once.
-    """
-    totals = [work.plan.days[day].raw for day in days]
-    repeats = sum(of_day.repeated_cdrs for of_day in totals)
-    repeated = work.sources.repeated.where(F.col(PARTITION_COLUMN).isin(*days)) if repeats else None
-    hazards = text_hazards(work.warehouse.tables.text_formats)
-    groups = aggregation.group(
-        aggregation.select_days(work.sources.raw, days),
-        aggregation.lookup_names(work.sources.organisations),
-        aggregation.lookup_countries(work.sources.countries),
-        repeated=repeated,
-        broadcast_repeated=repeats <= _BROADCAST_CDRIDS,
-        delimiters=hazards.characters if work.config.tables.replaces_delimiters else None,
-        files_per_day=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in totals)),
-    )
-    numbered = groups.withColumn("_day", _number(F.col(PARTITION_COLUMN)))
-    per_day = [F.sum(F.when(F.col("_day") == _number(F.lit(day)), F.col("source_rows"))).alias(day) for day in days]
-    return aggregation.final_rows(numbered.observe(counted, *per_day)).select(_COLUMNS)
-
-
-def _number(day: Column) -> Column:
-    """Converts a day to a number: each row is compared with every day, and strings are slow to compare."""
-    return F.datediff(day, F.lit("1970-01-01"))
-
-
-def _by_day(rows: DataFrame) -> DataFrame:
-    """
-    Brings the rows of each day together, in files of a good size.
-
-    Uses SQL, since PySpark's ``hint`` cannot name the column.
-    """
-    return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({PARTITION_COLUMN}) */ * FROM {{rows}}", rows=rows)
-
-
-def _write_parquet(rows: DataFrame, directory: str, table: TableFacts) -> None:
-    codec = table.properties.get("parquet.compression", "snappy")
-    rows.write.mode("append").partitionBy(PARTITION_COLUMN).option("compression", codec).parquet(directory)
-
-
-def _read_parquet(spark: SparkSession, directory: str) -> DataFrame:
-    return spark.read.schema(_SCHEMA).parquet(directory)
-
-
 def _point_staging(work: Work, directory: str) -> None:
     """Replaces staging's partitions with this run's. The files of earlier runs stay."""
     staging = work.warehouse.catalog.table(work.staging)
@@ -330,15 +279,15 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
     Raises ReconciliationError when their totals differ from staging's.
     """
     rows = (
-        _read_parquet(work.warehouse.spark, staged.directory)
+        read_parquet(work.warehouse.spark, staged.directory)
         if staged.partitioned
         else work.warehouse.catalog.table(work.staging).rows()
     )
-    together = _by_day(rows.select(_COLUMNS))
+    together = together_by_day(rows)
     work.make_directory()
     if work.final.row_format.is_parquet:
-        _write_parquet(together, directory, work.final)
-        written = _read_parquet(work.warehouse.spark, directory)
+        write_parquet(together, directory, work.final)
+        written = read_parquet(work.warehouse.spark, directory)
     else:
         written = _write_shadow(work, together, directory)
     differences = _read_back(work, written, "the new data", keep=False)

@@ -25,6 +25,7 @@ from traffic_aggr.impala.refresh import NO_OPTIONS, ImpalaRefresher, SentStateme
 from traffic_aggr.impala.session import Row
 from traffic_aggr.run.reconcile import (
     SUMS,
+    AggregatedTotals,
     Difference,
     ImpalaTotals,
     reconcile_impala,
@@ -98,15 +99,13 @@ def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: 
 
 
 def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName) -> list[Difference]:
-    days = list(record.totals)
-    statements = [sql.raw_totals(raw, batch) for batch in sql.batches(days)]
+    by_spark = {day: totals.raw for day, totals in record.totals.items() if totals.raw is not None}
+    statements = [sql.raw_totals(raw, batch) for batch in sql.batches(list(by_spark))]
     seen = _totals_by_day(impala, record, statements, ("rows", *SUMS), _BY_NAME)
     differences: list[Difference] = []
-    for partition in days:
-        of_day = record.totals_of(partition)
-        assert of_day.raw is not None
-        record.set_totals(partition, dataclasses.replace(of_day, impala_raw=seen[partition]))
-        differences += reconcile_impala_raw(partition, of_day.raw, seen[partition])
+    for partition, totals in by_spark.items():
+        record.set_totals(partition, dataclasses.replace(record.totals_of(partition), impala_raw=seen[partition]))
+        differences += reconcile_impala_raw(partition, totals, seen[partition])
     return differences
 
 
@@ -130,9 +129,8 @@ def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, sa
         seen = _totals_by_day(impala, record, statements, ("rows", "cdrs", *SUMS))
         for partition in days:
             of_day = record.totals_of(partition)
-            assert of_day.final_after is not None
             record.set_totals(partition, dataclasses.replace(of_day, impala=seen[partition]))
-            differences += reconcile_impala(partition, of_day.final_after, seen[partition])
+            differences += reconcile_impala(partition, of_day.final_after or AggregatedTotals(), seen[partition])
     finally:
         save(record)
     if differences:
