@@ -19,6 +19,7 @@ from bench.measure import CommandError, Cost
 from bench.page import write_block
 from traffic_aggr.run.record import RunRecord, seconds_between
 from traffic_aggr.run.record_json import record_from_json
+from traffic_aggr.traffic.job import TRAFFIC
 
 ROWS, DAYS, FILES = 1_000_000, 10, 3
 CASES = (
@@ -61,7 +62,7 @@ def _line(data: Data) -> str:
         ours.prepare(home, data)
         found = timed(ours, home, data, bench_data.totals(data.final))
         (path,) = (home / "state" / "runs").glob("*/run.json")
-        record = record_from_json(path.read_text(), str(path))
+        record = record_from_json(path.read_text(), str(path), TRAFFIC)
     return row(data, found, record)
 
 

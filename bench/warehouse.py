@@ -14,9 +14,10 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName, add_partitions, batches, create_external_table
 from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, LOCAL_DEFAULTS
-from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION, Column
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION
 
 DATABASE = "bench"
 HEAP = os.environ.get("BENCH_HEAP", "4g")

@@ -30,6 +30,11 @@ def data_volume(count: int) -> str:
     return counted(count, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
 
 
+def minutes(seconds: int) -> str:
+    """``1,234 min``."""
+    return f"{seconds / 60:,.0f} min"
+
+
 def percent_change(before: int, after: int) -> str:
     """``+7.3 %``; empty when ``before`` is 0."""
     return f"{(after - before) * 100 / before:+.1f} %" if before else ""

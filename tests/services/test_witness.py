@@ -14,17 +14,18 @@ import pytest
 from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, Refuse, TableInfo
 from tests.support.fakes import run_record
 from tests.support.refreshers import ATTEMPTS, address, checked, config, received, refresher
+from tests.support.totals import SUMS, asked_of_final, asked_of_raw, grouped, one_more, raw
 from traffic_aggr.errors import GuardError, ImpalaMismatchError, ImpalaUnavailableError, ReconciliationError
-from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import RowFormat
 from traffic_aggr.hive.partitions import Partition, partitions_of_month
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.restate import witness
-from traffic_aggr.run.reconcile import SUMS, AggregatedTotals, RawTotals
 from traffic_aggr.run.record import Day, DayTotals, RunRecord
 from traffic_aggr.run.record_json import record_from_json, record_to_json
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS
+from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 RAW, FINAL = TableName("mnaas", "raw"), TableName("mnaas", "final")
@@ -54,8 +55,8 @@ USAGE: dict[str, Any] = {
     "sms": 2,
     **{name: len(CDRS) * Decimal(f"{number}.000001") for number, name in enumerate(COSTS, 1)},
 }
-RAW_TOTALS = RawTotals(**USAGE, rows=len(CDRS))
-FINAL_TOTALS = AggregatedTotals(**USAGE, rows=1, cdrs=7)
+RAW_TOTALS = raw(**USAGE, rows=len(CDRS))
+FINAL_TOTALS = grouped(**USAGE, rows=1, cdrs=7)
 
 
 @pytest.fixture
@@ -116,12 +117,11 @@ def write(directory: Path, rows: str) -> Path:
     return file
 
 
-def one_more(totals: Any, name: str) -> Any:
-    value = getattr(totals, name)
-    return dataclasses.replace(totals, **{name: value + (Decimal("0.000001") if name in COSTS else 1)})
+def more(totals: Totals, name: str) -> Totals:
+    return one_more(totals, name, Decimal("0.000001") if name in COSTS else 1)
 
 
-def record_of(raw: Optional[RawTotals] = RAW_TOTALS, final: Optional[AggregatedTotals] = FINAL_TOTALS) -> RunRecord:
+def record_of(raw: Optional[Totals] = RAW_TOTALS, final: Optional[Totals] = FINAL_TOTALS) -> RunRecord:
     return run_record(days={FIRST: Day("home", "kept")}, totals={FIRST: DayTotals(raw, None, None, final)})
 
 
@@ -145,12 +145,12 @@ def test_raw_that_both_read_alike_is_asked_for_once(start_impala: Any, tables: I
 
     prove_raw(double, record)
 
-    assert received(double) == [sql.raw_totals(RAW, [FIRST])]
+    assert received(double) == [asked_of_raw(RAW, [FIRST])]
     seen = record.totals[FIRST].impala_raw
     assert seen is not None
     assert {name: getattr(seen, name) for name in ("rows", *SUMS)} == {"rows": len(CDRS), **USAGE}
     assert [(sent["sql"], sent["attempts"], sent["outcome"]) for sent in record.impala] == [
-        (sql.raw_totals(RAW, [FIRST]), 1, "ok")
+        (asked_of_raw(RAW, [FIRST]), 1, "ok")
     ]
 
 
@@ -160,14 +160,14 @@ def test_raw_that_differs_in_any_total_is_refused_after_a_refresh_of_its_day(
 ) -> None:
     add_raw(tables, tmp_path / "raw-2", SECOND, ["Data"])
     costs = {cost: Decimal(f"{number}.000001") for number, cost in enumerate(COSTS, 1)}
-    record = record_of(one_more(RAW_TOTALS, name))
-    record.totals[SECOND] = DayTotals(RawTotals(bytes=1023, rows=1, **costs))
+    record = record_of(more(RAW_TOTALS, name))
+    record.totals[SECOND] = DayTotals(raw(bytes=1023, rows=1, **costs))
     double = start_impala()
 
     with pytest.raises(ReconciliationError) as refused:
         prove_raw(double, record)
 
-    asked = sql.raw_totals(RAW, [FIRST, SECOND])
+    asked = asked_of_raw(RAW, [FIRST, SECOND])
     spark, impala = getattr(record.totals[FIRST].raw, name), getattr(RAW_TOTALS, name)
     assert refused.value.exit_code == 3
     assert f"Spark and Impala read mnaas.raw differently: {FIRST} {name}: raw {spark}, raw in Impala {impala}." in str(
@@ -179,7 +179,7 @@ def test_raw_that_differs_in_any_total_is_refused_after_a_refresh_of_its_day(
 
 def test_raw_rows_that_spark_does_not_see_at_all_are_noticed(start_impala: Any, tables: InMemoryCatalog) -> None:
     with pytest.raises(ReconciliationError, match=f"{FIRST} rows: raw 0, raw in Impala {len(CDRS)}"):
-        prove_raw(start_impala(), record_of(RawTotals()))
+        prove_raw(start_impala(), record_of(raw()))
 
 
 def test_a_sum_beyond_63_bits_does_not_wrap(start_impala: Any, tables: InMemoryCatalog, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_raw_that_is_not_partitioned_by_day_alone_is_refreshed_as_a_table(
     double = start_impala()
     facts = dataclasses.replace(FACTS, partition_columns=("partition_date", "hour"))
     with pytest.raises(ReconciliationError):
-        prove_raw(double, record_of(RawTotals()), facts)
+        prove_raw(double, record_of(raw()), facts)
     assert received(double)[1:-1] == [f"REFRESH {RAW}"]
 
 
@@ -244,11 +244,11 @@ def test_many_days_are_asked_for_by_the_hundred_and_refreshed_together(
     start_impala: Any, tables: InMemoryCatalog
 ) -> None:
     days = [day for month in range(1, 5) for day in partitions_of_month(f"2022-{month:02}").partitions]
-    record = run_record(totals={day: DayTotals(RawTotals(rows=1)) for day in days})
+    record = run_record(totals={day: DayTotals(raw(rows=1)) for day in days})
     double = start_impala()
     with pytest.raises(ReconciliationError, match=f"and {len(days) - 5} more"):
         prove_raw(double, record)
-    asked = [sql.raw_totals(RAW, days[:100]), sql.raw_totals(RAW, days[100:])]
+    asked = [asked_of_raw(RAW, days[:100]), asked_of_raw(RAW, days[100:])]
     assert received(double) == [*asked, f"INVALIDATE METADATA {RAW}", *asked]
 
 
@@ -260,7 +260,7 @@ def test_raw_that_impala_may_not_read_or_refresh_is_refused(
     no = f"AuthorizationException: User 'etl' does not have privileges to execute '{refused}' on: {RAW}"
     double.plan("ExecuteStatement", Refuse(no), times=None, when=lambda statement: statement.startswith(refused))
     with pytest.raises(GuardError, match=f"Impala cannot confirm the totals of {RAW}: .*{no}") as guard:
-        prove_raw(double, record_of(RawTotals()))
+        prove_raw(double, record_of(raw()))
     assert guard.value.exit_code == 3
     assert "SELECT and REFRESH" in guard.value.hint
 
@@ -294,7 +294,7 @@ def test_check_has_impala_plan_the_queries_of_both_totals(
     double = start_impala()
     assert check(double, tmp_path) == [f"ok    Impala's totals of {RAW}", f"ok    Impala's totals of {FINAL}"]
     assert received(double) == [
-        f"EXPLAIN {query}" for query in (sql.raw_totals(RAW, [FIRST]), sql.final_totals(FINAL, [FIRST]))
+        f"EXPLAIN {query}" for query in (asked_of_raw(RAW, [FIRST]), asked_of_final(FINAL, [FIRST]))
     ]
 
 
@@ -342,16 +342,16 @@ def test_final_that_both_read_alike_is_proven(start_impala: Any, tables: InMemor
 
     prove_final(double, record)
 
-    assert received(double) == [sent["sql"] for sent in record.impala] == [sql.final_totals(FINAL, [FIRST])]
-    seen = record.totals[FIRST].impala
-    assert seen is not None
-    assert {name: getattr(seen, name) for name in SUMS} == USAGE
-    assert (seen.rows, seen.cdrs) == (1, 7)
+    assert received(double) == [sent["sql"] for sent in record.impala] == [asked_of_final(FINAL, [FIRST])]
+    found = record.totals[FIRST].impala
+    assert found is not None
+    assert {name: found[name] for name in SUMS} == USAGE
+    assert (found.rows, found["cdrs"]) == (1, 7)
 
 
 @pytest.mark.parametrize("name", ["rows", "cdrs", *SUMS])
 def test_final_that_differs_in_any_total_fails_the_run(start_impala: Any, tables: InMemoryCatalog, name: str) -> None:
-    record = record_of(final=one_more(FINAL_TOTALS, name))
+    record = record_of(final=more(FINAL_TOTALS, name))
     with pytest.raises(
         ImpalaMismatchError, match=rf"Impala does not see what was loaded: {FIRST} {name}: final "
     ) as failed:
@@ -366,7 +366,7 @@ def test_a_fraction_of_a_byte_is_a_difference(start_impala: Any, tables: InMemor
     record = record_of()
     with pytest.raises(ImpalaMismatchError, match=r"bytes: final 2046, impala 2046\.0000001024"):
         prove_final(start_impala(), record)
-    assert record_from_json(record_to_json(record), "run.json").totals == record.totals
+    assert record_from_json(record_to_json(record), "run.json", TRAFFIC).totals == record.totals
 
 
 def test_bytes_keep_every_digit_that_kilobytes_have(start_impala: Any, tables: InMemoryCatalog, tmp_path: Path) -> None:
@@ -374,11 +374,11 @@ def test_bytes_keep_every_digit_that_kilobytes_have(start_impala: Any, tables: I
         add_final(tables, tmp_path / directory, FIRST, data_usage_in_kb="999999999999999999.9990234375")
     tables.locations["mnaas", "final"][FIRST] = str(tmp_path / "final-1")
     others = {name: 3 * value for name, value in USAGE.items() if name != "bytes"}
-    final = AggregatedTotals(**others, rows=3, cdrs=21, bytes=3 * (1024 * 10**18 - 1))
+    final = grouped(**others, rows=3, cdrs=21, bytes=3 * (1024 * 10**18 - 1))
 
     prove_final(start_impala(), record_of(final=final))
 
 
 def test_a_day_that_impala_has_no_rows_of_counts_as_zero(start_impala: Any, tables: InMemoryCatalog) -> None:
     del tables.locations["mnaas", "final"][FIRST]
-    prove_final(start_impala(), record_of(final=AggregatedTotals()))
+    prove_final(start_impala(), record_of(final=grouped()))

@@ -13,6 +13,7 @@ from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.errors import ConfigError
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.spark.hadoop import Hadoop
+from traffic_aggr.traffic.job import TRAFFIC
 
 SECRET = "hunter2"
 PROVIDER = "hadoop.security.credential.provider.path"
@@ -53,7 +54,7 @@ def test_a_provider_that_cannot_be_read_is_one_line(hadoop: Hadoop, tmp_path: Pa
 
 
 def test_word_to_stop_reaches_the_driver_through_the_files(hadoop: Hadoop, tmp_path: Path) -> None:
-    store = RecordStore(f"file:{tmp_path}/state", hadoop.files)
+    store = RecordStore(f"file:{tmp_path}/state", hadoop.files, TRAFFIC)
     assert store.asked_to_stop("20210504T020200Z-abc123") is None
     store.ask_to_stop("20210504T020200Z-abc123", 15)
     assert store.asked_to_stop("20210504T020200Z-abc123") == 15

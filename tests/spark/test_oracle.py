@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from tests.support.awkward_rows import COUNTRIES, DAYS, ORGANISATIONS, awkward_rows
 from tests.support.oracle import expected_rows
-from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids, select_days
+from traffic_aggr.restate.sources import of_partitions
+from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
 from traffic_aggr.traffic.columns import RAW_COLUMNS
 
 
@@ -34,7 +35,7 @@ class Source:
         return expected_rows(self.raw, self.organisations, self.countries, DAYS)
 
     def aggregated(self, *, repeats: bool) -> list[tuple[Any, ...]]:
-        days = select_days(self.raw_frame, DAYS)
+        days = of_partitions(self.raw_frame, DAYS, RAW_COLUMNS)
         repeated = repeated_cdrids(days) if repeats else None
         rows = aggregate(days, self.organisation_names, self.country_names, repeated=repeated)
         return [tuple(row) for row in rows.collect()]

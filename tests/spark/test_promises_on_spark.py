@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, snapshot
 from traffic_aggr.hive.layout import TEXT_SERDE
-from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS, Column
+from traffic_aggr.hive.schema import Column
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS
 
 Prepare = Callable[[Job], object]
 FINAL, STAGING = "traffic_aggr_adhoc", "traffic_aggr_adhoc_inter"

@@ -16,7 +16,8 @@ from tests.support.oracle import expected_rows
 from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, snapshot
 from traffic_aggr.hive import footers
 from traffic_aggr.hive.catalog import HiveCatalog
-from traffic_aggr.traffic.columns import COUNTRY_LOOKUP_COLUMNS, RAW_COLUMNS, Column
+from traffic_aggr.hive.schema import Column
+from traffic_aggr.traffic.columns import COUNTRY_LOOKUP_COLUMNS, RAW_COLUMNS
 
 FIRST, SECOND, THIRD = LISTED
 UNION = "HIVE_UNION_SUBDIR_1"

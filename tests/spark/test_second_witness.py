@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
 from devtools.impala_double.storage import LocalStorage, Stamp
+from tests.support.totals import asked_of_final, asked_of_raw
 from tests.support.warehouse import LISTED, RAW, Job
-from traffic_aggr.hive import sql
 from traffic_aggr.hive.sql import TableName
 
 FIRST, SECOND, THIRD = LISTED
@@ -96,7 +96,7 @@ def test_raw_that_impala_reads_otherwise_is_refused_before_anything_is_touched(j
     record = job.record()
     assert (record["publication"], record["steps"]) == ("untouched", [])
     assert record["totals"][SECOND]["impala_raw"]["whole_sale_cost_5"] == "150.000150"
-    asked = sql.raw_totals(raw_of(job), LISTED)
+    asked = asked_of_raw(raw_of(job), LISTED)
     assert sent(job) == [asked, f"REFRESH {raw_of(job)} PARTITION (partition_date='{SECOND}')", asked]
     assert not job.spark.catalog.tableExists(str(job.staging))
 
@@ -120,7 +120,7 @@ def test_final_that_impala_reads_otherwise_in_one_total_fails_the_run(job: Job, 
         resumed = job("run")
 
     assert resumed.code == 0, resumed.err
-    assert sent(job) == [f"REFRESH {job.final}", sql.final_totals(job.final, LISTED)]
+    assert sent(job) == [f"REFRESH {job.final}", asked_of_final(job.final, LISTED)]
     assert f"raw = staging = final = Impala on all {len(LISTED)} days" in resumed.out
 
 
@@ -146,7 +146,7 @@ def test_raw_that_impala_has_not_refreshed_is_refreshed_and_the_run_goes_on(job:
     result = job("run")
 
     assert result.code == 0, result.err
-    asked = sql.raw_totals(raw_of(job), LISTED)
+    asked = asked_of_raw(raw_of(job), LISTED)
     assert sent(job)[:3] == [asked, f"REFRESH {raw_of(job)} PARTITION (partition_date='{FIRST}')", asked]
     totals = job.record()["totals"][FIRST]
     assert totals["impala_raw"]["rows"] == totals["raw"]["rows"] > 150

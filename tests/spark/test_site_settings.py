@@ -69,6 +69,7 @@ from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.spark.session import start_session, stop_session
 from traffic_aggr.spark.settings import CORRECTNESS
 from traffic_aggr.traffic.aggregation import is_voice
+from traffic_aggr.traffic.job import TRAFFIC
 
 home = Path.cwd()
 spark = start_session(
@@ -88,8 +89,8 @@ told["voice"] = spark.range(1).select(is_voice(F.lit("VO\u0130CE"))).first()[0]
 lookup = home / "days" / "org_details" / "part-1.gz"
 lookup.write_bytes(lookup.read_bytes()[:-12])
 try:
-    with open_sources(days.catalog, days.tables, DAYS, lambda location: LocalFiles()) as sources:
-        told["a cut lookup"] = str(sources.organisations.collect())
+    with open_sources(days.catalog, TRAFFIC, days.tables, DAYS, lambda location: LocalFiles()) as sources:
+        told["a cut lookup"] = str(sources.lookups["org_details"].collect())
 except Exception as exc:
     told["a cut lookup"] = type(exc).__name__
 stop_session(spark)

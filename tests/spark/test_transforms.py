@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate import totals as control
-from traffic_aggr.restate.sources import Sources
+from traffic_aggr.restate.row_checks import duplicate_keys, values_with
+from traffic_aggr.restate.sources import of_partitions
 from traffic_aggr.traffic.aggregation import (
     aggregate,
-    duplicate_keys,
     is_classified,
     is_data,
     is_sms,
@@ -27,12 +27,11 @@ from traffic_aggr.traffic.aggregation import (
     raw_totals,
     repeated_cdrids,
     repeats_by_day,
-    select_days,
     staged_totals,
     stored_text,
-    values_with,
 )
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
+from traffic_aggr.traffic.job import TRAFFIC
 
 MakeRaw = Callable[[Sequence[Mapping[str, Any]]], DataFrame]
 UTC = datetime.timezone.utc
@@ -95,7 +94,7 @@ def test_call_types_compare_without_case_or_blanks(spark: SparkSession) -> None:
 def test_only_listed_days_and_needed_columns_are_read(make_raw: MakeRaw) -> None:
     days = ["2021-04-01", "2021-04-02", "2021-04-03"]
     raw = make_raw([{"cdrid": number, "partition_date": day} for number, day in enumerate(days)])
-    selected = select_days(raw.withColumn("imsi", F.lit("x")), ["2021-04-03", "2021-04-01"])
+    selected = of_partitions(raw.withColumn("imsi", F.lit("x")), ["2021-04-03", "2021-04-01"], RAW_COLUMNS)
     assert selected.columns == [column.name for column in RAW_COLUMNS]
     assert {row.cdrid for row in selected.collect()} == {0, 2}
 
@@ -106,7 +105,7 @@ def test_only_the_files_of_listed_days_are_opened(spark: SparkSession, make_raw:
     for file in tmp_path.glob("raw/partition_date=2021-04-01/*.parquet"):
         file.write_text("no Parquet")
     stored = spark.read.schema(raw.schema).parquet(str(tmp_path / "raw"))
-    assert [row.cdrid for row in select_days(stored, ["2021-04-02"]).collect()] == [2]
+    assert [row.cdrid for row in of_partitions(stored, ["2021-04-02"], RAW_COLUMNS).collect()] == [2]
 
 
 def test_names_without_key_or_value_match_nothing(organisations: DataFrame) -> None:
@@ -336,7 +335,7 @@ def columns_read(rows: DataFrame) -> set[str]:
 
 
 def test_no_column_is_read_that_is_not_needed(wide: DataFrame, organisations: DataFrame, countries: DataFrame) -> None:
-    raw = select_days(wide, ["2021-04-01"])
+    raw = of_partitions(wide, ["2021-04-01"], RAW_COLUMNS)
     needed = {column.name for column in RAW_COLUMNS} - {"partition_date"}
     assert columns_read(aggregate(raw, organisations, countries, repeated=None)) == needed
     assert columns_read(raw_totals(raw)) == {"cdrid", "calltype", "bytes", "retailduration", *COSTS}
@@ -485,7 +484,9 @@ def test_a_cdrid_that_repeats_on_one_day_or_on_two_counts_once_on_each(
     assert found == [(one, 2, 4), (two, 3, 4)]
 
 
-def test_repeated_cdrids_are_counted_within_each_day(make_raw: MakeRaw) -> None:
+def test_repeated_cdrids_are_counted_within_each_day(
+    make_raw: MakeRaw, organisations: DataFrame, countries: DataFrame
+) -> None:
     cdrids = [1, 1, 1, 2, 3, 3, None, None]
     raw = make_raw(
         [
@@ -497,11 +498,10 @@ def test_repeated_cdrids_are_counted_within_each_day(make_raw: MakeRaw) -> None:
     repeated = repeated_cdrids(raw)
     assert sorted(map(tuple, repeated.collect())) == [("2021-04-01", 1, 2), ("2021-04-01", 3, 1)]
     assert list(map(tuple, repeats_by_day(repeated).collect())) == [("2021-04-01", 2, 3)]
-    totals = control.raw_totals(
-        Sources(raw=raw, repeated=repeated, organisations=raw, countries=raw, inputs={}, notes=[]),
-        [Partition(f"2021-04-0{day}") for day in (1, 2, 3)],
-    )
-    found = {day: (of_day.distinct_cdrs, of_day.repeated_cdrs) for day, of_day in totals.items()}
+    lookups = {"org_details": organisations, "country_lookup": countries}
+    days = [Partition(f"2021-04-0{day}") for day in (1, 2, 3)]
+    totals = control.raw_totals(TRAFFIC, TRAFFIC.open(raw, lookups), days)
+    found = {day: (of_day["distinct_cdrs"], of_day["repeated_cdrs"]) for day, of_day in totals.items()}
     assert found == {"2021-04-01": (3, 2), "2021-04-02": (1, 0), "2021-04-03": (0, 0)}
 
 

@@ -21,6 +21,7 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 
 from tests.support.awkward_rows import COUNTRIES, ORGANISATIONS, UTC, awkward_rows
 from tests.support.oracle import expected_rows
+from tests.support.totals import grouped
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
@@ -29,11 +30,13 @@ from traffic_aggr.hive.sql import TableName
 from traffic_aggr.restate import guards
 from traffic_aggr.restate import totals as control
 from traffic_aggr.restate.sources import open_sources
-from traffic_aggr.restate.staged_rows import aggregated, read_parquet, together_by_day, write_parquet
+from traffic_aggr.restate.staged_rows import counted_by_day, read_parquet, together_by_day, write_parquet
 from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import files_of
-from traffic_aggr.run.reconcile import AggregatedTotals, reconcile_final, reconcile_staging
+from traffic_aggr.run.reconcile import reconcile_final, reconcile_staging
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
+from traffic_aggr.traffic.job import TRAFFIC
 
 DAYS = (Partition("2021-04-01"), Partition("2021-04-02"))
 ANCIENT = [
@@ -80,44 +83,47 @@ class AwkwardDays:
         staged, rewritten = f"file:{self.home}/staged", f"file:{self.home}/rewritten"
         for directory in ("staged", "rewritten"):
             shutil.rmtree(self.home / directory, ignore_errors=True)
-        with open_sources(self.catalog, self.tables, DAYS, partial(files_of, self.spark)) as sources:
-            found = [refusal.what for refusal in guards.refuse_duplicate_keys(sources)]
-            raw = control.raw_totals(sources, DAYS)
-            counted = Observation()
-            write_parquet(aggregated(sources, raw, counted, delimiters=None), staged, self.final)
-            source_rows = counted.get
+        with open_sources(self.catalog, TRAFFIC, self.tables, DAYS, partial(files_of, self.spark)) as sources:
+            found = [refusal.what for refusal in guards.refuse_duplicate_keys(TRAFFIC, sources.lookups)]
+            raw = control.raw_totals(TRAFFIC, sources.aggregation, DAYS)
+            counts = Observation()
+            counted = partial(counted_by_day, days=DAYS, counts=counts)
+            rows = sources.aggregation.rows(raw, counted, files=1, delimiters=None)
+            write_parquet(rows.select(RESULT), staged, self.final)
+            source_rows = counts.get
         final = self.catalog.table(self.final)
         final.drop(DAYS)
         final.add({day: Placement(self.final.location) for day in DAYS})
         final.point({day: Placement(f"{staged}/{day.directory}") for day in DAYS})
-        totals = control.aggregated_totals(final.rows(), DAYS)
+        totals = control.aggregated_totals(TRAFFIC, final.rows(), DAYS)
         for day in DAYS:
             expected = self._totals(day)
-            found += map(str, reconcile_staging(day, raw[day], expected))
-            found += map(str, reconcile_final(day, expected, totals[day]))
+            found += map(str, reconcile_staging(TRAFFIC.totals, day, raw[day], expected))
+            found += map(str, reconcile_final(TRAFFIC.totals, day, expected, totals[day]))
             if source_rows.get(day) != expected.source_rows:
                 found.append(f"{day}: {source_rows.get(day)} source rows")
         parquet = "SELECT * FROM read_parquet(?, hive_partitioning = true, hive_types_autocast = false)"
         by_duckdb = duckdb.execute(parquet, [f"{self.home}/staged/*/*.parquet"]).fetchall()
         found += self._differences("Parquet by DuckDB", by_duckdb)
         found += self._differences("Parquet by Spark", final.rows().collect())
-        found += self._differences("text by Spark", self._rewritten(read_parquet(self.spark, staged), rewritten))
+        rows = read_parquet(self.spark, staged, STAGING_COLUMNS)
+        found += self._differences("text by Spark", self._rewritten(rows, rewritten))
         return found
 
     def _rewritten(self, rows: DataFrame, directory: str) -> list[Any]:
         shadow = TableName(self.database, "shadow")
         facts = self.catalog.create_partitioned(shadow, FINAL_COLUMNS, directory, like=self.text)
         try:
-            together_by_day(rows).write.insertInto(shadow.quoted)
+            together_by_day(rows.select(RESULT)).write.insertInto(shadow.quoted)
             return self.catalog.table(facts).rows().collect()
         finally:
             self.spark.sql(sql.drop_table(shadow))
 
-    def _totals(self, day: Partition) -> AggregatedTotals:
+    def _totals(self, day: Partition) -> Totals:
         columns = [*RESULT, "source_rows"]
         rows = [dict(zip(columns, row)) for row in self.expected if row[-2] == day]
         of = {name: sum(row[name] for row in rows) for name in (*COSTS, "source_rows")}
-        return AggregatedTotals(
+        return grouped(
             rows=len(rows),
             cdrs=sum(row["noofcdrids"] for row in rows),
             bytes=int(sum(row["data_usage_in_kb"] for row in rows) * 1024),
@@ -213,7 +219,7 @@ class AwkwardDays:
             self._by_hive(f"CREATE EXTERNAL TABLE {table.quoted} ({fields[name]}) {formats[name]} {location}")
             found[name] = self._facts(table)
         self.final, self.text = found["final"], found["text"]
-        self.tables = Tables(found["raw"], found["org_details"], found["country_lookup"], None, self.final)
+        self.tables = Tables(found["raw"], {name: found[name] for name in fields}, None, self.final)
 
     def _by_hive(self, statement: str) -> None:
         """Has Hive create a table, which then lacks the schema that Spark keeps in its own tables' properties."""

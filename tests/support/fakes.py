@@ -15,6 +15,7 @@ from traffic_aggr.hive.parameters import ACCURATE
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.run.record import Day, RunRecord
+from traffic_aggr.traffic.job import TRAFFIC
 
 RUN_ID = "20210504T020200Z-0a1b2c"
 
@@ -22,7 +23,7 @@ RUN_ID = "20210504T020200Z-0a1b2c"
 def run_record(run_id: str = RUN_ID, **values: Any) -> RunRecord:
     """Returns a minimal record with ``values`` put over it."""
     least = {"command": "run", "started": "2021-05-04T02:02:00.000+00:00", "host": "edge1", "user": "mnaas"}
-    return RunRecord(run_id=run_id, **{**least, "process_id": 4711, **values})
+    return RunRecord(run_id=run_id, **{**least, "process_id": 4711, "job": TRAFFIC, **values})
 
 
 class Broken(Exception):

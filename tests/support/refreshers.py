@@ -14,6 +14,7 @@ from traffic_aggr.config.config import HostPort, ImpalaAuthConfig, ImpalaConfig,
 from traffic_aggr.config.load import load_config
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate.probes import ProbeResult, probe_impala
+from traffic_aggr.traffic.job import TRAFFIC
 
 REFRESH = "REFRESH mnaas.final"
 REFRESH_DAY = "REFRESH mnaas.final PARTITION (partition_date='2021-04-01')"
@@ -83,4 +84,4 @@ tables: {tables}
 spark: {spark}
 """
     )
-    return list(probe_impala(load_config(tmp_path / "job.yaml", {}), None))
+    return list(probe_impala(load_config(tmp_path / "job.yaml", {}), TRAFFIC, None))

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.fakes import FIRST, SECOND, run_record
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from tests.support.totals import grouped, raw, seen
 from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
 
 
-def totals(before: int, after: int, seen: bool) -> DayTotals:
-    found = AggregatedTotals(bytes=after, rows=1234, cdrs=90)
+def totals(before: int, after: int, asked: bool) -> DayTotals:
+    found = grouped(bytes=after, rows=1234, cdrs=90)
     return DayTotals(
-        raw=RawTotals(bytes=after, rows=56789, cdrs=90, unclassified=3),
+        raw=raw(bytes=after, rows=56789, cdrs=90, unclassified=3),
         staging=found,
-        final_before=AggregatedTotals(bytes=before, rows=7),
+        final_before=grouped(bytes=before, rows=7),
         final_after=found,
-        impala=ImpalaTotals(1234, after) if seen else None,
+        impala=seen(1234, bytes=after) if asked else None,
     )
 
 

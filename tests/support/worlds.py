@@ -9,6 +9,7 @@ import pickle
 from typing import Callable, Optional, cast
 
 from tests.support.fakes import RUN_ID, Broken, MemoryTable, run_record
+from tests.support.totals import grouped
 from traffic_aggr.errors import LockHeldError
 from traffic_aggr.files.local import FileInfo, Files
 from traffic_aggr.hive.layout import Placement, RowFormat, normal
@@ -16,9 +17,9 @@ from traffic_aggr.hive.parameters import ACCURATE
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.swap import SwapPublisher
-from traffic_aggr.run.reconcile import AggregatedTotals
 from traffic_aggr.run.record import Day, DayTotals, RunRecord
 from traffic_aggr.run.record_json import record_from_json, record_to_json
+from traffic_aggr.traffic.job import TRAFFIC
 
 
 class Died(BaseException):
@@ -89,7 +90,7 @@ class World:
     def record(self) -> RunRecord:
         """Returns the record as the next process reads it."""
         written: RunRecord = pickle.loads(self.saved)
-        return record_from_json(record_to_json(written), "run.json")
+        return record_from_json(record_to_json(written), "run.json", TRAFFIC)
 
     def copy(self) -> World:
         return dataclasses.replace(self, content=dict(self.content), placements=dict(self.placements))
@@ -208,7 +209,7 @@ def old_world() -> World:
     }
     world = World(content, placements)
     days = {day: Day(home(day), f"{KEPT}/{day.directory}", world.placements.get(day)) for day in LISTED}
-    totals = {day: DayTotals(staging=AggregatedTotals(rows=NEW_ROWS)) for day in new_directories()}
+    totals = {day: DayTotals(staging=grouped(rows=NEW_ROWS)) for day in new_directories()}
     world.save(run_record(days=days, totals=totals))
     return world
 

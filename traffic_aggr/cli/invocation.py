@@ -31,6 +31,7 @@ from traffic_aggr.host.edge import EdgeNode
 from traffic_aggr.host.notify import Notifier
 from traffic_aggr.restate.journal import RunJournal
 from traffic_aggr.run.command_line import CommandLine, program
+from traffic_aggr.run.definition import JobDefinition, load_definition
 from traffic_aggr.run.plan import RunArguments, Step
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.units import counted, data_volume
@@ -76,6 +77,11 @@ class Invocation:
         return CommandLine(started, os.path.abspath(self._config_path), tuple(words), given.get("from_step") or "")
 
     @cached_property
+    def job(self) -> JobDefinition:
+        """What the configuration restates."""
+        return load_definition(self.config.job.definition)
+
+    @cached_property
     def hadoop(self) -> Hadoop:
         """Access to Hadoop's files, secrets and applications. The first use of one of them starts a JVM."""
         from traffic_aggr.spark.hadoop import Hadoop
@@ -92,7 +98,7 @@ class Invocation:
 
     def store(self) -> RecordStore:
         directory = self.config.state.dir
-        return RecordStore(directory, self.files(directory))
+        return RecordStore(directory, self.files(directory), self.job)
 
     def secrets(self, *, but: Optional[str] = None) -> dict[str, str]:
         """Returns the configured secrets by key, except the one named by ``but``. Raises ConfigError."""
@@ -144,7 +150,7 @@ class Invocation:
         from traffic_aggr.cluster.launcher import Launcher
         from traffic_aggr.restate.tables import table_names
 
-        tables = {role: str(name) for role, name in table_names(self.config.tables).items()}
+        tables = {role: str(name) for role, name in table_names(self.config.tables, self.job).items()}
         return Launcher(self.config, self.journal(secrets), self.hadoop, tables)
 
     def ask(self) -> RunArguments:

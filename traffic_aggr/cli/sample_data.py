@@ -36,8 +36,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    from traffic_aggr.restate.sample_data import SampleRequest, generate
     from traffic_aggr.restate.warehouse import files_of
+    from traffic_aggr.traffic.sample_data import SampleRequest, generate
 
     arguments = invocation.arguments
     out = arguments.out if is_uri(arguments.out) else f"file:{os.path.abspath(arguments.out)}"

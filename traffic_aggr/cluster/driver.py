@@ -18,6 +18,7 @@ from traffic_aggr.host.edge import Edge
 from traffic_aggr.restate import restatement
 from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.journal import RunJournal
+from traffic_aggr.run.definition import load_definition
 from traffic_aggr.run.record import new_run_id
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.spark.hadoop import Hadoop
@@ -39,7 +40,7 @@ def drive() -> int:
     config = load_config(CONFIG_FILE, {})
     request = DriverRequest.from_json(Path(REQUEST_FILE).read_text(encoding="utf-8"))
     hadoop = Hadoop(config.spark, config.logs.dir)
-    store = RecordStore(config.state.dir, hadoop.files)
+    store = RecordStore(config.state.dir, hadoop.files, load_definition(config.job.definition))
     run_id, flag = request.run_id, request.flag
     earlier = store.load(run_id)
     if earlier.application_id is not None:

@@ -31,6 +31,10 @@ class JobConfig:
         default="MNAAS_Traffic_Adhoc_Aggr.sh",
         metadata=option("Name that the ticket mail gives the job, as the service desk knows it"),
     )
+    definition: str = field(
+        default="traffic_aggr.traffic.job:TRAFFIC",
+        metadata=option("What the job restates: the JobDefinition NAME in a Python module, as package.module:NAME"),
+    )
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from pyspark.sql.types import StructType
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive import parameters, sql
 from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.traffic.columns import PARTITION_COLUMN, Column
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject

@@ -18,8 +18,8 @@ from py4j.protocol import Py4JJavaError
 
 from traffic_aggr.errors import GuardError
 from traffic_aggr.hive.scan import Scan, plain_path
+from traffic_aggr.hive.schema import Column
 from traffic_aggr.text import some_of
-from traffic_aggr.traffic.columns import Column
 from traffic_aggr.units import counted
 
 if TYPE_CHECKING:

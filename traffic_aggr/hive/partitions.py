@@ -19,6 +19,9 @@ from traffic_aggr.errors import PartitionListError
 from traffic_aggr.text import shown
 from traffic_aggr.units import counted, data_volume
 
+PARTITION_COLUMN = "partition_date"
+"""The partition column of the tables: a day, ``yyyy-MM-dd``."""
+
 MAX_LINES = 1_000_000
 MAX_BYTES = 64 * 1024 * 1024
 MAX_VALUE_BYTES = 4096
@@ -27,7 +30,7 @@ NAMED_BAD_LINES = 20
 KEPT_SKIPPED_LINES = 100
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_COLUMN_PREFIX = "partition_date="
+_COLUMN_PREFIX = f"{PARTITION_COLUMN}="
 _BLANKS = " \t\r"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 

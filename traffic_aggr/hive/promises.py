@@ -16,13 +16,7 @@ from traffic_aggr.errors import GuardError
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat, delimiter
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.traffic.columns import (
-    COUNTRY_LOOKUP_COLUMNS,
-    ORG_DETAILS_COLUMNS,
-    PARTITION_COLUMN,
-    RAW_COLUMNS,
-    declared_length,
-)
+from traffic_aggr.hive.schema import Column, declared_length
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,6 @@ _READING_OPTIONS = (
     "timezone",
 )
 _IN_NUMBERS = "0123456789-."
-_NEEDED = {column.name for column in (*RAW_COLUMNS, *ORG_DETAILS_COLUMNS, *COUNTRY_LOOKUP_COLUMNS)}
-_DAY_LENGTH = len("2021-04-01")
 
 
 def kind_problem(facts: TableFacts, *, written: bool) -> Optional[Problem]:
@@ -94,13 +86,15 @@ def kind_problem(facts: TableFacts, *, written: bool) -> Optional[Problem]:
     return None
 
 
-def table_problems(facts: TableFacts, *, written: bool) -> list[Problem]:
+def table_problems(facts: TableFacts, columns: Sequence[Column], *, written: bool) -> list[Problem]:
     """
     Promises of a table of a known kind that the job does not keep.
 
-    ``written`` tells a table that the job writes from one that it only reads.
+    ``columns`` are those that the job reads or writes; ``written`` tells which of both.
     """
-    return list(_found((*_RULES, *(_RULES_OF_WRITTEN if written else _RULES_OF_READ)), facts))
+    found = [*_found((*_RULES, *(_RULES_OF_WRITTEN if written else _RULES_OF_READ)), facts)]
+    of_columns = _short_days(facts, columns) if written else _defaults(facts, columns)
+    return [*found, *([of_columns] if of_columns else [])]
 
 
 def partition_problems(facts: TableFacts, partitions: Mapping[Partition, RowFormat]) -> list[Problem]:
@@ -265,20 +259,22 @@ def _unknown_codec(facts: TableFacts) -> Optional[Problem]:
     return Problem(f"Spark does not write parquet.compression={codec}", f"Set it to one of {', '.join(_CODECS)}")
 
 
-def _short_days(facts: TableFacts) -> Optional[Problem]:
+def _short_days(facts: TableFacts, columns: Sequence[Column]) -> Optional[Problem]:
+    needed = {column.name: column.length for column in columns if column.length is not None}
     for name, type_ in facts.columns:
-        length = declared_length(type_)
-        if name.lower() in ("calldate", PARTITION_COLUMN) and length is not None and length < _DAY_LENGTH:
-            return Problem(f"{name} is {type_}, too short for a day", f"Make it VARCHAR({_DAY_LENGTH}) or STRING")
+        length, wanted = declared_length(type_), needed.get(name.lower(), 0)
+        if length is not None and length < wanted:
+            return Problem(f"{name} is {type_}, too short for a day", f"Make it VARCHAR({wanted}) or STRING")
     return None
 
 
-def _defaults(facts: TableFacts) -> Optional[Problem]:
-    columns = ", ".join(name for name in facts.defaulted_columns if name.lower() in _NEEDED)
-    if not columns:
+def _defaults(facts: TableFacts, columns: Sequence[Column]) -> Optional[Problem]:
+    needed = {column.name for column in columns}
+    defaulted = ", ".join(name for name in facts.defaulted_columns if name.lower() in needed)
+    if not defaulted:
         return None
     return Problem(
-        f"where a file lacks {columns}, Spark reads a default value, Hive and Impala NULL",
+        f"where a file lacks {defaulted}, Spark reads a default value, Hive and Impala NULL",
         "Drop the defaults of these columns",
     )
 
@@ -357,9 +353,8 @@ _RULES_OF_WRITTEN = (
     _protected,
     _encrypted,
     _unknown_codec,
-    _short_days,
     _encoding,
     _field_delimiter,
     _null_marker,
 )
-_RULES_OF_READ = (_spark_buckets, _defaults)
+_RULES_OF_READ = (_spark_buckets,)

@@ -20,10 +20,9 @@ from pyspark.sql import functions as F
 from traffic_aggr.errors import GuardError
 from traffic_aggr.files.local import FileInfo, Files
 from traffic_aggr.hive.catalog import Directory, HiveCatalog, TableFacts
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 from traffic_aggr.hive.sql import identifier
 from traffic_aggr.text import some_of
-from traffic_aggr.traffic.columns import PARTITION_COLUMN
 from traffic_aggr.units import counted
 
 if TYPE_CHECKING:

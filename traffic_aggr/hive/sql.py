@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import Optional, TypeVar
 
 from traffic_aggr.hive.layout import RowFormat
-from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.traffic.columns import COSTS, PARTITION_COLUMN, Column
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.schema import Column
 
 STATEMENT_PARTITIONS = 100
 """Maximum number of partitions in one statement: batches are fast, but a huge statement is slow."""
@@ -163,47 +163,10 @@ def invalidate(table: TableName) -> str:
     return f"INVALIDATE METADATA {table}"
 
 
-def raw_totals(table: TableName, partitions: Iterable[Partition]) -> str:
-    """
-    Impala: ``partition_date, rows, bytes, voice_secs, sms, whole_sale_cost_1..5`` of each day of raw.
-
-    Sums are of DECIMAL because BIGINT sums wrap. Impala's LOWER changes only ASCII letters and its TRIM removes only
-    U+0020; ``aggregation.is_data`` matches the same call types.
-    """
-
-    def of(calltype: str, value: str) -> str:
-        return f"CASE WHEN LOWER(TRIM(calltype)) = {literal(calltype)} THEN {value} END"
-
-    usage = [
-        f"SUM({of('data', _decimal('bytes', 0))})",
-        f"SUM({of('voice', _decimal('retailduration', 0))})",
-        f"COUNT({of('sms', '1')})",
-    ]
-    return _totals_by_day(table, partitions, [*usage, *(f"SUM({_decimal(name, 6)})" for name in COSTS)])
-
-
-def final_totals(table: TableName, partitions: Iterable[Partition]) -> str:
-    """
-    Impala: ``partition_date, rows, cdrs, bytes, voice_secs, sms, whole_sale_cost_1..5`` of each day of final.
-
-    A row's DECIMAL(28,10) times 1024 is exact. Their sum is a DECIMAL(38,10), and its product would be rounded.
-    """
-    sums = [
-        f"SUM({_decimal('noofcdrids', 0)})",
-        "SUM(data_usage_in_kb * 1024)",
-        f"SUM({_decimal('voice_usage_in_secs', 0)})",
-        f"SUM({_decimal('sms_usage', 0)})",
-    ]
-    return _totals_by_day(table, partitions, [*sums, *(f"SUM({name})" for name in COSTS)])
-
-
-def _decimal(column: str, scale: int) -> str:
-    return f"CAST({column} AS DECIMAL(38,{scale}))"
-
-
-def _totals_by_day(table: TableName, partitions: Iterable[Partition], totals: Sequence[str]) -> str:
-    days = ", ".join(map(literal, partitions))
+def totals_by_partition(table: TableName, partitions: Iterable[Partition], expressions: Iterable[str]) -> str:
+    """Impala: the partition, its number of rows, and each of ``expressions`` over its rows."""
+    wanted = ", ".join(map(literal, partitions))
     return (
-        f"SELECT {PARTITION_COLUMN}, COUNT(*), {', '.join(totals)} FROM {table} "
-        f"WHERE {PARTITION_COLUMN} IN ({days}) GROUP BY {PARTITION_COLUMN}"
+        f"SELECT {PARTITION_COLUMN}, COUNT(*), {', '.join(expressions)} FROM {table} "
+        f"WHERE {PARTITION_COLUMN} IN ({wanted}) GROUP BY {PARTITION_COLUMN}"
     )

@@ -17,9 +17,10 @@ from typing import Optional, Union
 
 from traffic_aggr.clock import parse_timestamp
 from traffic_aggr.files.local import os_error, write_atomic
-from traffic_aggr.run.reconcile import SUMS, AggregatedTotals
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.run.result import differences
+from traffic_aggr.run.totals import Totals
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
     ended = _seconds(record.ended) if record.ended else started
     published = record.publication is Publication.PUBLISHED
     totals = [record.totals.get(partition, DayTotals()) for partition in record.days]
-    differing = [difference for difference in map(_bytes_found_wrong, totals) if difference is not None]
+    wrong = (_found_wrong(record.job, of_day) for of_day in totals)
+    differing = [difference for difference in wrong if difference is not None]
     if record.outcome is Outcome.SUCCESS:
         last_success = ended
     yield Metric(_LAST_SUCCESS, "When the last successful run ended; 0 if there was none.", last_success)
@@ -101,15 +103,16 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
         "Days whose usage or costs in raw were others than in the final table.",
         len(differing),
     )
+    headline = record.job.headline
     yield Metric(
-        "last_run_usage_difference_bytes",
-        "Data usage by which raw and the final table differed, summed over the days without sign.",
+        f"last_run_usage_difference_{headline.unit.value}",
+        f"{headline.phrase.capitalize()} by which raw and the final table differed, summed over the days without sign.",
         sum(differing),
     )
     yield Metric(
         "last_run_unreconciled_partitions",
         "Days whose totals differ between raw, staging, final and Impala as the last run left or refused them.",
-        sum(bool(differences(partition, of_day)) for partition, of_day in zip(record.days, totals)),
+        sum(bool(differences(record.job, partition, of_day)) for partition, of_day in zip(record.days, totals)),
     )
     yield Metric("last_run_impala_statements", "Statements that the last run had for Impala.", len(record.impala))
     yield Metric(
@@ -119,18 +122,18 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
     )
 
 
-def _bytes_found_wrong(totals: DayTotals) -> Optional[int]:
+def _found_wrong(job: JobDefinition, totals: DayTotals) -> Optional[int]:
     """
-    The bytes by which a day's old data differs from raw, without sign.
+    The headline total by which a day's old data differs from raw, without sign.
 
-    0 when only other sums differ; None when all sums agree or raw's totals are unknown.
+    0 when only other totals differ; None when all agree or raw's totals are unknown. Totals with bounds do not count.
     """
     if totals.raw is None:
         return None
-    old = totals.final_before or AggregatedTotals()
-    if all(getattr(old, name) == getattr(totals.raw, name) for name in SUMS):
+    old = totals.final_before or Totals()
+    if all(old[total.name] == totals.raw[total.name] for total in job.totals if not total.bounds):
         return None
-    return abs(totals.raw.bytes - old.bytes)
+    return abs(totals.raw.whole(job.headline.name) - old.whole(job.headline.name))
 
 
 def _own_text(path: Path) -> str:

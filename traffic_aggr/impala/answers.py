@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from traffic_aggr.hive import sql
-from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.traffic.columns import PARTITION_COLUMN
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 
 LONGEST_ANSWER = 20_000
 """How many characters of an answer are searched; Impala's longest ones end in a stack trace that says no more."""

@@ -4,26 +4,17 @@ The report of a run: a self-contained HTML page, the same content as JSON, and i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
 from importlib import resources
 from string import Template
-from typing import Optional, Union
+from typing import Optional
 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.charts import Bar, bar_chart, lying_bars
-from traffic_aggr.run.breakdown import (
-    CALLTYPE,
-    COUNTRY,
-    CUSTOMER,
-    LATE,
-    UNNAMED_COUNTRY,
-    UNNAMED_CUSTOMER,
-    Breakdown,
-    Part,
-)
-from traffic_aggr.run.reconcile import SUMS, AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.breakdown import Breakdown, Part
+from traffic_aggr.run.definition import Dimension, JobDefinition
 from traffic_aggr.run.record import Outcome, RunRecord, seconds_between
 from traffic_aggr.run.result import (
     advice,
@@ -36,6 +27,7 @@ from traffic_aggr.run.result import (
     verdict,
 )
 from traffic_aggr.run.store import DAILY_CSV, REPORT, REPORT_JSON
+from traffic_aggr.run.totals import ROWS, Total, Totals, Unit
 from traffic_aggr.units import counted, data_volume, duration, local_time, percent_change
 
 
@@ -58,16 +50,8 @@ def render_report(record: RunRecord) -> str:
         charts=_charts(record),
         changes="".join(_changes(record)),
         found="".join(_found(record)),
-        days=_table(
-            (
-                *("Day", "Rows are", "Data before", "Data after", "Change", "Voice before", "Voice after"),
-                *("SMS before", "SMS after", "Rows before", "Rows after", "Raw rows", "CDRs", "Distinct CDRs"),
-                *("Unclassified", "Impala rows"),
-            ),
-            _day_rows(record),
-            "numbers",
-        ),
-        totals=_table(("Day", "Stage", "Rows", "CDRs", *SUMS), _total_rows(record), "numbers"),
+        days=_table(_day_heads(record.job), _day_rows(record), "numbers"),
+        totals=_table(("Day", "Stage", "Rows", *record.job.names), _total_rows(record), "numbers"),
         timeline=_table(("At", "What", "Took", "Outcome"), _timeline(record)),
         impala=_table(
             ("Statement", "Host", "Attempts", "Seconds", "Outcome"),
@@ -112,96 +96,86 @@ def _list(sentences: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>" if sentences else ""
 
 
+_ROWS = Total(ROWS, "Rows", Unit.COUNT, final="")
+
+
+def _shown(job: JobDefinition) -> tuple[Total, ...]:
+    """Returns what is compared before and after: the guarded totals, the headline first, then the number of rows."""
+    guarded = [total for total in job.totals if total.guarded and total is not job.headline]
+    return (job.headline, *guarded, _ROWS)
+
+
+def _bounded(job: JobDefinition) -> list[Total]:
+    return [total for total in job.totals if total.bounds]
+
+
 def _charts(record: RunRecord) -> str:
-    kinds: tuple[tuple[str, Callable[[AggregatedTotals], int], Callable[[int], str]], ...] = (
-        ("Data", lambda totals: totals.bytes, data_volume),
-        ("Voice", lambda totals: totals.voice_secs, _minutes),
-        ("SMS", lambda totals: totals.sms, _number),
-        ("Rows", lambda totals: totals.rows, _number),
-        ("CDRs", lambda totals: totals.cdrs, _number),
-    )
     if not any(totals.final_after for totals in record.totals.values()):
         return ""
     legend = "<p><span class='key before'></span> before <span class='key after'></span> after</p>"
     charts = "".join(
         bar_chart(
-            title,
+            total.title,
             [
-                Bar(partition, _of(value, totals.final_before), _of(value, totals.final_after or totals.final_before))
+                Bar(partition, _of(total, totals.final_before), _of(total, totals.final_after or totals.final_before))
                 for partition, totals in sorted(record.totals.items())
             ],
-            spoken,
+            total.spoken,
         )
-        for title, value, spoken in kinds
+        for total in (*_shown(record.job), *_bounded(record.job))
     )
     return f"{legend}<div class=charts>{charts}</div>"
 
 
-def _of(value: Callable[[AggregatedTotals], int], totals: Optional[AggregatedTotals]) -> Optional[int]:
-    return None if totals is None else value(totals)
-
-
-def _minutes(seconds: int) -> str:
-    return f"{seconds / 60:,.0f} min"
-
-
-def _number(count: int) -> str:
-    return f"{count:,}"
-
-
-_CHANGES = (
-    (CUSTOMER, "By customer", "Customer"),
-    (COUNTRY, "By country", "Country"),
-    (CALLTYPE, "By call type", "Call type"),
-)
-_FOUND = (
-    (LATE, "Late CDRs by calldate", "calldate"),
-    (UNNAMED_CUSTOMER, "Customers missing from org_details", "tcl_secs_id"),
-    (UNNAMED_COUNTRY, "Countries missing from country_lookup", "mcc"),
-)
+def _of(total: Total, totals: Optional[Totals]) -> Optional[int]:
+    return None if totals is None else totals.whole(total.name)
 
 
 def _changes(record: RunRecord) -> Iterable[str]:
-    """Yields a table of changes by customer, by country and by call type."""
-    heads = ("Data before and after", "Data before", "Data after", "Change", "Voice", "SMS", "Rows")
-    for dimension, title, head in _CHANGES:
-        found = record.breakdown.get(dimension)
-        if found is not None:
-            yield f"<h2>{title}</h2>{_table((head, *heads), _change_rows(found), 'numbers bars')}"
+    """Yields a table of changes by each dimension that is compared before and after."""
+    first, *others = _shown(record.job)
+    heads = (f"{first.title} before and after", f"{first.title} before", f"{first.title} after", "Change")
+    for dimension, found in _broken_down(record, new_only=False):
+        rows = _change_rows(found, first, others)
+        table = _table((dimension.head, *heads, *(total.title for total in others)), rows, "numbers bars")
+        yield f"<h2>{dimension.title}</h2>{table}"
 
 
-def _change_rows(found: Breakdown) -> Iterable[Sequence[object]]:
-    highest = max((max(part.before.bytes, part.after.bytes) for part in found.parts), default=0)
+def _broken_down(record: RunRecord, *, new_only: bool) -> Iterable[tuple[Dimension, Breakdown]]:
+    for dimension in record.job.dimensions:
+        found = record.breakdown.get(dimension.name)
+        if found is not None and dimension.new_only is new_only:
+            yield dimension, found
+
+
+def _change_rows(found: Breakdown, first: Total, others: Sequence[Total]) -> Iterable[Sequence[object]]:
+    highest = max((max(part.before.whole(first.name), part.after.whole(first.name)) for part in found.parts), default=0)
     for name, part in _named_parts(found):
-        before, after = part.before, part.after
+        before, after = part.before.whole(first.name), part.after.whole(first.name)
         yield (
             name,
-            Markup(lying_bars(before.bytes, after.bytes, highest) if part is not found.rest else ""),
-            data_volume(before.bytes),
-            data_volume(after.bytes),
-            percent_change(before.bytes, after.bytes),
-            _signed(after.voice_secs - before.voice_secs, _minutes),
-            _signed(after.sms - before.sms, _number),
-            _signed(after.rows - before.rows, _number),
+            Markup(lying_bars(before, after, highest) if part is not found.rest else ""),
+            first.spoken(before),
+            first.spoken(after),
+            percent_change(before, after),
+            *(_signed(total, part.after.whole(total.name) - part.before.whole(total.name)) for total in others),
         )
 
 
 def _found(record: RunRecord) -> Iterable[str]:
-    """Yields tables of new rows that may need attention: late CDRs, and keys missing from the lookups."""
-    for dimension, title, head in _FOUND:
-        found = record.breakdown.get(dimension)
-        if found is not None:
-            if dimension == LATE:
-                found = replace(found, parts=sorted(found.parts, key=lambda part: part.value or ""))
-            heads = (head, "Rows", "CDRs", "Data", "Voice", "SMS")
-            yield f"<h2>{title}</h2>{_table(heads, _found_rows(found), 'amounts')}"
+    """Yields tables of new rows that may need attention."""
+    *usage, rows = _shown(record.job)
+    shown = (rows, *_bounded(record.job), *usage)
+    for dimension, found in _broken_down(record, new_only=True):
+        if dimension.by_value:
+            found = replace(found, parts=sorted(found.parts, key=lambda part: part.value or ""))
+        table = _table((dimension.head, *(total.title for total in shown)), _found_rows(found, shown), "amounts")
+        yield f"<h2>{dimension.title}</h2>{table}"
 
 
-def _found_rows(found: Breakdown) -> Iterable[Sequence[object]]:
+def _found_rows(found: Breakdown, shown: Sequence[Total]) -> Iterable[Sequence[object]]:
     for name, part in _named_parts(found):
-        usage = part.after
-        amounts = data_volume(usage.bytes), _minutes(usage.voice_secs), _number(usage.sms)
-        yield name, _number(usage.rows), _number(usage.cdrs), *amounts
+        yield name, *(total.spoken(part.after[total.name]) for total in shown)
 
 
 def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
@@ -211,30 +185,45 @@ def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
         yield counted(found.others, "other"), found.rest
 
 
-def _signed(difference: int, spoken: Callable[[int], str]) -> str:
-    return f"{'+' if difference > 0 else ''}{spoken(difference)}" if difference else "0"
+def _signed(total: Total, difference: int) -> str:
+    return f"{'+' if difference > 0 else ''}{total.spoken(difference)}" if difference else "0"
+
+
+def _day_heads(job: JobDefinition) -> Sequence[str]:
+    first, *others = _shown(job)
+    return (
+        *("Day", "Rows are", f"{first.title} before", f"{first.title} after", "Change"),
+        *(f"{total.title} {when}" for total in others for when in ("before", "after")),
+        "Raw rows",
+        *(total.title for total in _bounded(job)),
+        *(fact.title for fact in job.facts if fact.title),
+        "Impala rows",
+    )
 
 
 def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
+    job = record.job
+    first, *others = _shown(job)
     for partition, totals in record.totals.items():
-        before, after, raw = totals.final_before, totals.final_after, totals.raw or RawTotals()
+        before, after, raw = totals.final_before, totals.final_after, totals.raw or Totals()
         yield (
             partition,
             _state(record, partition),
-            data_volume(before.bytes) if before else "none",
-            data_volume(after.bytes) if after else "",
-            percent_change(before.bytes, after.bytes) if before and after else "",
-            _minutes(before.voice_secs) if before else "none",
-            _minutes(after.voice_secs) if after else "",
-            _number(before.sms) if before else "none",
-            _number(after.sms) if after else "",
-            _number(before.rows) if before else "none",
-            _number(after.rows) if after else "",
-            _number(raw.rows),
-            _number(after.cdrs) if after else "",
-            _number(raw.distinct_cdrs),
-            _number(raw.unclassified),
-            _number(totals.impala.rows) if totals.impala else "",
+            first.spoken(before[first.name]) if before else "none",
+            first.spoken(after[first.name]) if after else "",
+            percent_change(before.whole(first.name), after.whole(first.name)) if before and after else "",
+            *(
+                text
+                for total in others
+                for text in (
+                    total.spoken(before[total.name]) if before else "none",
+                    total.spoken(after[total.name]) if after else "",
+                )
+            ),
+            _ROWS.spoken(raw.rows),
+            *(total.spoken(after[total.name]) if after else "" for total in _bounded(job)),
+            *(_ROWS.spoken(raw[fact.name]) for fact in job.facts if fact.title),
+            _ROWS.spoken(totals.impala.rows) if totals.impala else "",
         )
 
 
@@ -245,7 +234,7 @@ def _state(record: RunRecord, partition: Partition) -> str:
 
 def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
     for partition, totals in record.totals.items():
-        stages: tuple[tuple[str, Union[RawTotals, AggregatedTotals, ImpalaTotals, None]], ...] = (
+        stages: tuple[tuple[str, Optional[Totals]], ...] = (
             ("raw", totals.raw),
             ("raw in Impala", totals.impala_raw),
             ("staging", totals.staging),
@@ -254,9 +243,8 @@ def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
         )
         for name, found in stages:
             if found is not None:
-                values = (getattr(found, total) for total in ("rows", "cdrs", *SUMS))
-                yield (partition, name, *("" if value is None else value for value in values))
-        for difference in differences(partition, totals):
+                yield (partition, name, found.rows, *(found.sums.get(total, "") for total in record.job.names))
+        for difference in differences(record.job, partition, totals):
             yield (partition, f"differs: {difference}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
@@ -10,10 +10,10 @@ from typing import Any, Optional
 from traffic_aggr.config.config import ImpalaConfig, TablesConfig
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.layout import run_directory
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.plan import Plan, Refusal, Step
-from traffic_aggr.run.reconcile import totals_to_json
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
@@ -27,7 +27,7 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
     refreshes = Refreshes(staging, final, [table for table in (staging, final) if str(table) in plan.creates])
     statements = []
     if impala.enabled and impala.verify_raw and not plan.verify_only:
-        statements += [sql.raw_totals(raw, batch) for batch in sql.batches(list(plan.days))]
+        statements += _totals(raw, list(plan.days), plan.job.raw_expressions)
     for step in plan.steps:
         if step is Step.DROP:
             statements += drops
@@ -36,8 +36,12 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
         if impala.enabled:
             statements += refreshes.after(step, moved=plan.moved, verify_only=plan.verify_only)
     if impala.enabled and impala.verify:
-        statements += [sql.final_totals(final, batch) for batch in sql.batches(plan.changed)]
+        statements += _totals(final, plan.changed, plan.job.final_expressions)
     return statements
+
+
+def _totals(table: TableName, days: Sequence[Partition], expressions: Mapping[str, str]) -> list[str]:
+    return [sql.totals_by_partition(table, batch, expressions.values()) for batch in sql.batches(days)]
 
 
 def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list[str]]:
@@ -83,9 +87,9 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
             partition: {
                 "action": actions[partition],
                 "location": day.location,
-                "raw": totals_to_json(day.raw),
+                "raw": day.raw.to_json(),
                 "input": asdict(day.input) if day.input else None,
-                "final_before": totals_to_json(day.old) if day.old else None,
+                "final_before": day.old.to_json() if day.old else None,
             }
             for partition, day in plan.days.items()
         },
@@ -94,15 +98,16 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
 
 def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> Iterable[str]:
     """Yields the plan for people: a line for each day, then steps, statements and refusals."""
-    actions = plan.actions
+    actions, shown = plan.actions, plan.job.headline
+    raw_head, old_head = f"RAW {shown.title.upper()}", f"OLD {shown.title.upper()}"
     yield f"{plan.summary}."
-    yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{'RAW DATA':>12}{'OLD ROWS':>12}{'OLD DATA':>12}{'CHANGE':>10}"
+    yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
-        old = day.old
+        old, raw = day.old, day.raw.whole(shown.name)
         yield (
-            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{data_volume(day.raw.bytes):>12}"
-            f"{f'{old.rows:,}' if old else 'none':>12}{data_volume(old.bytes) if old else '':>12}"
-            f"{percent_change(old.bytes, day.raw.bytes) if old else '':>10}"
+            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{shown.spoken(raw):>12}"
+            f"{f'{old.rows:,}' if old else 'none':>12}{shown.spoken(old[shown.name]) if old else '':>12}"
+            f"{percent_change(old.whole(shown.name), raw) if old else '':>10}"
         )
     yield ""
     for note in _notes(plan, statements):
@@ -148,14 +153,17 @@ def _summary(plan: Plan) -> str:
 
 def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
     """Yields what a finished run did: a line for each day, which stages agree, and where report and log are."""
+    shown = record.job.headline
     for partition in record.days:
         totals = record.totals_of(partition)
-        before, after = totals.final_before, totals.final_after
-        new = data_volume(after.bytes) if after else "none"
+        before, after = (
+            None if found is None else found.whole(shown.name) for found in (totals.final_before, totals.final_after)
+        )
+        new = "none" if after is None else shown.spoken(after)
         if before is None:
             yield f"{partition}  none -> {new}"
         elif after is not None:
-            yield f"{partition}  {data_volume(before.bytes)} -> {new}  {percent_change(before.bytes, after.bytes)}"
+            yield f"{partition}  {shown.spoken(before)} -> {new}  {percent_change(before, after)}"
     yield from _proven(record)
     yield f"report: {report}"
     yield f"log: {log_file}"

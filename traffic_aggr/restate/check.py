@@ -58,7 +58,7 @@ def _probe_host(context: JobContext, ask: Callable[[], object]) -> Iterator[Prob
     yield probe_list(config, ask)
     yield from probe_state(config, lambda location: files_for(location, lambda: context.hadoop.files))
     yield from probe_metrics(config)
-    yield from probe_impala(config, context.impala_password)
+    yield from probe_impala(config, context.job, context.impala_password)
     yield from probe_smtp(config)
 
 
@@ -71,9 +71,10 @@ def _probe_spark(context: JobContext) -> Iterator[ProbeResult]:
             if config.spark.master == "yarn":
                 yield probe_executors(spark, interpreter(config.spark.conf), config.impala.auth.mechanism)
             catalog = HiveCatalog(spark)
-            yield probe("metastore", lambda: catalog.facts(table_names(config.tables)["raw"]))
+            yield probe("metastore", lambda: catalog.facts(table_names(config.tables, context.job)["raw"]))
             tables = probe(
-                f"tables of {config.tables.database}", lambda: guards.refuse_tables(context.open(spark).tables)
+                f"tables of {config.tables.database}",
+                lambda: guards.refuse_tables(context.job, context.open(spark).tables),
             )
             yield tables
             if tables.error is None:

@@ -69,7 +69,9 @@ class JobContext:
         self.config = config
         self.journal = journal
         self.hadoop = hadoop
-        self.tables = {role: str(name) for role, name in table_names(config.tables).items()}
+        self.job = journal.store.job
+        self._names = table_names(config.tables, self.job)
+        self.tables = {role: str(name) for role, name in self._names.items()}
         self.impala_password = secrets.get("impala.auth.password")
         self._given_spark = spark
         self._spark_settings: Mapping[str, str] = {}
@@ -125,9 +127,8 @@ class JobContext:
 
     def open(self, spark: SparkSession) -> Warehouse:
         catalog = HiveCatalog(spark)
-        tables = describe_tables(catalog, self.config.tables)
-        final = table_names(self.config.tables)["final"]
-        root = tables.final.location if tables.final else catalog.default_location(final)
+        tables = describe_tables(catalog, self.config.tables, self.job)
+        root = tables.final.location if tables.final else catalog.default_location(self._names["final"])
         return Warehouse(spark, catalog, files_of(spark, root), tables, root)
 
     @contextmanager
@@ -215,8 +216,7 @@ class JobContext:
         impala = self.impala(Stop())
         if impala is None:
             return
-        names = table_names(self.config.tables)
-        witness.send(impala, record, Refreshes(names["staging"], names["final"]).put_back(partitions))
+        witness.send(impala, record, Refreshes(self._names["staging"], self._names["final"]).put_back(partitions))
 
 
 def operator_error(exc: Exception) -> TrafficAggrError:

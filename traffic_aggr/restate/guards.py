@@ -4,31 +4,34 @@ What the job refuses before it changes anything: table promises that it does not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
+
+from pyspark.sql import DataFrame
 
 from traffic_aggr.hive import promises
 from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
 from traffic_aggr.hive.layout import text_hazards
-from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.restate.sources import Sources
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.schema import declared_length
+from traffic_aggr.restate.row_checks import duplicate_keys, values_with
 from traffic_aggr.restate.tables import Tables
-from traffic_aggr.restate.totals import collected
+from traffic_aggr.run.definition import Aggregation, JobDefinition
 from traffic_aggr.run.plan import Refusal
+from traffic_aggr.spark.queries import collected
 from traffic_aggr.text import shown, some_of
-from traffic_aggr.traffic import aggregation
-from traffic_aggr.traffic.columns import GRAIN_TEXT, PARTITION_COLUMN, declared_length
 from traffic_aggr.units import counted
 
 EXAMPLES = 5
 
 
-def refuse_tables(tables: Tables) -> None:
+def refuse_tables(job: JobDefinition, tables: Tables) -> None:
     """Raises GuardError for the first table that promises what the job does not keep."""
-    for facts in (tables.raw, tables.organisations, tables.countries, tables.staging, tables.final):
-        written = facts in (tables.staging, tables.final)
-        problems = promises.table_problems(facts, written=written) if facts is not None else []
-        if facts is not None and problems:
+    read = [column for columns in (job.raw, *(lookup.columns for lookup in job.lookups)) for column in columns]
+    for facts in (*tables.read, *tables.written):
+        written = facts in tables.written
+        problems = promises.table_problems(facts, job.staging if written else read, written=written)
+        if problems:
             raise promises.refusal(facts, problems, written=written)
 
 
@@ -42,20 +45,18 @@ def refuse_partitions(catalog: HiveCatalog, tables: Tables, partitions: Sequence
             raise promises.refusal(facts, problems[:EXAMPLES], written=facts is tables.final)
 
 
-def refuse_duplicate_keys(sources: Sources) -> list[Refusal]:
+def refuse_duplicate_keys(job: JobDefinition, lookups: Mapping[str, DataFrame]) -> list[Refusal]:
     """Refuses a lookup with two rows for one key, which would double usage."""
-    lookups = {"orgno": ("org_details", sources.organisations), "mcc": ("country_lookup", sources.countries)}
-    found = collected(
-        *(aggregation.duplicate_keys(lookup, key).limit(EXAMPLES + 1) for key, (_, lookup) in lookups.items())
-    )
+    if not job.lookups:
+        return []
+    found = collected(*(duplicate_keys(lookups[lookup.role], lookup.key).limit(EXAMPLES + 1) for lookup in job.lookups))
     refusals = []
-    for (key, (name, _)), rows in zip(lookups.items(), found):
+    for lookup, rows in zip(job.lookups, found):
         keys = [str(row[0]) for row in rows]
         if keys:
             shown = ", ".join(sorted(keys)[:EXAMPLES]) + (" and more" if len(keys) > EXAMPLES else "")
-            refusals.append(
-                Refusal("lookup_keys", f"{name} has more than one row for {key} {shown}", f"Leave one row a {key}")
-            )
+            what = f"{lookup.role} has more than one row for {lookup.key} {shown}"
+            refusals.append(Refusal("lookup_keys", what, f"Leave one row a {lookup.key}"))
     return refusals
 
 
@@ -74,7 +75,9 @@ def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[P
     ]
 
 
-def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: bool, in_bytes: bool) -> list[Refusal]:
+def refuse_unsafe_text(
+    job: JobDefinition, aggregation: Aggregation, tables: Tables, *, replace_with_space: bool, in_bytes: bool
+) -> list[Refusal]:
     """
     Refuses values that readers of the written tables would misread or cut.
 
@@ -82,17 +85,12 @@ def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: 
     than its VARCHAR is cut; Hive counts characters, Impala bytes (``in_bytes``). With ``replace_with_space`` the
     aggregation replaces delimiters, so only NULL markers and lengths are checked.
     """
-    hazards, lengths = text_hazards(tables.text_formats), _lengths(tables)
+    hazards, lengths = text_hazards(tables.text_formats), _lengths(job, tables)
     if not hazards.characters and not hazards.null_markers and not lengths:
         return []
-    texts = aggregation.stored_text(
-        sources.raw,
-        aggregation.lookup_names(sources.organisations),
-        aggregation.lookup_countries(sources.countries),
-        hazards.characters if replace_with_space else None,
-    )
+    texts = aggregation.stored_text(hazards.characters if replace_with_space else None)
     characters = "" if replace_with_space else hazards.characters
-    [row] = aggregation.values_with(texts, characters, hazards.null_markers, lengths, in_bytes=in_bytes).collect()
+    [row] = values_with(texts, characters, hazards.null_markers, lengths, in_bytes=in_bytes).collect()
     found = {
         name: f"in {counted(values['rows'], 'row')}, such as {shown(values['example'])!r}"
         for name, values in row.asDict().items()
@@ -127,12 +125,12 @@ def refuse_unsafe_text(sources: Sources, tables: Tables, *, replace_with_space: 
     return refusals
 
 
-def _lengths(tables: Tables) -> dict[str, int]:
+def _lengths(job: JobDefinition, tables: Tables) -> dict[str, int]:
     """Returns the shortest limit that final or staging sets for each text column, by column name."""
     limits: dict[str, int] = {}
-    for facts in (tables.final, tables.staging):
-        for name, type_ in facts.columns if facts is not None else ():
+    for facts in tables.written:
+        for name, type_ in facts.columns:
             length = declared_length(type_)
-            if length is not None and name.lower() in GRAIN_TEXT:
+            if length is not None and name.lower() in job.texts:
                 limits[name.lower()] = min(length, limits.get(name.lower(), length))
     return limits

@@ -57,6 +57,7 @@ class RunJournal:
             host=socket.gethostname(),
             user=user_name(),
             process_id=os.getpid(),
+            job=self.store.job,
             process_started=process_start_time(os.getpid()),
             typed=self.typed,
             config_digest=self.config.digest,

@@ -21,8 +21,8 @@ from traffic_aggr.restate.warehouse import Warehouse
 from traffic_aggr.restate.writers import find_writers
 from traffic_aggr.run.next_run import settling_notes, unfinished
 from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, RunArguments, TableState, build_plan
-from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals
 from traffic_aggr.run.record import Input, RunRecord
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.spark import progress
 
 LOOKING = "looking at the tables"
@@ -33,35 +33,36 @@ def plan(context: JobContext, ask: RunArguments) -> Plan:
     flag = context.journal.edge.flag()
     with context.session() as spark:
         warehouse = context.open(spark)
-        with progress.shown(spark, LOOKING), sources_of(warehouse, ask) as sources:
+        with progress.shown(spark, LOOKING), sources_of(context, warehouse, ask) as sources:
             plan, _ = make_plan(context, warehouse, sources, ask, flag)
     return plan
 
 
-def sources_of(warehouse: Warehouse, ask: RunArguments) -> AbstractContextManager[Sources]:
+def sources_of(context: JobContext, warehouse: Warehouse, ask: RunArguments) -> AbstractContextManager[Sources]:
     """
     Opens raw and the lookups of the listed days, once no table promises what the job does not keep.
 
     A run settles interrupted runs before this check: a table's new promises must not keep old data out of it.
     """
     days = ask.partitions.partitions
-    guards.refuse_tables(warehouse.tables)
+    guards.refuse_tables(context.job, warehouse.tables)
     guards.refuse_partitions(warehouse.catalog, warehouse.tables, days)
-    return open_sources(warehouse.catalog, warehouse.tables, days, warehouse.files_of)
+    return open_sources(warehouse.catalog, context.job, warehouse.tables, days, warehouse.files_of)
 
 
 def make_plan(
     context: JobContext, warehouse: Warehouse, sources: Sources, ask: RunArguments, flag: int
 ) -> tuple[Plan, Optional[RunRecord]]:
     """Returns the plan, and the record of the last run, from which this one may resume."""
-    config, files, tables = context.config, warehouse.files, warehouse.tables
+    config, files, tables, job = context.config, warehouse.files, warehouse.tables, context.job
     partitions = ask.partitions.partitions
     inputs = sources.inputs
-    raw = totals.raw_totals(sources, partitions)
+    raw = totals.raw_totals(job, sources.aggregation, partitions)
     final = warehouse.catalog.table(tables.final) if tables.final else None
-    placements, old, notes = totals.old_totals(warehouse.catalog, tables.final, files, partitions)
+    placements, old, notes = totals.old_totals(job, warehouse.catalog, tables.final, files, partitions)
     unsettled, last = unfinished(context.journal.store)
     request = PlanRequest(
+        job=job,
         partitions=ask.partitions,
         mode=config.publish.mode,
         tables=context.tables,
@@ -69,7 +70,7 @@ def make_plan(
         max_change_pct=config.audit.max_change_pct,
         from_step=ask.from_step,
     )
-    names = table_names(config.tables)
+    names = table_names(config.tables, job)
     directories = {day.location: partition for partition, day in inputs.items()}
     directories.update({f"{warehouse.final_root}/{partition.directory}": partition for partition in partitions})
     directories.update({where.location: partition for partition, where in placements.items()})
@@ -78,10 +79,11 @@ def make_plan(
         days=_found_days(raw, inputs, placements, old, files),
         flag=flag,
         refusals=(
-            *guards.refuse_duplicate_keys(sources),
+            *guards.refuse_duplicate_keys(job, sources.lookups),
             *guards.refuse_shared_directories(final, partitions),
             *guards.refuse_unsafe_text(
-                sources,
+                job,
+                sources.aggregation,
                 tables,
                 replace_with_space=config.tables.replaces_delimiters,
                 in_bytes=config.impala.enabled,
@@ -105,10 +107,10 @@ def make_plan(
 
 
 def _found_days(
-    raw: Mapping[Partition, RawTotals],
+    raw: Mapping[Partition, Totals],
     inputs: Mapping[Partition, Input],
     placements: Mapping[Partition, Placement],
-    old: Mapping[Partition, AggregatedTotals],
+    old: Mapping[Partition, Totals],
     files: Files,
 ) -> dict[Partition, FoundDay]:
     """Joins the findings for each listed day."""
@@ -128,7 +130,7 @@ def _found_days(
     }
 
 
-def _changed_since(last: Optional[RunRecord], request: PlanRequest, raw: Mapping[Partition, RawTotals]) -> list[str]:
+def _changed_since(last: Optional[RunRecord], request: PlanRequest, raw: Mapping[Partition, Totals]) -> list[str]:
     """Returns a note on the days whose raw totals have changed since the run to resume staged them, if any."""
     same_work = last is not None and last.same_work(request.tables, request.mode, request.partitions.digest)
     if last is None or last.staged is None or not same_work:

@@ -31,6 +31,7 @@ from traffic_aggr.impala.kerberos_login import kerberos_login
 from traffic_aggr.impala.outcomes import was_rejected_as
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate.tables import table_names
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.text import first_line
 
@@ -136,7 +137,7 @@ def _write_there(directory: Path) -> None:
         raise ConfigError(f"{directory}: {exc.strerror}", hint="Make it writable for this user") from exc
 
 
-def probe_impala(config: Config, password: Optional[str]) -> Iterator[ProbeResult]:
+def probe_impala(config: Config, job: JobDefinition, password: Optional[str]) -> Iterator[ProbeResult]:
     """
     Probes whether each coordinator opens a session, then has one plan the queries of both totals.
 
@@ -157,17 +158,17 @@ def probe_impala(config: Config, password: Optional[str]) -> Iterator[ProbeResul
     for host, error in sessions:
         yield ProbeResult(f"Impala {host}", error)
     if not any(error for _, error in sessions):
-        yield from _probe_totals(config, impala)
+        yield from _probe_totals(config, job, impala)
 
 
-def _probe_totals(config: Config, impala: ImpalaRefresher) -> Iterator[ProbeResult]:
+def _probe_totals(config: Config, job: JobDefinition, impala: ImpalaRefresher) -> Iterator[ProbeResult]:
     """Probes whether Impala knows the columns behind the totals and lets this user read them."""
-    names, day = table_names(config.tables), Partition("2021-04-01")
+    names, day = table_names(config.tables, job), Partition("2021-04-01")
     if config.impala.verify_raw:
-        totals = sql.raw_totals(names["raw"], [day])
+        totals = sql.totals_by_partition(names["raw"], [day], job.raw_expressions.values())
         yield probe(f"Impala's totals of {names['raw']}", partial(_explain, impala, totals))
     if config.impala.verify:
-        totals = sql.final_totals(names["final"], [day])
+        totals = sql.totals_by_partition(names["final"], [day], job.final_expressions.values())
         yield probe(f"Impala's totals of {names['final']}", partial(_explain, impala, totals))
 
 

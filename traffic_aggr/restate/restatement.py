@@ -29,7 +29,6 @@ from traffic_aggr.run.breakdown import UsageBy
 from traffic_aggr.run.plan import Plan, RunArguments, Step
 from traffic_aggr.run.record import Day, DayTotals, RunRecord
 from traffic_aggr.spark import progress
-from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def _run(
         record.note_settled()
         context.journal.save(record)
         stop.check()
-        with sources_of(warehouse, ask) as sources:
+        with sources_of(context, warehouse, ask) as sources:
             _restate(context, locked, record, sources, ask, stop)
 
 
@@ -103,7 +102,7 @@ def _restate(
         plan=plan,
         record=record,
         publisher=context.publisher(warehouse, final.name, record.mode),
-        old_usage=_old_usage(warehouse, plan),
+        old_usage=_old_usage(warehouse, sources, plan),
         impala=impala,
         config=context.config,
         stop=stop,
@@ -112,13 +111,14 @@ def _restate(
     execute.execute(work, lambda step: _mark(context, record, step, last))
 
 
-def _old_usage(warehouse: Warehouse, plan: Plan) -> Optional[UsageBy]:
+def _old_usage(warehouse: Warehouse, sources: Sources, plan: Plan) -> Optional[UsageBy]:
     """Returns the usage of the old days, which must be read before the drop step takes them out of the table."""
     with_rows = [partition for partition in plan.changed if (old := plan.days[partition].old) is not None and old.rows]
     final = warehouse.tables.final
-    if final is None or Step.STAGE not in plan.steps:
+    if final is None or Step.STAGE not in plan.steps or not with_rows:
         return {}
-    return totals.old_usage(open_scan(warehouse.catalog, final, warehouse.files, with_rows).rows, with_rows)
+    scan = open_scan(warehouse.catalog, final, warehouse.files, with_rows)
+    return totals.usage_by(plan.job, sources.aggregation, scan.restricted, new=False)
 
 
 def _mark(context: JobContext, record: RunRecord, step: Step, last: Optional[RunRecord]) -> None:
@@ -175,9 +175,9 @@ def _create_missing(context: JobContext, warehouse: Warehouse) -> tuple[TableFac
     for role in ("staging", "final"):
         facts = getattr(warehouse.tables, role)
         if facts is None:
-            name = table_names(context.config.tables)[role]
+            name = table_names(context.config.tables, context.job)[role]
             location = warehouse.catalog.default_location(name)
-            facts = warehouse.catalog.create_partitioned(name, FINAL_COLUMNS, location)
+            facts = warehouse.catalog.create_partitioned(name, context.job.final, location)
             created.append(name)
             log.info("created %s as Parquet in %s", name, location)
         found[role] = facts

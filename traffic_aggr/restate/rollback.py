@@ -59,13 +59,13 @@ def _prove_old(warehouse: Warehouse, target: RunRecord) -> None:
     final = warehouse.tables.final
     if final is None:
         return
-    _, now, _ = totals.old_totals(warehouse.catalog, final, warehouse.files, list(target.days))
+    _, now, _ = totals.old_totals(target.job, warehouse.catalog, final, warehouse.files, list(target.days))
     differences = [
         difference
         for partition, found in now.items()
         for before in [target.totals_of(partition).final_before]
         if before is not None
-        for difference in reconcile_final(partition, before, found, "final now")
+        for difference in reconcile_final(target.job.totals, partition, before, found, "final now")
     ]
     if differences:
         raise StepError(f"the old data is not what it was: {some_of(differences)}", hint="Look at its files")

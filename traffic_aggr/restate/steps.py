@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Optional
 
 from pyspark.sql import DataFrame, Observation, SparkSession
@@ -17,7 +19,7 @@ from traffic_aggr.errors import ReconciliationError, StateError, StepError, Unpr
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import Placement, normal, run_directory, text_hazards
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.impala.refresh import ImpalaRefresher
@@ -26,20 +28,26 @@ from traffic_aggr.restate import witness
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.sources import Sources, raw_inputs
-from traffic_aggr.restate.staged_rows import aggregated, read_parquet, together_by_day, write_parquet
+from traffic_aggr.restate.staged_rows import counted_by_day, read_parquet, together_by_day, write_parquet
 from traffic_aggr.restate.warehouse import LockedWarehouse
 from traffic_aggr.run.breakdown import UsageBy, compare
 from traffic_aggr.run.plan import Plan, Step, steps_of
 from traffic_aggr.run.reconcile import Difference, reconcile_final, reconcile_staging
 from traffic_aggr.run.record import RunRecord, Staged
 from traffic_aggr.run.refreshes import Refreshes
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
 from traffic_aggr.text import some_of
-from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION_COLUMN
 
 log = logging.getLogger(__name__)
 
+_RAW_ROWS_PER_FILE = 10_000_000
+"""
+Gives files of 80 MB where seven raw rows become one, and of 600 MB where each stays a row of its own.
+
+Impala reads files of such sizes best.
+"""
 _DAYS_AT_ONCE = 100
 """Days per aggregation. Each day adds a sum over all rows of its aggregation."""
 
@@ -79,6 +87,15 @@ class Work:
             witness.send(self.impala, self.record, statements)
         finally:
             self.save(self.record)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of staging's columns, in order."""
+        return [column.name for column in self.plan.job.staging]
+
+    def totals(self, rows: DataFrame, partitions: Sequence[Partition]) -> dict[Partition, Totals]:
+        """Returns the control totals of rows of staging or final."""
+        return control.aggregated_totals(self.plan.job, rows, partitions)
 
     @property
     def refreshes(self) -> Refreshes:
@@ -124,30 +141,31 @@ def stage(work: Work) -> None:
     source_rows: dict[str, int] = {}
     for days in sql.batches(plan.restated, _DAYS_AT_ONCE):
         work.stop.check()
-        counted = Observation()
-        rows = aggregated(
-            work.sources,
-            {day: plan.days[day].raw for day in days},
-            counted,
+        counts = Observation()
+        raw = {day: plan.days[day].raw for day in days}
+        rows = work.sources.aggregation.rows(
+            raw,
+            partial(counted_by_day, days=days, counts=counts),
+            files=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in raw.values())),
             delimiters=delimiters if work.config.tables.replaces_delimiters else None,
-        )
+        ).select(work.columns)
         if by_day:
             # Where both tables are Parquet, staging's files become final's, so they get final's codec.
             write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
         else:
             rows.write.insertInto(work.staging.name.quoted)
-        source_rows |= {day: count or 0 for day, count in counted.get.items()}
+        source_rows |= {day: count or 0 for day, count in counts.get.items()}
     if by_day:
-        staged = read_parquet(work.warehouse.spark, directory)
+        staged = read_parquet(work.warehouse.spark, directory, plan.job.staging)
         _point_staging(work, directory)
     else:
         staged = work.warehouse.catalog.table(work.staging).rows()
-    totals = control.aggregated_totals(staged, plan.restated)
+    totals = work.totals(staged, plan.restated)
     differences: list[Difference] = []
     for partition in plan.restated:
         with_sources = dataclasses.replace(totals[partition], source_rows=source_rows[partition])
         record.set_totals(partition, dataclasses.replace(record.totals_of(partition), staging=with_sources))
-        differences += reconcile_staging(partition, plan.days[partition].raw, with_sources)
+        differences += reconcile_staging(plan.job.totals, partition, plan.days[partition].raw, with_sources)
     if differences:
         raise ReconciliationError(
             f"staging differs from raw: {some_of(differences)}",
@@ -160,12 +178,12 @@ def stage(work: Work) -> None:
 
 
 def _break_down(work: Work, staged: DataFrame) -> None:
-    new = control.new_usage(staged, work.sources) if work.old_usage is not None else None
-    if work.old_usage is None or new is None:
-        limit = f"{control.MAX_VALUES:,}"
-        work.record.note(f"not broken down: there are more than {limit} customers, countries and call types")
+    job, old = work.plan.job, work.old_usage
+    new = control.usage_by(job, work.sources.aggregation, staged, new=True) if old is not None else None
+    if old is None or new is None:
+        work.record.note(f"not broken down: there are more than {control.MAX_VALUES:,} values to break it down by")
         return
-    work.record.break_down(compare(work.old_usage, new))
+    work.record.break_down(compare(old, new, job.usage))
 
 
 def load(work: Work) -> None:
@@ -279,15 +297,15 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
     Raises ReconciliationError when their totals differ from staging's.
     """
     rows = (
-        read_parquet(work.warehouse.spark, staged.directory)
+        read_parquet(work.warehouse.spark, staged.directory, work.plan.job.staging)
         if staged.partitioned
         else work.warehouse.catalog.table(work.staging).rows()
     )
-    together = together_by_day(rows)
+    together = together_by_day(rows.select(work.columns))
     work.make_directory()
     if work.final.row_format.is_parquet:
         write_parquet(together, directory, work.final)
-        written = read_parquet(work.warehouse.spark, directory)
+        written = read_parquet(work.warehouse.spark, directory, work.plan.job.staging)
     else:
         written = _write_shadow(work, together, directory)
     differences = _read_back(work, written, "the new data", keep=False)
@@ -312,7 +330,7 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     work.save(work.record)
     work.warehouse.assert_locked()
     types = {name.lower(): type_ for name, type_ in work.final.columns}  # VARCHAR where final has it
-    columns = [dataclasses.replace(column, type=types[column.name]) for column in FINAL_COLUMNS]
+    columns = [dataclasses.replace(column, type=types[column.name]) for column in work.plan.job.final]
     facts = work.warehouse.catalog.create_partitioned(shadow, columns, directory, like=work.final)
     rows.write.insertInto(shadow.quoted)
     return work.warehouse.catalog.table(facts).rows()
@@ -336,13 +354,13 @@ def forget_shadow_quietly(work: Work) -> None:
 def _read_back(work: Work, rows: DataFrame, name: str, *, keep: bool) -> list[Difference]:
     record = work.record
     partitions = list(record.days)
-    totals = control.aggregated_totals(rows, partitions)
+    totals = work.totals(rows, partitions)
     differences: list[Difference] = []
     for partition in partitions:
         of_day = record.totals_of(partition)
         if keep:
             record.set_totals(partition, dataclasses.replace(of_day, final_after=totals[partition]))
-        differences += reconcile_final(partition, of_day.loaded, totals[partition], name)
+        differences += reconcile_final(record.job.totals, partition, of_day.loaded, totals[partition], name)
     return differences
 
 

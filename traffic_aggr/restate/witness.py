@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable
 
@@ -19,22 +18,14 @@ from traffic_aggr.errors import (
 )
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.impala.refresh import NO_OPTIONS, ImpalaRefresher, SentStatement
 from traffic_aggr.impala.session import Row
-from traffic_aggr.run.reconcile import (
-    SUMS,
-    AggregatedTotals,
-    Difference,
-    ImpalaTotals,
-    reconcile_impala,
-    reconcile_impala_raw,
-    totals_from_mapping,
-)
+from traffic_aggr.run.reconcile import Difference, reconcile_impala, reconcile_impala_raw
 from traffic_aggr.run.record import RunRecord
+from traffic_aggr.run.totals import ROWS, Totals, measured
 from traffic_aggr.text import some_of
-from traffic_aggr.traffic.columns import PARTITION_COLUMN
 from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
@@ -100,8 +91,7 @@ def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: 
 
 def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName) -> list[Difference]:
     by_spark = {day: totals.raw for day, totals in record.totals.items() if totals.raw is not None}
-    statements = [sql.raw_totals(raw, batch) for batch in sql.batches(list(by_spark))]
-    seen = _totals_by_day(impala, record, statements, ("rows", *SUMS), _BY_NAME)
+    seen = _totals(impala, record, raw, list(by_spark), record.job.raw_expressions, _BY_NAME)
     differences: list[Difference] = []
     for partition, totals in by_spark.items():
         record.set_totals(partition, dataclasses.replace(record.totals_of(partition), impala_raw=seen[partition]))
@@ -123,14 +113,13 @@ def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, sa
     Raises ImpalaMismatchError when they differ.
     """
     days = list(record.days)
-    statements = [sql.final_totals(final, batch) for batch in sql.batches(days)]
     differences: list[Difference] = []
     try:
-        seen = _totals_by_day(impala, record, statements, ("rows", "cdrs", *SUMS))
+        seen = _totals(impala, record, final, days, record.job.final_expressions)
         for partition in days:
             of_day = record.totals_of(partition)
             record.set_totals(partition, dataclasses.replace(of_day, impala=seen[partition]))
-            differences += reconcile_impala(partition, of_day.final_after or AggregatedTotals(), seen[partition])
+            differences += reconcile_impala(partition, of_day.final_after or Totals(), seen[partition])
     finally:
         save(record)
     if differences:
@@ -140,24 +129,21 @@ def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, sa
         )
 
 
-def _totals_by_day(
+def _totals(
     impala: ImpalaRefresher,
     record: RunRecord,
-    statements: Sequence[str],
-    names: Sequence[str],
+    table: TableName,
+    days: Sequence[Partition],
+    expressions: Mapping[str, str],
     options: Mapping[str, str] = NO_OPTIONS,
-) -> Mapping[str, ImpalaTotals]:
-    """
-    Returns Impala's totals by day; zeros for a day that its answers lack.
-
-    ``names`` are the totals that follow the day in each row.
-    """
-    nothing = dict.fromkeys(names, 0)
-    found = defaultdict(lambda: totals_from_mapping(ImpalaTotals, nothing))
-    for statement in statements:
+) -> Mapping[Partition, Totals]:
+    """Returns Impala's totals by day, each total by its expression; zeros for a day that its answers lack."""
+    names, scales = (ROWS, *expressions), {name: record.job.scales[name] for name in expressions}
+    found = dict.fromkeys(days, measured(None, scales))
+    for batch in sql.batches(days):
+        statement = sql.totals_by_partition(table, batch, expressions.values())
         for day, *values in _ask(impala, record, statement, options):
-            totals = {name: value or 0 for name, value in zip(names, values)}
-            found[day] = totals_from_mapping(ImpalaTotals, totals)
+            found[Partition(day)] = measured(dict(zip(names, values)), scales)
     return found
 
 

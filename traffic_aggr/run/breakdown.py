@@ -1,53 +1,25 @@
 """
-Breakdown of what a run changed, for the report.
-
-Compares usage before and after by customer, country and call type, and counts late rows and rows without a name.
+Breakdown of what a run changed, for the report: totals before and after by the values of each dimension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from traffic_aggr.traffic.columns import USAGE
+from traffic_aggr.run.totals import Total, Totals
 
 TOP = 10
-
-CUSTOMER, COUNTRY, CALLTYPE = "customer", "country", "calltype"
-LATE = "late_calldate"
-"""Rows whose ``calldate`` differs from their ``partition_date``, by ``calldate``."""
-UNNAMED_CUSTOMER, UNNAMED_COUNTRY = "tcl_secs_id_without_name", "mcc_without_country"
-"""Rows whose key has no name in its lookup table, by that key. Counted among new rows only."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Number of aggregated rows, CDRs (the sum of ``noofcdrids``), data in bytes, voice in seconds, SMS in messages."""
-
-    rows: int = 0
-    cdrs: int = 0
-    bytes: int = 0
-    voice_secs: int = 0
-    sms: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.rows + other.rows,
-            self.cdrs + other.cdrs,
-            self.bytes + other.bytes,
-            self.voice_secs + other.voice_secs,
-            self.sms + other.sms,
-        )
 
 
 @dataclass(frozen=True)
 class Part:
-    """Usage of one column value (None for NULL) before and after the run, summed over all changed days."""
+    """The totals of one value (None for NULL) before and after the run, summed over all changed partitions."""
 
     value: Optional[str]
-    before: Usage
-    after: Usage
+    before: Totals
+    after: Totals
 
 
 @dataclass(frozen=True)
@@ -58,57 +30,76 @@ class Breakdown:
     others: int = 0
     rest: Optional[Part] = None
 
+    def to_json(self) -> dict[str, Any]:
+        rest = None if self.rest is None else _part_to_json(self.rest)
+        return {"parts": list(map(_part_to_json, self.parts)), "others": self.others, "rest": rest}
 
-UsageBy = Mapping[str, Mapping[Optional[str], Usage]]
-"""Usage by dimension and value."""
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Breakdown:
+        """Rebuilds a breakdown from what ``to_json`` returned."""
+        rest = None if found["rest"] is None else _part_from_json(found["rest"])
+        return cls(list(map(_part_from_json, found["parts"])), found["others"], rest)
 
 
-def compare(before: UsageBy, after: UsageBy) -> dict[str, Breakdown]:
-    """Returns the breakdown of each dimension found before or after the run."""
+UsageBy = Mapping[str, Mapping[Optional[str], Totals]]
+"""Totals by dimension and value."""
+
+
+def compare(before: UsageBy, after: UsageBy, usage: Sequence[Total]) -> dict[str, Breakdown]:
+    """
+    Returns the breakdown of each dimension found before or after the run.
+
+    ``usage`` are the totals that each value has. The guarded ones decide which changes are the largest.
+    """
+    nothing = Totals(0, {total.name: 0 for total in usage})
+    weighed = [total.name for total in usage if total.guarded]
     found = {}
     for dimension in dict.fromkeys((*after, *before)):
         olds, news = before.get(dimension, {}), after.get(dimension, {})
         parts = [
-            Part(value, olds.get(value, Usage()), news.get(value, Usage())) for value in dict.fromkeys((*news, *olds))
+            Part(value, olds.get(value, nothing), news.get(value, nothing)) for value in dict.fromkeys((*news, *olds))
         ]
-        found[dimension] = _largest_first(parts)
+        found[dimension] = _largest_first(parts, weighed)
     return found
 
 
-def _largest_first(parts: list[Part]) -> Breakdown:
-    weight = _weight(parts)
-    parts = sorted(parts, key=lambda part: (-weight(part), -part.after.bytes, part.value or ""))
+def _largest_first(parts: list[Part], weighed: Sequence[str]) -> Breakdown:
+    weight = _weight(parts, weighed)
+    parts = sorted(parts, key=lambda part: (-weight(part), -part.after[weighed[0]], part.value or ""))
     rest = parts[TOP:]
     return Breakdown(parts[:TOP], len(rest), _summed(rest)) if rest else Breakdown(parts)
 
 
-def _weight(parts: Iterable[Part]) -> Callable[[Part], float]:
+def _weight(parts: Iterable[Part], weighed: Sequence[str]) -> Callable[[Part], float]:
     """
     Returns a function that weighs the change of a part.
 
-    The weight is the change as a share of all data, all voice or all messages, whichever share is largest.
+    The weight is the change as a share of all usage of one kind: the kind whose share is largest.
     """
     whole = _summed(parts)
-    kinds = {kind: max(getattr(whole.before, kind), getattr(whole.after, kind), 1) for kind in USAGE}
+    kinds = {kind: float(max(whole.before[kind], whole.after[kind], 1)) for kind in weighed}
 
     def weight(part: Part) -> float:
-        return float(max(abs(getattr(part.after, kind) - getattr(part.before, kind)) / kinds[kind] for kind in USAGE))
+        return max(abs(float(part.after[kind]) - float(part.before[kind])) / kinds[kind] for kind in weighed)
 
     return weight
 
 
 def _summed(parts: Iterable[Part]) -> Part:
-    before, after = Usage(), Usage()
+    before, after = Totals(), Totals()
     for part in parts:
-        before, after = before + part.before, after + part.after
+        before, after = _sum(before, part.before), _sum(after, part.after)
     return Part(None, before, after)
 
 
-def breakdown_from_json(value: Mapping[str, Any]) -> Breakdown:
-    """Rebuilds a breakdown from the mapping that ``dataclasses.asdict`` made of it."""
-    rest = value["rest"]
-    return Breakdown([_part(each) for each in value["parts"]], value["others"], _part(rest) if rest else None)
+def _sum(one: Totals, other: Totals) -> Totals:
+    names = dict.fromkeys((*one.sums, *other.sums))
+    return Totals(one.rows + other.rows, {name: one[name] + other[name] for name in names})
 
 
-def _part(value: Mapping[str, Any]) -> Part:
-    return Part(value["value"], Usage(**value["before"]), Usage(**value["after"]))
+def _part_to_json(part: Part) -> dict[str, Any]:
+    return {"value": part.value, "before": part.before.to_json(), "after": part.after.to_json()}
+
+
+def _part_from_json(found: Mapping[str, Any]) -> Part:
+    return Part(found["value"], Totals.from_json(found["before"]), Totals.from_json(found["after"]))

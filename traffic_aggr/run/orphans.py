@@ -12,9 +12,8 @@ from typing import Optional
 
 from traffic_aggr.errors import PartitionListError
 from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, normal
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 from traffic_aggr.run.record import Publication, RunRecord
-from traffic_aggr.traffic.columns import PARTITION_COLUMN
 
 
 @dataclass(frozen=True)

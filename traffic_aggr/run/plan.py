@@ -14,10 +14,10 @@ from typing import Optional
 
 from traffic_aggr.hive.layout import normal
 from traffic_aggr.hive.partitions import Partition, PartitionList
-from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, change_percent
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import Input, Publication, RunRecord
+from traffic_aggr.run.totals import Totals, change_percent
 from traffic_aggr.text import some_of
-from traffic_aggr.traffic.columns import USAGE
 from traffic_aggr.units import data_volume, listed
 
 
@@ -73,11 +73,12 @@ class RunArguments:
 @dataclass(frozen=True)
 class PlanRequest:
     """
-    What to plan: the partition list, the publish mode, the tables by role, and the settings of the guards.
+    What to plan: the job, the partition list, the publish mode, the tables by role, and the settings of the guards.
 
     ``from_step`` overrides the flag in the status file.
     """
 
+    job: JobDefinition
     partitions: PartitionList
     mode: str
     tables: Mapping[str, str]
@@ -105,8 +106,8 @@ class FoundDay:
     and size on disk of the old partition, if there is one.
     """
 
-    raw: RawTotals
-    old: Optional[AggregatedTotals] = None
+    raw: Totals
+    old: Optional[Totals] = None
     location: Optional[str] = None
     input: Optional[Input] = None
     old_bytes: int = 0
@@ -142,6 +143,7 @@ class Plan:
     ``restated`` days get new rows, ``cleared`` days lose theirs because raw has none, ``kept`` days stay as they are.
     """
 
+    job: JobDefinition
     mode: str
     start: Start
     restated: tuple[Partition, ...]
@@ -250,6 +252,7 @@ def build_plan(request: PlanRequest, found: TableState, last: Optional[RunRecord
         staged_matches=found.staged_matches,
     )
     return Plan(
+        job=request.job,
         mode=request.mode,
         start=start,
         restated=tuple(partition for partition in days if partition not in empty),
@@ -350,10 +353,10 @@ def _refuse_large_changes(request: PlanRequest, days: Mapping[Partition, FoundDa
     for partition, day in days.items():
         if day.old is None or (day.raw.rows == 0 and request.empty_source == "keep"):
             continue
-        for usage in USAGE:
-            change = change_percent(getattr(day.old, usage), getattr(day.raw, usage))
+        for name in (total.name for total in request.job.totals if total.guarded):
+            change = change_percent(day.old[name], day.raw[name])
             if change is not None and change > limit:
-                too_large[partition] = f"{partition} {usage} by {change:.1f} %"
+                too_large[partition] = f"{partition} {name} by {change:.1f} %"
                 break
     if not too_large:
         return []

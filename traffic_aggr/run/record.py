@@ -13,14 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from traffic_aggr.clock import parse_timestamp, utc_now
 from traffic_aggr.hive.layout import Placement
 from traffic_aggr.hive.partitions import Partition, PartitionList
 from traffic_aggr.run.breakdown import Breakdown
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals, totals_from_mapping, totals_to_json
+from traffic_aggr.run.definition import JobDefinition
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.units import counted
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -153,37 +154,29 @@ class DayTotals:
     ``impala`` holds Impala's totals of final, ``impala_raw`` its totals of raw.
     """
 
-    raw: Optional[RawTotals] = None
-    staging: Optional[AggregatedTotals] = None
-    final_before: Optional[AggregatedTotals] = None
-    final_after: Optional[AggregatedTotals] = None
-    impala: Optional[ImpalaTotals] = None
-    impala_raw: Optional[ImpalaTotals] = None
+    raw: Optional[Totals] = None
+    staging: Optional[Totals] = None
+    final_before: Optional[Totals] = None
+    final_after: Optional[Totals] = None
+    impala: Optional[Totals] = None
+    impala_raw: Optional[Totals] = None
 
     @property
-    def loaded(self) -> AggregatedTotals:
+    def loaded(self) -> Totals:
         """What the final table should hold after load: what was staged, or nothing for a cleared day."""
-        return self.staging or AggregatedTotals(source_rows=0)
+        return self.staging or Totals(source_rows=0)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Returns the totals of each stage that was reached, decimals as strings."""
-        return {stage: totals_to_json(found) for stage in STAGES if (found := getattr(self, stage)) is not None}
+        return {stage: found.to_json() for stage in STAGES if (found := getattr(self, stage)) is not None}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Mapping[str, Any]]) -> DayTotals:
-        kinds: Mapping[str, Any] = STAGES
-        return cls(**{stage: totals_from_mapping(kinds[stage], values) for stage, values in found.items()})
+        return cls(**{stage: Totals.from_json(values) for stage, values in found.items()})
 
 
-STAGES: dict[str, Union[type[RawTotals], type[AggregatedTotals], type[ImpalaTotals]]] = {
-    "raw": RawTotals,
-    "staging": AggregatedTotals,
-    "final_before": AggregatedTotals,
-    "final_after": AggregatedTotals,
-    "impala": ImpalaTotals,
-    "impala_raw": ImpalaTotals,
-}
-"""The stages of ``DayTotals``, each with the kind of its totals."""
+STAGES = ("raw", "staging", "final_before", "final_after", "impala", "impala_raw")
+"""The stages of ``DayTotals``."""
 
 _NO_TOTALS = DayTotals()
 
@@ -191,7 +184,7 @@ _NO_TOTALS = DayTotals()
 @dataclass
 class RunRecord:
     """
-    Everything about one run. Its methods are the only code that changes it.
+    Everything about one run of ``job``. Its methods are the only code that changes it.
 
     ``tables`` maps raw, staging, final and the lookups to ``db.table``. ``partitions`` is the whole list; ``days``
     holds the days to change.
@@ -203,6 +196,7 @@ class RunRecord:
     host: str
     user: str
     process_id: int
+    job: JobDefinition = field(repr=False, compare=False)
     process_started: Optional[int] = None
     typed: CommandLine = UNKNOWN
     config_digest: str = ""

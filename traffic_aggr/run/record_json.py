@@ -11,8 +11,9 @@ from typing import Any
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.run.breakdown import breakdown_from_json
+from traffic_aggr.run.breakdown import Breakdown
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import (
     Change,
     Day,
@@ -30,14 +31,21 @@ RECORD_VERSION = 2
 
 
 def record_to_json(record: RunRecord) -> str:
-    document = {"version": RECORD_VERSION, **dataclasses.asdict(record)}
+    """Returns everything but ``job``, which whoever reads the record knows."""
+    fields = (item.name for item in dataclasses.fields(record) if item.name != "job")
+    document = {"version": RECORD_VERSION, **{name: getattr(record, name) for name in fields}}
     document["totals"] = {partition: totals.to_json() for partition, totals in record.totals.items()}
-    return json.dumps(document, indent=1, default=str) + "\n"
+    document["breakdown"] = {dimension: found.to_json() for dimension, found in record.breakdown.items()}
+    return json.dumps(document, indent=1, default=_plain) + "\n"
 
 
-def record_from_json(text: str, source: str) -> RunRecord:
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def record_from_json(text: str, source: str, job: JobDefinition) -> RunRecord:
     """
-    Reads the record in ``text``.
+    Reads the record in ``text``, of a run of ``job``.
 
     Raises StateError naming ``source`` when the record is damaged or has a newer version.
     """
@@ -49,7 +57,7 @@ def record_from_json(text: str, source: str) -> RunRecord:
                 f"{source} has version {version}, this program knows {RECORD_VERSION}",
                 hint="Use the version of the program that wrote it",
             )
-        return _record(document)
+        return _record(document, job)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, PartitionListError) as exc:
         raise StateError(
             f"the run record {source} is damaged ({exc})",
@@ -57,7 +65,7 @@ def record_from_json(text: str, source: str) -> RunRecord:
         ) from exc
 
 
-def _record(document: dict[str, Any]) -> RunRecord:
+def _record(document: dict[str, Any], job: JobDefinition) -> RunRecord:
     known = {item.name for item in dataclasses.fields(RunRecord)}
     values = {name: value for name, value in document.items() if name in known}
     values["outcome"] = Outcome(values["outcome"])
@@ -73,9 +81,9 @@ def _record(document: dict[str, Any]) -> RunRecord:
     values["staged"] = Staged(**values["staged"]) if values["staged"] else None
     values["totals"] = {Partition(key): DayTotals.from_json(value) for key, value in values["totals"].items()}
     values["breakdown"] = {
-        dimension: breakdown_from_json(value) for dimension, value in values.get("breakdown", {}).items()
+        dimension: Breakdown.from_json(value) for dimension, value in values.get("breakdown", {}).items()
     }
-    return RunRecord(**values)
+    return RunRecord(job=job, **values)
 
 
 def _day(value: dict[str, Any]) -> Day:

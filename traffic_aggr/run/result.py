@@ -12,13 +12,12 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from typing import Optional
 
 from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.reconcile import (
-    SUMS,
-    AggregatedTotals,
     Difference,
     reconcile_final,
     reconcile_impala,
@@ -26,8 +25,9 @@ from traffic_aggr.run.reconcile import (
     reconcile_staging,
 )
 from traffic_aggr.run.record import STAGES, DayTotals, Outcome, Publication, RunRecord
+from traffic_aggr.run.totals import ROWS, SOURCE_ROWS, Totals
 from traffic_aggr.text import some_of
-from traffic_aggr.units import counted, data_volume, listed
+from traffic_aggr.units import counted, listed
 
 RESULT_VERSION = 1
 NAMED_DAYS = 8
@@ -53,7 +53,7 @@ def verdict(record: RunRecord) -> str:
     counts = day_counts(record)
     ways = [f"{period(restated)} {how}"] if restated else []
     ways += [f"{counted(counts[way], 'day')} {way}" for way in ("cleared", "kept") if counts[way]]
-    return f"{', '.join(ways)}; data usage {_shift(record, list(record.days))}; {proven}."
+    return f"{', '.join(ways)}; {record.job.headline.phrase} {_shift(record, list(record.days))}; {proven}."
 
 
 def agreeing(record: RunRecord) -> list[str]:
@@ -149,20 +149,20 @@ def reasons(record: RunRecord) -> list[str]:
     by_reason: dict[str, list[Partition]] = {}
     for partition, totals in record.totals.items():
         if partition in record.days and totals.final_after is not None:
-            by_reason.setdefault(_reason(totals.final_before, totals.final_after), []).append(partition)
+            by_reason.setdefault(_reason(record.job, totals.final_before, totals.final_after), []).append(partition)
     return [
         f"{counted(len(days), 'day')} {reason.format(were='was' if len(days) == 1 else 'were')}: "
-        f"{some_of(days, NAMED_DAYS, ', ')} (data {_shift(record, days)})."
+        f"{some_of(days, NAMED_DAYS, ', ')} ({record.job.headline.title.lower()} {_shift(record, days)})."
         for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]
 
 
-def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
+def _reason(job: JobDefinition, before: Optional[Totals], after: Totals) -> str:
     if before is None or (not before.rows and after.rows):
         return "{were} missing"
     if replace(before, source_rows=None) == replace(after, source_rows=None):
         return RIGHT
-    if all(getattr(before, total) == 2 * getattr(after, total) for total in ("rows", "cdrs", *SUMS)):
+    if all(before[name] == 2 * after[name] for name in (ROWS, *job.names)):
         return "{were} counted twice"
     if before.rows < after.rows:
         return "{were} missing rows"
@@ -173,9 +173,10 @@ def _reason(before: Optional[AggregatedTotals], after: AggregatedTotals) -> str:
 
 def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
     found = [record.totals_of(day) for day in days]
-    before = sum(each.final_before.bytes for each in found if each.final_before)
-    after = sum(each.final_after.bytes for each in found if each.final_after)
-    return f"{data_volume(before)} → {data_volume(after)}"
+    headline = record.job.headline
+    before = sum(each.final_before.whole(headline.name) for each in found if each.final_before)
+    after = sum(each.final_after.whole(headline.name) for each in found if each.final_after)
+    return f"{headline.spoken(before)} → {headline.spoken(after)}"
 
 
 def advice(record: RunRecord) -> str:
@@ -203,15 +204,15 @@ def state_of(record: RunRecord, partition: Partition) -> str:
     return "new" if record.days[partition].new else "none"
 
 
-def differences(partition: Partition, totals: DayTotals) -> list[Difference]:
+def differences(job: JobDefinition, partition: Partition, totals: DayTotals) -> list[Difference]:
     """Returns every exact difference between the stages that a day has been through."""
     found: list[Difference] = []
     if totals.raw and totals.impala_raw:
         found += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)
     if totals.raw and (totals.staging or totals.final_after):
-        found += reconcile_staging(partition, totals.raw, totals.loaded)
+        found += reconcile_staging(job.totals, partition, totals.raw, totals.loaded)
     if totals.final_after:
-        found += reconcile_final(partition, totals.loaded, totals.final_after)
+        found += reconcile_final(job.totals, partition, totals.loaded, totals.final_after)
     if totals.final_after and totals.impala:
         found += reconcile_impala(partition, totals.final_after, totals.impala)
     return found
@@ -242,11 +243,11 @@ def result_json(record: RunRecord) -> str:
             partition: {
                 "state": state_of(record, partition),
                 **totals.to_json(),
-                "differences": [str(each) for each in differences(partition, totals)],
+                "differences": [str(each) for each in differences(record.job, partition, totals)],
             }
             for partition, totals in record.totals.items()
         },
-        "breakdown": {dimension: asdict(found) for dimension, found in record.breakdown.items()},
+        "breakdown": {dimension: found.to_json() for dimension, found in record.breakdown.items()},
         "steps": [
             {"name": step.name, "started": step.started, "ended": step.ended, "outcome": step.outcome.value}
             for step in record.steps
@@ -270,9 +271,7 @@ def daily_csv(record: RunRecord) -> str:
 
     Its columns are ``partition_date``, ``state``, and each total of each stage as ``STAGE_TOTAL``, empty if not taken.
     """
-    columns = [
-        (stage, field.name) for stage, kind in STAGES.items() for field in fields(kind) if _has(stage, field.name)
-    ]
+    columns = [(stage, name) for stage in STAGES for name in _measures(record.job, stage)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["partition_date", "state", *(f"{stage}_{total}" for stage, total in columns)])
@@ -283,5 +282,8 @@ def daily_csv(record: RunRecord) -> str:
     return text.getvalue()
 
 
-def _has(stage: str, total: str) -> bool:
-    return (stage, total) != ("impala_raw", "cdrs") and (total != "source_rows" or stage == "staging")
+def _measures(job: JobDefinition, stage: str) -> list[str]:
+    """Returns what is measured at a stage: rows, the job's totals, and what only raw or staging has."""
+    names = [total.name for total in job.totals if stage != "impala_raw" or total.raw is not None]
+    also = {"raw": [fact.name for fact in job.facts], "staging": [SOURCE_ROWS]}
+    return [ROWS, *names, *also.get(stage, [])]

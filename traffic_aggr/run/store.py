@@ -14,6 +14,7 @@ from typing import Optional
 from traffic_aggr.errors import StateError, UnknownRunError
 from traffic_aggr.files.local import FileInfo, Files, temporaries
 from traffic_aggr.hive.layout import RUN_ROOT, run_directory
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import Outcome, Publication, RunRecord, is_run_id
 from traffic_aggr.run.record_json import record_from_json, record_to_json
 
@@ -30,9 +31,10 @@ _STOP = "stop"
 
 
 class RecordStore:
-    """The run records under one state directory."""
+    """The run records of one job, under its state directory."""
 
-    def __init__(self, directory: str, files: Files) -> None:
+    def __init__(self, directory: str, files: Files, job: JobDefinition) -> None:
+        self.job = job
         self._runs = f"{directory.rstrip('/')}/runs"
         self._files = files
 
@@ -71,7 +73,7 @@ class RecordStore:
             raise StateError(
                 f"cannot read the run record {path} ({exc})", hint="Fix the file or its permissions"
             ) from exc
-        return record_from_json(text, path)
+        return record_from_json(text, path, self.job)
 
     def run_ids(self) -> list[str]:
         """Returns the ids of all runs, newest first. Raises StateError."""
@@ -178,7 +180,8 @@ def remove_misleading_copy(record: RunRecord, files: Files) -> None:
         return
     path = _copy_path(record.final_root, record.run_id)
     try:
-        if record.publication.settled or (files.exists(path) and _read_copy(files, path).publication.settled):
+        copy = _read_copy(files, path, record.job) if files.exists(path) else None
+        if record.publication.settled or (copy is not None and copy.publication.settled):
             files.delete_tree(path)
     except (OSError, StateError) as exc:
         log.warning("cannot remove %s, which is out of date (%s)", path, exc)
@@ -205,7 +208,7 @@ def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:
         own = store.load(run_id) if run_id in known else None
         if own is not None and own.publication.settled:
             continue
-        copy = _read_copy(files, path)
+        copy = _read_copy(files, path, store.job)
         if own is None and not copy.publication.settled:
             store.save(copy)
         elif own is not None and copy.publication.settled:
@@ -213,9 +216,9 @@ def adopt_copies(store: RecordStore, files: Files, table_root: str) -> None:
             store.save(own)
 
 
-def _read_copy(files: Files, path: str) -> RunRecord:
+def _read_copy(files: Files, path: str, job: JobDefinition) -> RunRecord:
     try:
-        return record_from_json(files.read_bytes(path).decode(), path)
+        return record_from_json(files.read_bytes(path).decode(), path, job)
     except (OSError, UnicodeDecodeError) as exc:
         raise StateError(
             f"cannot read the copy of a run record {path} ({exc})", hint="Fix the file or its permissions"

@@ -7,35 +7,25 @@ floating point.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from functools import reduce
-from operator import or_
 from typing import Optional
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from traffic_aggr.hive.partitions import PARTITION_COLUMN
+from traffic_aggr.restate.row_checks import trimmed_key, type_of
 from traffic_aggr.traffic.columns import (
     COSTS,
-    COUNTRY_LOOKUP_COLUMNS,
     FINAL_COLUMNS,
     GRAIN,
     GRAIN_TEXT,
-    ORG_DETAILS_COLUMNS,
-    PARTITION_COLUMN,
-    RAW_COLUMNS,
     TRIMMED,
     USAGE,
-    declared_length,
 )
 
-_SOURCE_TEXT = {
-    column.name
-    for column in (*RAW_COLUMNS, *ORG_DETAILS_COLUMNS, *COUNTRY_LOOKUP_COLUMNS)
-    if column.type == "STRING" and column.name != PARTITION_COLUMN
-}
 _COST_PARTS = [(name, f"{name}_whole", f"{name}_rest") for name in COSTS]
 _PARTS = [part for _, *parts in _COST_PARTS for part in parts]
 _KB_PER_BYTE = Decimal("0.0009765625")
@@ -70,47 +60,14 @@ def _is(calltype: Column, kind: str) -> Column:
     return (F.lower(text) == kind) & (F.octet_length(text) == len(kind))
 
 
-def select_days(raw: DataFrame, partitions: Sequence[str]) -> DataFrame:
-    """The rows of ``partitions``, with only the columns of ``RAW_COLUMNS``."""
-    # Comparing strings lets the metastore prune the partitions.
-    wanted = F.col(PARTITION_COLUMN).isin([str(partition) for partition in partitions])
-    return raw.where(wanted).select(*(column.name for column in RAW_COLUMNS))
-
-
-def as_declared(rows: DataFrame, columns: Iterable[tuple[str, str]]) -> DataFrame:
-    """
-    ``rows`` of raw or a lookup as Hive reads them.
-
-    ``columns`` are the table's (name, type) pairs. Text that the job needs is cut to the length of its CHAR or VARCHAR,
-    and a CHAR loses the blanks with which Spark pads it.
-    """
-    cut = {}
-    for name, type_ in columns:
-        length = declared_length(type_)
-        if length is not None and name.lower() in _SOURCE_TEXT:
-            text = F.substring(name, 1, length)
-            cut[name] = text if type_.startswith("varchar") else F.rtrim(text)
-    return rows.withColumns(cut) if cut else rows
-
-
 def lookup_names(org_details: DataFrame) -> DataFrame:
     """Names of organisations: ``orgno, orgname``, without NULL keys and names, which match nothing."""
-    return org_details.select(_key(org_details, "orgno"), "orgname").dropna()
+    return org_details.select(trimmed_key(org_details, "orgno"), "orgname").dropna()
 
 
 def lookup_countries(country_lookup: DataFrame) -> DataFrame:
     """Names of countries: trimmed ``mcc``, ``country``, without NULL keys and names, which match nothing."""
-    return country_lookup.select(_key(country_lookup, "mcc"), "country").dropna()
-
-
-def duplicate_keys(lookup: DataFrame, key: str) -> DataFrame:
-    """
-    Keys in more than one row of ``lookup``, whatever their names: trimmed key, ``rows``.
-
-    NULL keys match nothing and are left out.
-    """
-    keys = lookup.select(_key(lookup, key)).dropna()
-    return keys.groupBy(key).agg(F.count(F.lit(1)).alias("rows")).where("rows > 1").orderBy(key)
+    return country_lookup.select(trimmed_key(country_lookup, "mcc"), "country").dropna()
 
 
 def describe(
@@ -350,59 +307,13 @@ def stored_text(
     return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
 
 
-def values_with(
-    texts: DataFrame,
-    characters: str,
-    null_markers: Collection[str],
-    lengths: Optional[Mapping[str, int]] = None,
-    *,
-    in_bytes: bool = False,
-) -> DataFrame:
-    """
-    Counts the values of ``texts`` that a delimited text table would misread or cut.
-
-    Returns one row. It has a struct for each column of ``texts`` (all strings): ``rows``, the number of values that
-    hold one of ``characters`` or equal one of ``null_markers``, and ``example``, one of those values or NULL.
-
-    A struct ``<column>_too_long`` follows for each column of ``lengths``. It counts values of more characters than
-    that, or with ``in_bytes`` of more bytes.
-    """
-    measure = F.octet_length if in_bytes else F.length
-    return texts.agg(
-        *(_found(F.col(name), _is_misread(F.col(name), characters, null_markers), name) for name in texts.columns),
-        *(
-            _found(F.col(name), measure(F.col(name)) > length, f"{name}_too_long")
-            for name, length in (lengths or {}).items()
-        ),
-    )
-
-
-def _is_misread(value: Column, characters: str, null_markers: Collection[str]) -> Column:
-    dangers = [*(value.contains(character) for character in characters), *(value == marker for marker in null_markers)]
-    return reduce(or_, dangers, F.lit(False))
-
-
-def _found(value: Column, condition: Column, name: str) -> Column:
-    found = F.when(condition, value)
-    return F.struct(F.count(found).alias("rows"), F.max(found).alias("example")).alias(name)
-
-
-def _key(lookup: DataFrame, key: str) -> Column:
-    column = F.col(key)
-    return (F.trim(column) if isinstance(_type(lookup, key), T.StringType) else column).alias(key)
-
-
-def _type(frame: DataFrame, column: str) -> T.DataType:
-    return frame.select(column).schema[0].dataType
-
-
 def _without(text: Column, delimiters: Optional[str]) -> Column:
     return F.translate(text, delimiters, " " * len(delimiters)) if delimiters else text
 
 
 def _utc_day(raw: DataFrame) -> Column:
     """The day of ``calldate`` in UTC, a DATE, whatever the session's time zone."""
-    if isinstance(_type(raw, "calldate"), T.TimestampNTZType):
+    if isinstance(type_of(raw, "calldate"), T.TimestampNTZType):
         return F.col("calldate").cast("date")
     days = F.floor(F.unix_seconds("calldate") / _SECONDS_PER_DAY)
     return F.date_from_unix_date(days.cast("int"))

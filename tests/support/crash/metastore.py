@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from traffic_aggr.hive.catalog import HiveCatalog, location_of
+from traffic_aggr.hive.partitions import PARTITION_COLUMN
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.traffic.columns import PARTITION_COLUMN
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -21,6 +21,7 @@ from traffic_aggr.host.lock import FileLock
 from traffic_aggr.run.command_line import CommandLine
 from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.traffic.job import TRAFFIC
 
 CONFIG = """
 partitions: {file: days, max_per_run: 3}
@@ -185,7 +186,7 @@ def test_history_without_runs(command: Command) -> None:
 
 
 def test_history_shows_the_newest_runs(command: Command, home: Path) -> None:
-    store = RecordStore(str(home / "state"), LocalFiles())
+    store = RecordStore(str(home / "state"), LocalFiles(), TRAFFIC)
     ids = [f"202105{number:02}T020200Z-0a1b2c" for number in range(1, 31)]
     for run_id in ids:
         store.save(run_record(run_id, outcome=Outcome.SUCCESS))
@@ -202,7 +203,7 @@ def test_commands_that_only_read_change_nothing(command: Command, home: Path) ->
 
 @pytest.mark.parametrize("name", ["status", "history"])
 def test_damaged_state_is_one_line_that_names_the_file(command: Command, home: Path, name: str) -> None:
-    RecordStore(str(home / "state"), LocalFiles()).save(run_record())
+    RecordStore(str(home / "state"), LocalFiles(), TRAFFIC).save(run_record())
     path = home / "state" / "runs" / RUN_ID / "run.json"
     path.write_text("{")
     answer = command(name)
@@ -245,7 +246,7 @@ def test_a_run_that_fails_before_it_settled_a_dead_one_says_that_days_may_be_mis
 ) -> None:
     days = {Partition("2021-04-01"): Day("/final/d", "/kept/d"), Partition("2021-04-02"): Day("/final/e", "/kept/e")}
     dead = run_record(publication=Publication.WITHDRAWN, days=days)
-    RecordStore(str(home / "state"), LocalFiles()).save(dead)
+    RecordStore(str(home / "state"), LocalFiles(), TRAFFIC).save(dead)
 
     answer = command("run", "--month", "2021-13")
 
@@ -352,7 +353,7 @@ NEWER = "20210505T020200Z-0a1b2c"
 def test_a_rollback_that_records_forbid_is_refused_before_anything_is_touched(
     command: Command, home: Path, records: list[RunRecord], code: int, words: str, then: Optional[str]
 ) -> None:
-    store = RecordStore(str(home / "state"), LocalFiles())
+    store = RecordStore(str(home / "state"), LocalFiles(), TRAFFIC)
     for record in records:
         if record.command == "run" and record.cleaned and not record.days:
             record.typed = CommandLine(command=("run",))
@@ -374,7 +375,7 @@ def test_a_report_of_a_run_that_does_not_exist_is_a_mistake(command: Command, ho
 
 
 def test_a_report_is_made_from_the_record_as_it_is_now(command: Command, home: Path) -> None:
-    store = RecordStore(str(home / "state"), LocalFiles())
+    store = RecordStore(str(home / "state"), LocalFiles(), TRAFFIC)
     store.save(run_record(**PUBLISHED, outcome=Outcome.SUCCESS))
     assert command("report").code == 0
     store.save(run_record(**PUBLISHED, outcome=Outcome.SUCCESS, rolled_back_by=NEWER))

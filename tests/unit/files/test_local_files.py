@@ -22,6 +22,7 @@ from traffic_aggr.host.log_file import DailyFile
 from traffic_aggr.host.status_file import StatusFile
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.spark.jvm import open_log
+from traffic_aggr.traffic.job import TRAFFIC
 
 
 class TestLocalFiles(FilesBehaviour):
@@ -47,7 +48,7 @@ def _update_status_file(directory: Path) -> None:
 
 
 def _save_record(directory: Path) -> None:
-    RecordStore(str(directory), LocalFiles()).save(run_record())
+    RecordStore(str(directory), LocalFiles(), TRAFFIC).save(run_record())
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])

@@ -14,11 +14,12 @@ from traffic_aggr.hive.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.promises import kind_problem, partition_problems, refusal, table_problems
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.traffic.columns import STAGING_COLUMNS
+from traffic_aggr.traffic.columns import COUNTRY_LOOKUP_COLUMNS, ORG_DETAILS_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
 
 HIVE = "org.apache.hadoop.hive.ql.io."
 PARQUET = RowFormat(PARQUET_SERDE, f"{HIVE}parquet.MapredParquetInputFormat", "out")
 DAY = Partition("2021-04-01")
+READ = (*RAW_COLUMNS, *ORG_DETAILS_COLUMNS, *COUNTRY_LOOKUP_COLUMNS)
 
 
 def text(**serde_properties: str) -> RowFormat:
@@ -43,7 +44,12 @@ def table(row_format: RowFormat = PARQUET, properties: Mapping[str, str] = {}, *
 
 def whats(facts: TableFacts, *, written: bool = True) -> str:
     kind = kind_problem(facts, written=written)
-    return " ".join(problem.what for problem in ([kind] if kind else table_problems(facts, written=written)))
+    return " ".join(
+        problem.what
+        for problem in (
+            [kind] if kind else table_problems(facts, STAGING_COLUMNS if written else READ, written=written)
+        )
+    )
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -189,7 +195,7 @@ def test_a_listed_partition_may_have_a_format_of_its_own_that_spark_reads(
 def test_the_refusal_names_the_table_every_problem_and_each_remedy_once() -> None:
     facts = table(text(field_delim="||"), {"skip.header.line.count": "1", "PROTECT_MODE": "NO_DROP"})
 
-    error = refusal(facts, table_problems(facts, written=True), written=True)
+    error = refusal(facts, table_problems(facts, STAGING_COLUMNS, written=True), written=True)
 
     assert error.exit_code == 3
     assert re.fullmatch(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.totals import asked_of_final, asked_of_raw
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat
 from traffic_aggr.hive.partitions import Partition, partitions_between
+from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.traffic.columns import Column
 
 FINAL = TableName("mnaas", "final")
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
@@ -133,7 +134,7 @@ def test_a_refresh_names_a_hundred_partitions_at_most(days: int, sizes: list[int
 
 def test_impala_is_asked_for_the_totals_of_raw_by_day() -> None:
     costs = ", ".join(f"SUM(CAST(whole_sale_cost_{number} AS DECIMAL(38,6)))" for number in range(1, 6))
-    assert sql.raw_totals(FINAL, [FIRST, SECOND]) == (
+    assert asked_of_raw(FINAL, [FIRST, SECOND]) == (
         "SELECT partition_date, COUNT(*), "
         "SUM(CASE WHEN LOWER(TRIM(calltype)) = 'data' THEN CAST(bytes AS DECIMAL(38,0)) END), "
         "SUM(CASE WHEN LOWER(TRIM(calltype)) = 'voice' THEN CAST(retailduration AS DECIMAL(38,0)) END), "
@@ -144,7 +145,7 @@ def test_impala_is_asked_for_the_totals_of_raw_by_day() -> None:
 
 def test_impala_is_asked_for_the_totals_of_final_by_day() -> None:
     costs = ", ".join(f"SUM(whole_sale_cost_{number})" for number in range(1, 6))
-    assert sql.final_totals(FINAL, [FIRST]) == (
+    assert asked_of_final(FINAL, [FIRST]) == (
         "SELECT partition_date, COUNT(*), SUM(CAST(noofcdrids AS DECIMAL(38,0))), SUM(data_usage_in_kb * 1024), "
         f"SUM(CAST(voice_usage_in_secs AS DECIMAL(38,0))), SUM(CAST(sms_usage AS DECIMAL(38,0))), {costs} FROM {FINAL} "
         "WHERE partition_date IN ('2021-04-01') GROUP BY partition_date"

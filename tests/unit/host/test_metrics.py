@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fakes import RUN_ID, run_record
+from tests.support.totals import grouped, raw, seen
 from traffic_aggr.cli.main import main
 from traffic_aggr.config.load import load_config
 from traffic_aggr.files.local import LocalFiles
@@ -24,10 +25,10 @@ from traffic_aggr.host.metrics import render_metrics, write_metrics
 from traffic_aggr.host.notify import Notifier
 from traffic_aggr.restate.journal import RunJournal
 from traffic_aggr.restate.probes import probe_metrics
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.run.record_json import record_from_json, record_to_json
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND, THIRD = Partition("2021-04-01"), Partition("2021-04-02"), Partition("2021-04-03")
 ENDED = 1_620_094_020.5  # 2021-05-04T02:07:00.500Z
@@ -42,13 +43,13 @@ metrics: {textfile: traffic_aggr.prom}
 
 
 def totals(before: int, after: int, **sums: int) -> DayTotals:
-    new = AggregatedTotals(bytes=after, rows=40, cdrs=90, source_rows=100, **sums)
+    new = grouped(bytes=after, rows=40, cdrs=90, source_rows=100, **sums)
     return DayTotals(
-        raw=RawTotals(bytes=after, rows=100, cdrs=90, distinct_cdrs=80, **sums),
+        raw=raw(bytes=after, rows=100, cdrs=90, distinct_cdrs=80, **sums),
         staging=new,
-        final_before=AggregatedTotals(bytes=before, rows=7),
+        final_before=grouped(bytes=before, rows=7),
         final_after=replace(new, source_rows=None),
-        impala=ImpalaTotals(40, after),
+        impala=seen(40, bytes=after),
     )
 
 
@@ -87,7 +88,7 @@ def read(text: str) -> dict[str, float]:
 
 def metrics_of(record: RunRecord) -> dict[str, float]:
     """As the edge node would tell them, which may have the record from another host."""
-    record = record_from_json(record_to_json(record), "a record")
+    record = record_from_json(record_to_json(record), "a record", TRAFFIC)
     return read(render_metrics(record, record, "job"))
 
 
@@ -149,10 +150,10 @@ def test_a_day_that_the_table_did_not_have_differs_by_all_its_usage() -> None:
 @pytest.mark.parametrize(
     "disagreeing",
     [
-        pytest.param({"staging": AggregatedTotals(bytes=1, rows=40, cdrs=90, source_rows=100)}, id="staging"),
-        pytest.param({"final_after": AggregatedTotals(bytes=1500, rows=39, cdrs=90)}, id="final"),
-        pytest.param({"impala": ImpalaTotals(39, 1500)}, id="Impala"),
-        pytest.param({"impala_raw": ImpalaTotals(99, 1500)}, id="Impala's raw"),
+        pytest.param({"staging": grouped(bytes=1, rows=40, cdrs=90, source_rows=100)}, id="staging"),
+        pytest.param({"final_after": grouped(bytes=1500, rows=39, cdrs=90)}, id="final"),
+        pytest.param({"impala": seen(39, bytes=1500)}, id="Impala"),
+        pytest.param({"impala_raw": seen(99, bytes=1500)}, id="Impala's raw"),
     ],
 )
 def test_a_day_whose_stages_disagree_is_counted(disagreeing: dict[str, Any]) -> None:
@@ -162,15 +163,15 @@ def test_a_day_whose_stages_disagree_is_counted(disagreeing: dict[str, Any]) -> 
 
 
 def test_a_day_that_was_cleared_is_no_disagreement() -> None:
-    nothing = AggregatedTotals()
+    nothing = grouped()
     record = succeeded()
-    record.totals[FIRST] = DayTotals(RawTotals(), None, AggregatedTotals(bytes=5, rows=1), nothing, ImpalaTotals())
+    record.totals[FIRST] = DayTotals(raw(), None, grouped(bytes=5, rows=1), nothing, seen())
     assert metrics_of(record)["last_run_unreconciled_partitions"] == 0
 
 
 def test_a_cleared_day_that_raw_has_rows_of_is_counted() -> None:
     record = succeeded()
-    record.totals[FIRST] = DayTotals(RawTotals(rows=3), None, None, AggregatedTotals(), ImpalaTotals())
+    record.totals[FIRST] = DayTotals(raw(rows=3), None, None, grouped(), seen())
     assert metrics_of(record)["last_run_unreconciled_partitions"] == 1
 
 
@@ -286,7 +287,7 @@ def test_a_run_that_failed_is_told_and_one_beside_another_is_not(home: Path) -> 
 
 
 def test_a_run_that_failed_before_it_settled_a_dead_one_counts_the_days_of_that(home: Path) -> None:
-    RecordStore(str(home / "state"), LocalFiles()).save(
+    RecordStore(str(home / "state"), LocalFiles(), TRAFFIC).save(
         run_record(publication=Publication.WITHDRAWN, days={FIRST: Day("/final/d", "/kept/d")})
     )
     assert main(["run", "--month", "2021-13"]) == 2
@@ -295,7 +296,7 @@ def test_a_run_that_failed_before_it_settled_a_dead_one_counts_the_days_of_that(
 
 def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
     config = load_config(home / "job.yaml", {})
-    store, textfile = RecordStore(config.state.dir, LocalFiles()), home / "traffic_aggr.prom"
+    store, textfile = RecordStore(config.state.dir, LocalFiles(), TRAFFIC), home / "traffic_aggr.prom"
     edge = EdgeNode(config, Notifier(config.notify, None, redact=str))
     journal = RunJournal(config, store, edge)
 
@@ -314,7 +315,7 @@ def test_a_run_in_the_cluster_is_told_from_its_record(home: Path) -> None:
 @pytest.mark.usefixtures("no_user_name")
 def test_a_record_of_a_user_without_a_name_has_the_number(home: Path) -> None:
     config = load_config(home / "job.yaml", {})
-    store = RecordStore(config.state.dir, LocalFiles())
+    store = RecordStore(config.state.dir, LocalFiles(), TRAFFIC)
     assert RunJournal(config, store, Edge(0)).new_record("run", {}, RUN_ID).user == str(os.getuid())
 
 

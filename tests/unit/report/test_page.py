@@ -14,12 +14,13 @@ import pytest
 
 from tests.support.fakes import FIRST, RUN_ID, SECOND, run_record
 from tests.support.reported_runs import succeeded
+from tests.support.totals import grouped, raw, seen, usage
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.page import render_report, report_files
-from traffic_aggr.run.breakdown import CUSTOMER, LATE, UNNAMED_COUNTRY, Breakdown, Part, Usage
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
+from traffic_aggr.run.breakdown import Breakdown, Part
 from traffic_aggr.run.record import Change, Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.run.result import advice, period, reasons, result_json, verdict
+from traffic_aggr.run.totals import Totals
 
 HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""
 VOID = {"meta", "br"}
@@ -237,7 +238,7 @@ def hostile_record() -> RunRecord:
     record.error = record.host = record.user = record.partitions_source = record.mode = HOSTILE
     record.application_id = record.resumes = record.config_digest = HOSTILE
     record.notes, record.skipped_lines = [HOSTILE], [HOSTILE]
-    record.breakdown = {CUSTOMER: Breakdown([Part(HOSTILE, Usage(), Usage(rows=1))])}
+    record.breakdown = {"customer": Breakdown([Part(HOSTILE, usage(), usage(rows=1))])}
     record.tables, record.versions = {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}
     record.steps, record.changes = [StepRecord(HOSTILE, record.started)], [Change(HOSTILE, record.started)]
     record.impala = [{"sql": HOSTILE, "host": HOSTILE, "attempts": 1, "seconds": 0.0, "outcome": HOSTILE}]
@@ -269,11 +270,11 @@ def test_usage_is_drawn_as_it_was_and_as_it_is_with_words_for_who_cannot_see_it(
 
 def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
     parts = [
-        Part("Org One", Usage(rows=5, bytes=1024**4, voice_secs=600), Usage(rows=9, bytes=2 * 1024**4, sms=3)),
-        Part(None, Usage(rows=2), Usage(rows=2)),
+        Part("Org One", usage(rows=5, bytes=1024**4, voice_secs=600), usage(rows=9, bytes=2 * 1024**4, sms=3)),
+        Part(None, usage(rows=2), usage(rows=2)),
     ]
-    rest = Part(None, Usage(rows=40, bytes=2048), Usage(rows=30, bytes=1024))
-    page = Page(render_report(succeeded(breakdown={CUSTOMER: Breakdown(parts, 1200, rest)})))
+    rest = Part(None, usage(rows=40, bytes=2048), usage(rows=30, bytes=1024))
+    page = Page(render_report(succeeded(breakdown={"customer": Breakdown(parts, 1200, rest)})))
     assert "By customer" in page.all("h2")
     assert "By country" not in page.all("h2")
     cells = page.all("td")
@@ -285,30 +286,33 @@ def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
 
 
 def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
-    late = Breakdown([Part("2021-03-31", Usage(), Usage(rows=4, cdrs=5, bytes=2048, voice_secs=120, sms=6))])
+    late = Breakdown([Part("2021-03-31", usage(), usage(rows=4, cdrs=5, bytes=2048, voice_secs=120, sms=6))])
     page = Page(
-        render_report(succeeded(breakdown={LATE: late, UNNAMED_COUNTRY: Breakdown([Part("", Usage(), Usage())])}))
+        render_report(
+            succeeded(breakdown={"late_calldate": late, "mcc_without_country": Breakdown([Part("", usage(), usage())])})
+        )
     )
     cells = page.all("td")
     row = cells.index("2021-03-31")
     assert cells[row : row + 7] == ["2021-03-31", "4", "5", "2.0 KiB", "2 min", "6", "(empty)"]
 
 
-def day(before: Optional[AggregatedTotals], after: AggregatedTotals) -> DayTotals:
+def day(before: Optional[Totals], after: Totals) -> DayTotals:
     return DayTotals(final_before=before, final_after=after, staging=replace(after, source_rows=99))
 
 
 def test_the_report_tells_in_which_ways_days_had_been_wrong() -> None:
-    right = AggregatedTotals(bytes=2048, voice_secs=4, sms=2, rows=10, cdrs=12)
-    doubled = AggregatedTotals(bytes=4096, voice_secs=8, sms=4, rows=20, cdrs=24)
+    usage = {"bytes": 2048, "voice_secs": 4, "sms": 2, "cdrs": 12}
+    twice = {name: 2 * value for name, value in usage.items()}
+    right, doubled = grouped(10, **usage), grouped(20, **twice)
     found = {
-        "2021-04-01": replace(right, rows=9, bytes=1024),
+        "2021-04-01": grouped(9, **{**usage, "bytes": 1024}),
         "2021-04-02": doubled,
-        "2021-04-03": replace(right, bytes=3072),
+        "2021-04-03": grouped(10, **{**usage, "bytes": 3072}),
         "2021-04-04": None,
         "2021-04-05": right,
-        "2021-04-06": replace(doubled, sms=3),
-        "2021-04-07": replace(right, rows=8, bytes=1024),
+        "2021-04-06": grouped(20, **{**twice, "sms": 3}),
+        "2021-04-07": grouped(8, **{**usage, "bytes": 1024}),
     }
     days = {Partition(name): day(before, right) for name, before in found.items()}
     record = succeeded(totals=days, partitions=list(days), days={each: Day("home", "kept") for each in days})
@@ -378,7 +382,7 @@ def test_the_document_says_the_same_as_the_page() -> None:
 
 def test_differences_between_stages_are_told_exactly() -> None:
     record = succeeded()
-    record.set_totals(FIRST, replace(record.totals[FIRST], impala=ImpalaTotals(1233, 2 * 1024**4)))
+    record.set_totals(FIRST, replace(record.totals[FIRST], impala=seen(1233, bytes=2 * 1024**4)))
     document = json.loads(report_files(record)["report.json"])
     assert "2021-04-01 rows: final 1234, impala 1233" in document["days"][FIRST]["differences"]
     assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(render_report(record)).all("td")
@@ -386,7 +390,7 @@ def test_differences_between_stages_are_told_exactly() -> None:
 
 def test_a_cleared_day_of_which_raw_or_final_has_rows_is_told() -> None:
     record = succeeded()
-    record.totals[FIRST] = DayTotals(RawTotals(rows=3, bytes=9), final_after=AggregatedTotals(rows=1, bytes=5))
+    record.totals[FIRST] = DayTotals(raw(rows=3, bytes=9), final_after=grouped(rows=1, bytes=5))
     told = json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"]
     assert "2021-04-01 rows: raw 3, staging's source 0" in told
     assert "2021-04-01 bytes: staging 0, final 5" in told
@@ -394,19 +398,20 @@ def test_a_cleared_day_of_which_raw_or_final_has_rows_is_told() -> None:
 
 def test_a_day_cleared_for_want_of_raw_rows_differs_in_nothing() -> None:
     record = succeeded()
-    old, nothing = AggregatedTotals(rows=1, bytes=5), AggregatedTotals()
-    record.totals[FIRST] = DayTotals(RawTotals(), None, old, nothing, ImpalaTotals())
+    old, nothing = grouped(rows=1, bytes=5), grouped()
+    record.totals[FIRST] = DayTotals(raw(), None, old, nothing, seen())
     assert json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"] == []
 
 
 def test_impalas_totals_stand_among_the_control_totals() -> None:
     record = succeeded()
-    costs = [Decimal(f"{number}.500000") for number in range(1, 6)]
-    record.set_totals(FIRST, replace(record.totals[FIRST], impala_raw=ImpalaTotals(56789, 5, None, 6, 7, *costs)))
-    record.set_totals(FIRST, replace(record.totals[FIRST], impala=ImpalaTotals(1234, 8, 90, 9, 10, *costs)))
+    costs = {f"whole_sale_cost_{number}": Decimal(f"{number}.500000") for number in range(1, 6)}
+    of_raw = seen(56789, bytes=5, voice_secs=6, sms=7, **costs)
+    of_final = seen(1234, bytes=8, cdrs=90, voice_secs=9, sms=10, **costs)
+    record.set_totals(FIRST, replace(record.totals[FIRST], impala_raw=of_raw, impala=of_final))
     page = Page(render_report(record))
     cells = page.all("td")
-    texts = [str(cost) for cost in costs]
+    texts = [str(cost) for cost in costs.values()]
     # A cell without text is none for the parser: raw's cdrids, which Impala is not asked for.
     assert cells[cells.index("raw in Impala") :][:9] == ["raw in Impala", "56789", "5", "6", "7", *texts[:4]]
     assert cells[cells.index("final in Impala") :][:10] == ["final in Impala", "1234", "90", "8", "9", "10", *texts[:4]]

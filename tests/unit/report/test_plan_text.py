@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from tests.support.fakes import run_record
+from tests.support.totals import asked_of_final, asked_of_raw, grouped, raw, seen
 from traffic_aggr.config.config import ImpalaConfig, TablesConfig
-from traffic_aggr.hive import sql
 from traffic_aggr.hive.partitions import Partition, partitions_of_month
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.report.plan_text import plan_json, plan_lines, plan_statements, result_lines
 from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.plan import Basis, FoundDay, Plan, Refusal, Start, Step
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.run.record import Day, DayTotals, Input, Publication, RunRecord
+from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = TablesConfig(database="db", raw="raw", final="final", staging="staging")
@@ -29,11 +29,9 @@ ROOT = "file:/warehouse/final"
 RESTATED, CLEARED = Day("home", "kept", new="staged"), Day("home", "kept")
 REFRESHED = [{"sql": "REFRESH db.final"}]
 DAYS = {
-    FIRST: FoundDay(
-        RawTotals(rows=56789, bytes=2 * TERABYTE), AggregatedTotals(rows=1234, bytes=TERABYTE), "file:/elsewhere"
-    ),
-    SECOND: FoundDay(RawTotals(rows=5, bytes=TERABYTE)),
-    THIRD: FoundDay(RawTotals(), AggregatedTotals(rows=7, bytes=1024)),
+    FIRST: FoundDay(raw(rows=56789, bytes=2 * TERABYTE), grouped(rows=1234, bytes=TERABYTE), "file:/elsewhere"),
+    SECOND: FoundDay(raw(rows=5, bytes=TERABYTE)),
+    THIRD: FoundDay(raw(), grouped(rows=7, bytes=1024)),
 }
 
 
@@ -41,8 +39,13 @@ VERIFIES = Start(Step.LOAD, Basis.PUBLISHED, "R")
 
 
 def plan(first: Step = Step.DROP, **values: Any) -> Plan:
-    least: dict[str, Any] = {"mode": "drop_and_load", "restated": (FIRST, SECOND), "days": DAYS, "final_root": ROOT}
-    return Plan(**{**least, "start": Start(first), **values})
+    least: dict[str, Any] = {
+        "mode": "drop_and_load",
+        "restated": (FIRST, SECOND),
+        "days": DAYS,
+        "final_root": ROOT,
+    }
+    return Plan(TRAFFIC, **{**least, "start": Start(first), **values})
 
 
 def kinds(statements: list[str]) -> list[str]:
@@ -103,10 +106,10 @@ def test_a_run_that_only_verifies_changes_no_partition() -> None:
 
 
 def test_impala_is_asked_for_raw_before_anything_and_for_final_after_everything() -> None:
-    kept = {**DAYS, THIRD: FoundDay(RawTotals())}
+    kept = {**DAYS, THIRD: FoundDay(raw())}
     first, *_, last = plan_statements(plan(kept=(THIRD,), days=kept), TABLES, WITNESS)
-    assert first == sql.raw_totals(TableName("db", "raw"), [FIRST, SECOND, THIRD])
-    assert last == sql.final_totals(TableName("db", "final"), [FIRST, SECOND])
+    assert first == asked_of_raw(TableName("db", "raw"), [FIRST, SECOND, THIRD])
+    assert last == asked_of_final(TableName("db", "final"), [FIRST, SECOND])
 
 
 @pytest.mark.parametrize(
@@ -244,11 +247,11 @@ def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -
         ({"start": VERIFIES}, "refresh and verify 3 days."),
         ({"restated": (FIRST,), "kept": (SECOND, THIRD)}, "restate 1 day, keep 2 without raw rows."),
         (
-            {"restated": (FIRST,), "days": {FIRST: FoundDay(RawTotals(rows=1), input=Input("file:/raw", 1, 1, 0))}},
+            {"restated": (FIRST,), "days": {FIRST: FoundDay(raw(rows=1), input=Input("file:/raw", 1, 1, 0))}},
             "restate 1 day: 1 file of raw, 1 byte.",
         ),
         (
-            {"days": {FIRST: FoundDay(RawTotals(rows=1), input=Input("file:/raw", 1200, 3 * TERABYTE, 0))}},
+            {"days": {FIRST: FoundDay(raw(rows=1), input=Input("file:/raw", 1200, 3 * TERABYTE, 0))}},
             "restate 2 days: 1,200 files of raw, 3.0 TiB.",
         ),
     ],
@@ -277,17 +280,17 @@ def test_a_plan_that_would_be_refused_says_by_which_guard_and_what_to_do() -> No
     assert lines[-1] == "Would be refused (empty_source): raw has no rows. Load it."
 
 
-def done(raw: bool = False, final: bool = False, **values: Any) -> RunRecord:
-    """A run that restated two days; ``raw`` and ``final`` say what Impala was asked for."""
-    after = AggregatedTotals(bytes=2 * TERABYTE)
-    seen = {"impala": ImpalaTotals() if final else None, "impala_raw": ImpalaTotals() if raw else None}
+def done(of_raw: bool = False, final: bool = False, **values: Any) -> RunRecord:
+    """A run that restated two days; ``of_raw`` and ``final`` say what Impala was asked for."""
+    after = grouped(bytes=2 * TERABYTE)
+    asked = {"impala": seen() if final else None, "impala_raw": seen() if of_raw else None}
     least: dict[str, Any] = {
         "partitions": [FIRST, SECOND],
         "days": {FIRST: RESTATED, SECOND: RESTATED},
         "publication": Publication.PUBLISHED,
         "totals": {
-            FIRST: DayTotals(final_before=AggregatedTotals(bytes=TERABYTE), final_after=after, **seen),
-            SECOND: DayTotals(final_after=after, **seen),
+            FIRST: DayTotals(final_before=grouped(bytes=TERABYTE), final_after=after, **asked),
+            SECOND: DayTotals(final_after=after, **asked),
         },
     }
     return run_record(**{**least, **values})
@@ -370,5 +373,5 @@ def test_a_finished_run_says_what_is_true_of_its_days(record: RunRecord, lines: 
 
 def test_a_cleared_day_is_shown_as_empty_afterwards() -> None:
     record = done()
-    record.set_totals(FIRST, replace(record.totals[FIRST], final_after=AggregatedTotals()))
+    record.set_totals(FIRST, replace(record.totals[FIRST], final_after=grouped()))
     assert next(iter(result_lines(record, "r", Path("l")))) == "2021-04-01  1.0 TiB -> 0 bytes  -100.0 %"

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.reported_runs import succeeded
+from tests.support.totals import grouped, raw, usage
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.page import render_report
-from traffic_aggr.run.breakdown import CUSTOMER, LATE, Breakdown, Part, Usage
-from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals
+from traffic_aggr.run.breakdown import Breakdown, Part
 from traffic_aggr.run.record import DayTotals
 
 
@@ -34,12 +34,12 @@ def page(tmp_path: Path) -> Path:
     """The report of a month with long names in it."""
     record = succeeded(notes=["x" * 300], skipped_lines=["line 3: " + "WARN/" * 60], partitions_source="/data/" * 40)
     for number in range(1, 31):
-        old = AggregatedTotals(bytes=number * 10**12, voice_secs=60, rows=31 - number, cdrs=10**9)
-        new = AggregatedTotals(bytes=10**13, sms=number, rows=30, cdrs=10**9)
+        old = grouped(bytes=number * 10**12, voice_secs=60, rows=31 - number, cdrs=10**9)
+        new = grouped(bytes=10**13, sms=number, rows=30, cdrs=10**9)
         day = Partition(f"2021-04-{number:02d}")
-        record.totals[day] = DayTotals(RawTotals(rows=10**9), new, old, new)
-    part = Part("Customer " * 9, Usage(bytes=10**12), Usage(bytes=10**13))
-    record.breakdown = {CUSTOMER: Breakdown([part, part], 12, part), LATE: Breakdown([part])}
+        record.totals[day] = DayTotals(raw(rows=10**9), new, old, new)
+    part = Part("Customer " * 9, usage(bytes=10**12), usage(bytes=10**13))
+    record.breakdown = {"customer": Breakdown([part, part], 12, part), "late_calldate": Breakdown([part])}
     path = tmp_path / "report.html"
     path.write_text(render_report(record), encoding="utf-8")
     return path

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.fakes import run_record
+from tests.support.totals import grouped
 from traffic_aggr.config.config import Config
 from traffic_aggr.config.load import load_config
 from traffic_aggr.errors import StateError
@@ -21,10 +22,10 @@ from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.report.status import history_lines, overview, summary
 from traffic_aggr.run.command_line import CommandLine
-from traffic_aggr.run.reconcile import AggregatedTotals
 from traffic_aggr.run.record import Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.terminal import paint_for
+from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 DAYS = {day: Day("home", "kept") for day in (FIRST, SECOND)}
@@ -53,7 +54,7 @@ def configured(home: Path, mode: str = "drop_and_load") -> Config:
 
 @pytest.fixture
 def store(config: Config) -> RecordStore:
-    return RecordStore(config.state.dir, LocalFiles())
+    return RecordStore(config.state.dir, LocalFiles(), TRAFFIC)
 
 
 def set_flag(config: Config, flag: object) -> None:
@@ -100,7 +101,7 @@ def test_asking_changes_nothing(config: Config, store: RecordStore, tmp_path: Pa
 def test_the_next_run_starts_where_the_flag_says(tmp_path: Path, mode: str, flag: int, sentence: str) -> None:
     config = configured(tmp_path, mode)
     set_flag(config, flag)
-    assert next_run(config, RecordStore(config.state.dir, LocalFiles())) == sentence
+    assert next_run(config, RecordStore(config.state.dir, LocalFiles(), TRAFFIC)) == sentence
 
 
 BACK = f"first puts the old data of 2 days of run {RUN} back, then"
@@ -325,7 +326,7 @@ def test_the_json_names_holder_last_run_and_a_wrong_flag(config: Config, store: 
 
 
 def finished(seconds: Optional[float] = None, **values: Any) -> dict[str, Any]:
-    totals = {FIRST: DayTotals(final_after=AggregatedTotals(rows=1200)), SECOND: DayTotals()}
+    totals = {FIRST: DayTotals(final_after=grouped(rows=1200)), SECOND: DayTotals()}
     ended = None if seconds is None else f"2021-05-04T02:{2 + seconds // 60:02.0f}:{seconds % 60:06.3f}+00:00"
     return summary(run_record(**{"ended": ended, "totals": totals, "days": DAYS, **values}))
 

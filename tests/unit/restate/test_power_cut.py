@@ -22,6 +22,7 @@ from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.swap import SwapPublisher
 from traffic_aggr.run.record import Day, Publication, RunRecord
 from traffic_aggr.run.store import RecordStore, adopt_copies, copy_beside_table
+from traffic_aggr.traffic.job import TRAFFIC
 
 THIRD = Partition("2021-04-03")
 LISTED = (FIRST, SECOND, THIRD)
@@ -40,7 +41,7 @@ class Process:
     ) -> None:
         self.root = home / "final"
         self.files = LocalFiles()
-        self.store = RecordStore(str(home / "state"), self.files)
+        self.store = RecordStore(str(home / "state"), self.files, TRAFFIC)
         kind = SwapPublisher if mode == "swap" else Publisher
         self.publisher = kind(MemoryTable(placements, change_table), self.files, self.save, lambda: None)
 

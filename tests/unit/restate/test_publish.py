@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fakes import FIRST, SECOND, Broken, MemoryTable, TableOfDays, write
+from tests.support.totals import grouped
 from traffic_aggr.errors import StepError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.layout import Placement, RowFormat
@@ -18,7 +19,6 @@ from traffic_aggr.hive.parameters import ACCURATE
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.swap import SwapPublisher
-from traffic_aggr.run.reconcile import AggregatedTotals
 from traffic_aggr.run.record import DayTotals, Publication
 
 
@@ -158,7 +158,7 @@ def test_old_data_that_is_gone_comes_back_without_its_statistics(site: TableOfDa
     site.have(FIRST, "old")
     site.table.point({FIRST: Placement(f"file:{site.home(FIRST)}", parameters={"owner": "ana", **STATISTICS})})
     record = site.record([FIRST])
-    record.totals[FIRST] = DayTotals(final_before=AggregatedTotals(rows=1))
+    record.totals[FIRST] = DayTotals(final_before=grouped(rows=1))
     site.stage(record, FIRST)
     publisher = kind(site.table, LocalFiles(), lambda record: None, lambda: None)
     publisher.publish(record)

@@ -9,12 +9,13 @@ from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.restate.execute import close_settled, settle_earlier
 from traffic_aggr.run.record import Outcome, Publication
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.traffic.job import TRAFFIC
 
 
 def test_a_run_counts_as_interrupted_until_it_is_settled_and_everybody_was_told(tmp_path: Path) -> None:
     site = TableOfDays(tmp_path / "final")
     site.have(FIRST, "old")
-    store = RecordStore(str(tmp_path / "state"), LocalFiles())
+    store = RecordStore(str(tmp_path / "state"), LocalFiles(), TRAFFIC)
     record = site.record()
     site.publisher.withdraw(record)
     store.save(record)

@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fakes import FIRST, TableOfDays, run_record
+from tests.support.totals import raw
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import PartitionList
 from traffic_aggr.restate.execute import close_settled, settle_earlier
 from traffic_aggr.run.next_run import next_run, unfinished
 from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, Start, Step, TableState, build_plan
-from traffic_aggr.run.reconcile import RawTotals
 from traffic_aggr.run.record import Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.traffic.job import TRAFFIC
 
 LIST = PartitionList((FIRST,))
 TABLES = {"final": "mnaas.final"}
@@ -68,8 +69,8 @@ def plan(store: RecordStore, flag: int, mode: str, request: PartitionList) -> Pl
     """The plan that a run with this list makes, once all runs before it are settled."""
     settled, last = unfinished(store)
     assert settled == ()
-    found = TableState({FIRST: FoundDay(RawTotals(rows=1))}, flag=flag, staged_matches=True)
-    return build_plan(PlanRequest(request, mode, TABLES), found, last)
+    found = TableState({FIRST: FoundDay(raw(rows=1))}, flag=flag, staged_matches=True)
+    return build_plan(PlanRequest(TRAFFIC, request, mode, TABLES), found, last)
 
 
 @settings(max_examples=150, deadline=None)
@@ -84,7 +85,7 @@ def test_what_status_says_is_what_the_run_does(
     older: RunRecord, newest: RunRecord, how_far: str, flag: int, mode: str
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        site, store = TableOfDays(Path(home, "final")), RecordStore(f"{home}/state", LocalFiles())
+        site, store = TableOfDays(Path(home, "final")), RecordStore(f"{home}/state", LocalFiles(), TRAFFIC)
         site.have(FIRST, "old")
         store.save(older)
         leave(site, store, newest, how_far)
@@ -107,7 +108,7 @@ def test_what_status_says_is_what_the_run_does(
 def test_an_interrupted_rollback_ends_what_it_takes_back(
     tmp_path: Path, publication: Publication, rollback: Publication, start: Start
 ) -> None:
-    store = RecordStore(str(tmp_path), LocalFiles())
+    store = RecordStore(str(tmp_path), LocalFiles(), TRAFFIC)
     target = run_record(id_of(1), tables=TABLES, flag=3, publication=publication, outcome=Outcome.FAILED)
     target.steps = [StepRecord("load", "t", "t", Outcome.FAILED)]
     store.save(target)

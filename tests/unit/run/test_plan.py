@@ -10,16 +10,17 @@ from typing import Any, Optional
 import pytest
 
 from tests.support.fakes import RUN_ID, run_record
+from tests.support.totals import grouped, raw
 from traffic_aggr.hive.partitions import Partition, PartitionList
 from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, Refusal, Step, TableState, build_plan, bytes_needed
-from traffic_aggr.run.reconcile import AggregatedTotals, RawTotals, totals_from_mapping
 from traffic_aggr.run.record import Input, Outcome, Publication, RunRecord, StepRecord
+from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND, THIRD = (Partition(f"2021-04-0{number}") for number in (1, 2, 3))
 TABLES = {"final": "mnaas.final"}
 DROP, STAGE, LOAD = Step.DROP, Step.STAGE, Step.LOAD
-FULL_DAY = FoundDay(RawTotals(rows=10, bytes=1000), AggregatedTotals(rows=2, bytes=1000))
-EMPTY_DAY = FoundDay(RawTotals(), AggregatedTotals(rows=2, bytes=1000))
+FULL_DAY = FoundDay(raw(rows=10, bytes=1000), grouped(rows=2, bytes=1000))
+EMPTY_DAY = FoundDay(raw(), grouped(rows=2, bytes=1000))
 
 REUSES_STAGED = f"publishes what run {RUN_ID} has staged"
 VERIFIES = f"run {RUN_ID} has loaded the data: only refreshes and verifies"
@@ -28,7 +29,8 @@ STAGES_AGAIN = "earlier staged data is missing or stale: stages again"
 
 def request(*days: Partition, **values: Any) -> PlanRequest:
     chosen = days or (FIRST, SECOND)
-    return PlanRequest(**{"partitions": PartitionList(chosen), "mode": "drop_and_load", "tables": TABLES, **values})
+    least: dict[str, Any] = {"mode": "drop_and_load", "tables": TABLES}
+    return PlanRequest(TRAFFIC, PartitionList(chosen), **{**least, **values})
 
 
 def found(days: Optional[dict[Partition, FoundDay]] = None, **values: Any) -> TableState:
@@ -229,8 +231,8 @@ def test_a_change_of_usage_above_the_limit_is_refused(
     limit: Optional[float], old: int, new: int, refused: bool, usage: str
 ) -> None:
     day = FoundDay(
-        totals_from_mapping(RawTotals, {"rows": 1, usage: new}),
-        totals_from_mapping(AggregatedTotals, {"rows": 1, usage: old}),
+        raw(1, **{usage: new}),
+        grouped(1, **{usage: old}),
     )
     plan = build_plan(request(FIRST, max_change_pct=limit), found({FIRST: day}), None)
     assert [refusal.guard for refusal in plan.refusals] == (["max_change_pct"] if refused else [])
@@ -238,7 +240,7 @@ def test_a_change_of_usage_above_the_limit_is_refused(
 
 
 def test_a_day_without_a_partition_yet_cannot_change_too_much() -> None:
-    plan = build_plan(request(FIRST, max_change_pct=0.0), found({FIRST: FoundDay(RawTotals(rows=1, bytes=9))}), None)
+    plan = build_plan(request(FIRST, max_change_pct=0.0), found({FIRST: FoundDay(raw(rows=1, bytes=9))}), None)
     assert plan.refusals == ()
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from tests.support.fakes import run_record
 from tests.support.paths import ROOT
+from tests.support.totals import grouped, raw, seen
 from traffic_aggr.errors import StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.command_line import CommandLine
-from traffic_aggr.run.reconcile import AggregatedTotals, ImpalaTotals, RawTotals
 from traffic_aggr.run.record import (
     Change,
     Day,
@@ -34,6 +34,7 @@ from traffic_aggr.run.record import (
     new_run_id,
 )
 from traffic_aggr.run.record_json import record_from_json, record_to_json
+from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
 OWN_FORMAT = RowFormat("serde", "in", "out", {"field.delim": ";"})
@@ -44,6 +45,7 @@ FULL = RunRecord(
     host="edge1",
     user="mnaas",
     process_id=4711,
+    job=TRAFFIC,
     process_started=123456,
     typed=CommandLine(("./spark-submit.sh",), "/etc/my.yaml", ("run", "--month", "2021-04"), "load"),
     config_digest="c0ffee",
@@ -84,12 +86,12 @@ FULL = RunRecord(
     shadow="mnaas.final__1",
     totals={
         FIRST: DayTotals(
-            RawTotals(1, 2, 3, Decimal("0.000001"), rows=4, cdrs=5, distinct_cdrs=6, repeated_cdrs=7, unclassified=8),
-            AggregatedTotals(1, whole_sale_cost_5=Decimal("5.500000"), rows=2, cdrs=3, source_rows=4),
-            AggregatedTotals(2, rows=2),
-            AggregatedTotals(3, rows=2),
-            ImpalaTotals(2, 3, 4, 5, 6, *map(Decimal, ("0.1", "0.2", "0.3", "0.4", "0.5"))),
-            ImpalaTotals(4, 1, None, 2, 3, *map(Decimal, ("0.000001", "0", "0", "0", "0"))),
+            raw(4, bytes=1, whole_sale_cost_1=Decimal("0.000001"), cdrs=5, distinct_cdrs=6),
+            grouped(2, 4, bytes=1, whole_sale_cost_5=Decimal("5.500000"), cdrs=3),
+            grouped(2, bytes=2),
+            grouped(2, bytes=3),
+            seen(2, bytes=3, cdrs=4, whole_sale_cost_1=Decimal("0.1")),
+            seen(4, bytes=1, voice_secs=2, whole_sale_cost_1=Decimal("0.000001")),
         ),
         SECOND: DayTotals(),
     },
@@ -116,11 +118,11 @@ def test_the_full_record_has_every_field_set() -> None:
 
 @pytest.mark.parametrize("record", [FULL, run_record()], ids=["every field", "only the least"])
 def test_a_record_comes_back_from_json(record: RunRecord) -> None:
-    assert record_from_json(record_to_json(record), "run.json") == record
+    assert record_from_json(record_to_json(record), "run.json", TRAFFIC) == record
 
 
 def test_what_comes_back_has_the_types_that_went_in() -> None:
-    found = record_from_json(record_to_json(FULL), "run.json")
+    found = record_from_json(record_to_json(FULL), "run.json", TRAFFIC)
     assert found.partitions[0].directory == "partition_date=2021-04-01"
     assert [day.directory for day in (*found.kept, *found.refused)] == [SECOND.directory, FIRST.directory]
     assert [day.directory for day in found.days] == [FIRST.directory, SECOND.directory]
@@ -138,26 +140,26 @@ def test_totals_are_in_json_by_partition_and_stage_with_decimals_as_text() -> No
 
 def test_a_record_of_version_1_is_read_which_has_only_impalas_rows_and_bytes() -> None:
     totals = {"2021-04-01": {"impala": {"rows": 2, "bytes": 3}}}
-    found = record_from_json(json.dumps({**document(), "version": 1, "totals": totals}), "run.json")
-    assert found.totals == {FIRST: DayTotals(impala=ImpalaTotals(2, 3))}
+    found = record_from_json(json.dumps({**document(), "version": 1, "totals": totals}), "run.json", TRAFFIC)
+    assert found.totals == {FIRST: DayTotals(impala=seen(2, bytes=3))}
     assert json.loads(record_to_json(found))["totals"] == totals
 
 
 def test_a_field_of_a_later_program_of_the_same_version_is_passed_over() -> None:
-    assert record_from_json(json.dumps({**document(), "novelty": 1}), "run.json") == FULL
+    assert record_from_json(json.dumps({**document(), "novelty": 1}), "run.json", TRAFFIC) == FULL
 
 
 def test_a_record_of_before_parameters_were_kept_says_nothing_of_them() -> None:
     old = document()
     for day in old["days"].values():
         day["before"] = {name: day["before"][name] for name in ("location", "row_format")}
-    found = record_from_json(json.dumps(old), "run.json").days[FIRST].before
+    found = record_from_json(json.dumps(old), "run.json", TRAFFIC).days[FIRST].before
     assert found == Placement("there", OWN_FORMAT, None)
 
 
 def test_a_newer_version_is_refused_by_name() -> None:
     with pytest.raises(StateError, match=r"/state/run\.json has version 3, this program knows 2"):
-        record_from_json(json.dumps({**document(), "version": 3}), "/state/run.json")
+        record_from_json(json.dumps({**document(), "version": 3}), "/state/run.json", TRAFFIC)
 
 
 def damaged(**changes: Any) -> str:
@@ -199,7 +201,7 @@ def without(key: str) -> str:
 )
 def test_a_damaged_record_is_an_error_that_names_the_file(text: str) -> None:
     with pytest.raises(StateError, match=r"/state/run\.json is damaged"):
-        record_from_json(text, "/state/run.json")
+        record_from_json(text, "/state/run.json", TRAFFIC)
 
 
 def test_a_run_id_is_the_start_in_utc_and_six_hex_digits() -> None:
@@ -328,4 +330,4 @@ def test_a_record_that_takes_over_days_leaves_the_other_record_as_it_is() -> Non
     for partition, day in mine.days.items():
         mine.set_day(partition, dataclasses.replace(day, new=None, arrived=not day.arrived))
         mine.set_totals(partition, DayTotals())
-    assert record_from_json(json.dumps(document()), "run.json") == FULL
+    assert record_from_json(json.dumps(document()), "run.json", TRAFFIC) == FULL

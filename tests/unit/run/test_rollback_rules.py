@@ -15,6 +15,7 @@ from traffic_aggr.run.command_line import CommandLine
 from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord
 from traffic_aggr.run.rollback_rules import refuse_rollback
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.traffic.job import TRAFFIC
 
 FINAL = "mnaas.traffic_aggr_adhoc"
 OLDER, RUN, NEWER = (f"2021050{number}T020200Z-0a1b2c" for number in (1, 2, 3))
@@ -22,7 +23,7 @@ OLDER, RUN, NEWER = (f"2021050{number}T020200Z-0a1b2c" for number in (1, 2, 3))
 
 @pytest.fixture
 def store(tmp_path: Path) -> RecordStore:
-    return RecordStore(str(tmp_path), LocalFiles())
+    return RecordStore(str(tmp_path), LocalFiles(), TRAFFIC)
 
 
 def run_of(run_id: str, *days: Partition, **values: Any) -> RunRecord:

@@ -14,6 +14,7 @@ from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.run.store import RecordStore, adopt_copies, copy_beside_table, remove_misleading_copy
+from traffic_aggr.traffic.job import TRAFFIC
 
 DAY = Partition("2021-04-01")
 
@@ -24,7 +25,7 @@ def nth_id(number: int) -> str:
 
 @pytest.fixture
 def store(tmp_path: Path) -> RecordStore:
-    return RecordStore(str(tmp_path / "state"), LocalFiles())
+    return RecordStore(str(tmp_path / "state"), LocalFiles(), TRAFFIC)
 
 
 def saved(store: RecordStore, number: int, **values: Any) -> RunRecord:
@@ -100,7 +101,7 @@ def test_a_damaged_record_is_never_taken_for_none(store: RecordStore, tmp_path: 
 def test_a_directory_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file, not a directory")
     with pytest.raises(StateError, match=r"cannot write the run record .*run\.json"):
-        RecordStore(str(tmp_path / "state"), LocalFiles()).save(run_record())
+        RecordStore(str(tmp_path / "state"), LocalFiles(), TRAFFIC).save(run_record())
 
 
 def test_a_report_lies_beside_its_record(store: RecordStore) -> None:

@@ -18,7 +18,8 @@ from traffic_aggr.files.local import Files
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat, normal
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.traffic import columns
 from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
@@ -175,8 +176,8 @@ def _make_raw(
 ) -> DataFrame:
     location = f"{out}/raw"
     with _without(spark, _WHOLE_STAGE):
-        rows.write.partitionBy(columns.PARTITION_COLUMN).parquet(location)
-    fields = [columns.Column(column, type_) for column, type_ in rows.dtypes if column != columns.PARTITION_COLUMN]
+        rows.write.partitionBy(PARTITION_COLUMN).parquet(location)
+    fields = [Column(column, type_) for column, type_ in rows.dtypes if column != PARTITION_COLUMN]
     spark.sql(sql.create_external_table(name, fields, location))
     for some in sql.batches(listed):
         spark.sql(sql.add_partitions(name, {day: f"{location}/{day.directory}" for day in some}))
@@ -204,7 +205,7 @@ def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: str,
     )
     spark.sql(statement)
     names = [column.name for column in columns.STAGING_COLUMNS]
-    rows.select(names).repartition(columns.PARTITION_COLUMN).write.insertInto(name.quoted)
+    rows.select(names).repartition(PARTITION_COLUMN).write.insertInto(name.quoted)
 
 
 def _damaged(right: DataFrame, listed: Sequence[Partition]) -> DataFrame:
@@ -213,7 +214,7 @@ def _damaged(right: DataFrame, listed: Sequence[Partition]) -> DataFrame:
 
     Every fourth day lacks 7 % of its groups, every fifth counts a customer twice, and the last of several is missing.
     """
-    day = F.col(columns.PARTITION_COLUMN)
+    day = F.col(PARTITION_COLUMN)
     loses = day.isin(*listed[::4]) & (F.pmod(F.xxhash64(*columns.GRAIN), F.lit(100)) < 7)
     doubles = day.isin(*listed[1::5]) & (F.col("customernumber") == BIGGEST_CUSTOMER)
     present = right.where(~day.isin(listed[-1])) if len(listed) > 1 else right
