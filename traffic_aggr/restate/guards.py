@@ -55,8 +55,13 @@ def refuse_duplicate_keys(job: JobDefinition, lookups: Mapping[str, DataFrame]) 
         keys = [str(row[0]) for row in rows]
         if keys:
             shown = ", ".join(sorted(keys)[:EXAMPLES]) + (" and more" if len(keys) > EXAMPLES else "")
-            what = f"{lookup.role} has more than one row for {lookup.key} {shown}"
-            refusals.append(Refusal("lookup_keys", what, f"Leave one row a {lookup.key}"))
+            refusals.append(
+                Refusal(
+                    "lookup_keys",
+                    f"{lookup.role} has more than one row for {lookup.key} {shown}",
+                    f"Leave one row a {lookup.key}",
+                )
+            )
     return refusals
 
 
