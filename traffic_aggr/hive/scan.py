@@ -236,7 +236,7 @@ def _rows_below(catalog: HiveCatalog, facts: TableFacts) -> DataFrame:
     """
     The rows of an unpartitioned Parquet table, including all its sub-directories.
 
-    Spark itself would take directories such as ``country=1`` for partitions, and read the column's values from their
+    Spark itself would take directories such as ``region=1`` for partitions, and read the column's values from their
     names.
     """
     fields = ", ".join(f"{identifier(name)} {_LIMITED_TEXT.sub('string', type_)}" for name, type_ in facts.columns)

@@ -223,7 +223,7 @@ def result_json(record: RunRecord) -> str:
     Returns the run as a JSON document.
 
     It holds ``verdict``, ``data_state``, ``advice`` and ``reasons``; each day's ``state``, totals by stage (decimals as
-    strings) and ``differences``; the ``breakdown`` by customer and other dimensions; the steps; the statements sent to
+    strings) and ``differences``; the ``breakdown`` by dimension; the steps; the statements sent to
     Impala; and the tables, versions, configuration, user and host of the run.
     """
     document = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -32,3 +33,15 @@ def test_importing_the_command_line_starts_no_thread_and_writes_nothing() -> Non
     code = "import threading, traffic_aggr.cli.main; assert threading.active_count() == 1"
     found = python(code)
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+ENGINE = ("restate", "run", "report", "impala", "hive", "host")
+OF_TRAFFIC = "call type|calltype|cdr|countr|customer|mcc|organisation|sms|tcl_secs|telecom|voice|whole_sale"
+
+
+@pytest.mark.parametrize("room", ENGINE)
+def test_the_engine_knows_nothing_of_traffic(room: str) -> None:
+    files = [path for path in (ROOT / "traffic_aggr" / room).iterdir() if path.suffix in (".py", ".html")]
+    assert files
+    known = {path.name: words for path in files if (words := re.findall(OF_TRAFFIC, path.read_text().lower()))}
+    assert known == {}

@@ -19,6 +19,7 @@ from tests.support.totals import grouped, raw, seen
 from traffic_aggr.errors import StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.report.page import report_files
 from traffic_aggr.run.command_line import CommandLine
 from traffic_aggr.run.record import (
     Change,
@@ -34,6 +35,7 @@ from traffic_aggr.run.record import (
     new_run_id,
 )
 from traffic_aggr.run.record_json import record_from_json, record_to_json
+from traffic_aggr.run.result import differences, verdict
 from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
@@ -331,3 +333,15 @@ def test_a_record_that_takes_over_days_leaves_the_other_record_as_it_is() -> Non
         mine.set_day(partition, dataclasses.replace(day, new=None, arrived=not day.arrived))
         mine.set_totals(partition, DayTotals())
     assert record_from_json(json.dumps(document()), "run.json", TRAFFIC) == FULL
+
+
+def test_a_record_of_before_jobs_had_definitions_says_the_same() -> None:
+    text = (ROOT / "tests" / "samples" / "record_before_definitions.json").read_text()
+    record = record_from_json(text, "run.json", TRAFFIC)
+
+    assert json.loads(record_to_json(record)) == json.loads(text)
+    assert verdict(record) == (
+        "3 days of April 2021 restated; data usage 2.2 GiB → 2.2 GiB; raw, staging and final agree on every day."
+    )
+    assert all(differences(TRAFFIC, day, totals) == [] for day, totals in record.totals.items())
+    assert set(report_files(record)) == {"report.html", "report.json", "daily.csv"}
