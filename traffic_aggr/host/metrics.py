@@ -131,7 +131,7 @@ def _found_wrong(job: JobDefinition, totals: DayTotals) -> Optional[int]:
     if totals.raw is None:
         return None
     old = totals.final_before or Totals()
-    if all(old[total.name] == totals.raw[total.name] for total in job.totals if not total.bounds):
+    if all(old.known(total.name) == totals.raw.known(total.name) for total in job.totals if not total.bounds):
         return None
     return abs(totals.raw.whole(job.headline.name) - old.whole(job.headline.name))
 

@@ -175,7 +175,7 @@ def _found(record: RunRecord) -> Iterable[str]:
 
 def _found_rows(found: Breakdown, shown: Sequence[Total]) -> Iterable[Sequence[object]]:
     for name, part in _named_parts(found):
-        yield name, *(total.spoken(part.after[total.name]) for total in shown)
+        yield name, *(total.spoken(part.after.known(total.name)) for total in shown)
 
 
 def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
@@ -209,20 +209,20 @@ def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
         yield (
             partition,
             _state(record, partition),
-            first.spoken(before[first.name]) if before else "none",
-            first.spoken(after[first.name]) if after else "",
+            first.spoken(before.known(first.name)) if before else "none",
+            first.spoken(after.known(first.name)) if after else "",
             percent_change(before.whole(first.name), after.whole(first.name)) if before and after else "",
             *(
                 text
                 for total in others
                 for text in (
-                    total.spoken(before[total.name]) if before else "none",
-                    total.spoken(after[total.name]) if after else "",
+                    total.spoken(before.known(total.name)) if before else "none",
+                    total.spoken(after.known(total.name)) if after else "",
                 )
             ),
             _ROWS.spoken(raw.rows),
-            *(total.spoken(after[total.name]) if after else "" for total in _bounded(job)),
-            *(_ROWS.spoken(raw[fact.name]) for fact in job.facts if fact.title),
+            *(total.spoken(after.known(total.name)) if after else "" for total in _bounded(job)),
+            *(_ROWS.spoken(raw.known(fact.name)) for fact in job.facts if fact.title),
             _ROWS.spoken(totals.impala.rows) if totals.impala else "",
         )
 

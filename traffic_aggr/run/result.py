@@ -162,7 +162,7 @@ def _reason(job: JobDefinition, before: Optional[Totals], after: Totals) -> str:
         return "{were} missing"
     if replace(before, source_rows=None) == replace(after, source_rows=None):
         return RIGHT
-    if all(before[name] == 2 * after[name] for name in (ROWS, *job.names)):
+    if all((before.known(name) or 0) == 2 * (after.known(name) or 0) for name in (ROWS, *job.names)):
         return "{were} counted twice"
     if before.rows < after.rows:
         return "{were} missing rows"
@@ -205,14 +205,16 @@ def state_of(record: RunRecord, partition: Partition) -> str:
 
 
 def differences(job: JobDefinition, partition: Partition, totals: DayTotals) -> list[Difference]:
-    """Returns every exact difference between the stages that a day has been through."""
+    """Returns every exact difference between the stages that a day has been through, in totals known of all of them."""
+    stages = [stage for stage in (totals.raw, totals.loaded, totals.final_after) if stage is not None]
+    known = [total for total in job.totals if all(stage.known(total.name) is not None for stage in stages)]
     found: list[Difference] = []
     if totals.raw and totals.impala_raw:
         found += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)
     if totals.raw and (totals.staging or totals.final_after):
-        found += reconcile_staging(job.totals, partition, totals.raw, totals.loaded)
+        found += reconcile_staging(known, partition, totals.raw, totals.loaded)
     if totals.final_after:
-        found += reconcile_final(job.totals, partition, totals.loaded, totals.final_after)
+        found += reconcile_final(known, partition, totals.loaded, totals.final_after)
     if totals.final_after and totals.impala:
         found += reconcile_impala(partition, totals.final_after, totals.impala)
     return found

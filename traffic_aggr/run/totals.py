@@ -55,8 +55,10 @@ class Total:
         """Its name within a sentence."""
         return self.words or self.title.lower()
 
-    def spoken(self, value: Number) -> str:
-        """Returns a value for people: ``1.4 TiB``, ``12 min``, ``1,234``."""
+    def spoken(self, value: Optional[Number]) -> str:
+        """Returns a value for people: ``1.4 TiB``, ``12 min``, ``1,234``; empty where it is unknown."""
+        if value is None:
+            return ""
         if self.unit is Unit.BYTES:
             return data_volume(int(value))
         return minutes(int(value)) if self.unit is Unit.SECONDS else f"{value:,}"
@@ -85,13 +87,20 @@ class Totals:
 
     def __getitem__(self, name: str) -> Number:
         """Returns a total. Raises KeyError if it is unknown, unless there are no rows: then all are 0."""
+        found = self.known(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def known(self, name: str) -> Optional[Number]:
+        """Returns a total, None if it is unknown: a record may be older than one of the job's totals."""
         if name == ROWS:
             return self.rows
-        return self.sums[name] if self.rows else self.sums.get(name, 0)
+        return self.sums.get(name, None if self.rows else 0)
 
     def whole(self, name: str) -> int:
-        """Returns a total that is a whole number."""
-        return int(self[name])
+        """Returns a total that is a whole number; 0 where it is unknown."""
+        return int(self.known(name) or 0)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the totals that are known, decimals as text."""

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +16,13 @@ import pytest
 
 from tests.support.fakes import run_record
 from tests.support.paths import ROOT
-from tests.support.totals import grouped, raw, seen
+from tests.support.totals import grouped, one_more, raw, seen
 from traffic_aggr.errors import StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.page import report_files
 from traffic_aggr.run.command_line import CommandLine
+from traffic_aggr.run.reconcile import reconcile_final
 from traffic_aggr.run.record import (
     Change,
     Day,
@@ -36,6 +38,7 @@ from traffic_aggr.run.record import (
 )
 from traffic_aggr.run.record_json import record_from_json, record_to_json
 from traffic_aggr.run.result import differences, verdict
+from traffic_aggr.run.totals import Total, Unit
 from traffic_aggr.traffic.job import TRAFFIC
 
 FIRST, SECOND = Partition("2021-04-01"), Partition("2021-04-02")
@@ -345,3 +348,17 @@ def test_a_record_of_before_jobs_had_definitions_says_the_same() -> None:
     )
     assert all(differences(TRAFFIC, day, totals) == [] for day, totals in record.totals.items())
     assert set(report_files(record)) == {"report.html", "report.json", "daily.csv"}
+
+
+def test_a_total_that_a_record_is_too_old_for_differs_in_nothing_and_proves_nothing() -> None:
+    orders = Total("orders", "Orders", Unit.COUNT, final="SUM(orders)", guarded=True)
+    later = replace(TRAFFIC, totals=(*TRAFFIC.totals, orders))
+    text = (ROOT / "tests" / "samples" / "record_before_definitions.json").read_text()
+    record = record_from_json(text, "run.json", later)
+    day, totals = next(iter(record.totals.items()))
+
+    assert differences(later, day, totals) == []
+    assert set(report_files(record)) == {"report.html", "report.json", "daily.csv"}
+    now = one_more(totals.loaded, "orders", 7)
+    (found,) = reconcile_final(later.totals, day, totals.loaded, now)
+    assert str(found) == f"{day} orders: staging None, final 7"
