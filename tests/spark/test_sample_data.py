@@ -16,6 +16,7 @@ from traffic_aggr.errors import InputError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import PartitionList, parse_partition_list
 from traffic_aggr.hive.schema import check_columns, check_layout
+from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.traffic.aggregation import (
     aggregate,
     duplicate_keys,
@@ -24,7 +25,7 @@ from traffic_aggr.traffic.aggregation import (
     repeated_cdrids,
 )
 from traffic_aggr.traffic.columns import COUNTRY_LOOKUP_COLUMNS, ORG_DETAILS_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
-from traffic_aggr.traffic.sample_data import SampleData, SampleRequest, generate
+from traffic_aggr.traffic.sample_data import generate
 from traffic_aggr.traffic.sample_rows import BIGGEST_CUSTOMER, cdrs
 
 DAYS = [f"2021-04-0{number}" for number in range(1, 7)]

@@ -9,6 +9,8 @@ from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command, positive
 from traffic_aggr.config.config import is_uri
+from traffic_aggr.errors import InputError
+from traffic_aggr.run.sample import SampleRequest
 
 
 def add_parser(commands: Any) -> None:
@@ -37,12 +39,13 @@ def add_parser(commands: Any) -> None:
 
 def run(invocation: Invocation) -> int:
     from traffic_aggr.restate.warehouse import files_of
-    from traffic_aggr.traffic.sample_data import SampleRequest, generate
 
-    arguments = invocation.arguments
+    arguments, make = invocation.arguments, invocation.job.make_sample
+    if make is None:
+        raise InputError(f"the job {invocation.job.name} has no sample data", hint="Name tables that exist")
     out = arguments.out if is_uri(arguments.out) else f"file:{os.path.abspath(arguments.out)}"
     asked = SampleRequest(arguments.days, arguments.rows_per_day, arguments.seed, arguments.final_format)
     with invocation.context().session() as spark:
-        made = generate(spark, invocation.config.tables, files_of(spark, out), out.rstrip("/"), asked)
+        made = make(spark, invocation.config.tables, files_of(spark, out), out.rstrip("/"), asked)
     say(f"sample data in {arguments.out}: {made}")
     return 0

@@ -45,7 +45,7 @@ def check(
     ``ask`` reads the partition list. The results in ``before`` are shown first and count towards the exit code.
     """
     findings: list[ProbeResult] = []
-    show(f"ok    config {context.config.path}")
+    show(f"ok    config {context.config.path}, job {context.job.name} ({context.config.job.definition})")
     for each in (before, _probe_host(context, ask), _probe_spark(context)):
         for finding in each:
             findings.append(finding)

@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
+from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.errors import ConfigError, TrafficAggrError
+from traffic_aggr.files.local import Files
 from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 from traffic_aggr.hive.schema import Column
+from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.run.totals import ROWS, SOURCE_ROWS, Fact, Total, Totals
 from traffic_aggr.text import first_line
 
@@ -94,9 +97,13 @@ class JobDefinition:
     A job: what it reads and writes, what proves it, and how it aggregates.
 
     ``raw`` and ``final`` are columns, final's without the partition column. ``texts`` are final's columns of free text,
-    in which delimiters may occur. ``headline`` is the total that stands for the whole in sentences. ``open`` takes raw
-    and the lookups by role, as DataFrames. ``totals_of`` takes rows of final and returns the partition column, ``rows``
-    and every total by partition. ConfigError names everything that is wrong with a definition.
+    in which delimiters may occur. ``headline`` is the total that stands for the whole in sentences.
+
+    ``open`` takes raw and the lookups by role, as DataFrames. ``totals_of`` takes rows of final and returns the
+    partition column, ``rows`` and every total by partition. ``make_sample``, where there is one, takes a Spark session,
+    the configured tables, the files of a location, the location, and what to make there.
+
+    ConfigError names everything that is wrong with a definition.
     """
 
     name: str
@@ -110,6 +117,7 @@ class JobDefinition:
     dimensions: tuple[Dimension, ...]
     open: Callable[[Any, Mapping[str, Any]], Aggregation]
     totals_of: Callable[[Any], Any]
+    make_sample: Optional[Callable[[Any, TablesConfig, Files, str, SampleRequest], SampleData]] = None
 
     def __post_init__(self) -> None:
         problems = list(self._problems())

@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from traffic_aggr.config.config import TablesConfig
+from traffic_aggr.files.local import Files
 from traffic_aggr.run.definition import Aggregation, Dimension, JobDefinition, Lookup
+from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.run.totals import Fact, Total, Unit
 from traffic_aggr.traffic.columns import (
     COSTS,
@@ -19,7 +22,7 @@ from traffic_aggr.traffic.columns import (
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 
 def _open(raw: DataFrame, lookups: Mapping[str, DataFrame]) -> Aggregation:
@@ -32,6 +35,12 @@ def _totals_of(rows: DataFrame) -> DataFrame:
     from traffic_aggr.traffic.aggregation import staged_totals
 
     return staged_totals(rows)
+
+
+def _make_sample(spark: SparkSession, tables: TablesConfig, files: Files, out: str, asked: SampleRequest) -> SampleData:
+    from traffic_aggr.traffic.sample_data import generate
+
+    return generate(spark, tables, files, out, asked)
 
 
 def _of(calltype: str, value: str) -> str:
@@ -109,5 +118,6 @@ TRAFFIC = JobDefinition(
     ),
     open=_open,
     totals_of=_totals_of,
+    make_sample=_make_sample,
 )
 """What ``traffic-aggr`` restates unless its configuration names another job."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -21,10 +20,10 @@ from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat, normal
 from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
+from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.traffic import columns
 from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
 from traffic_aggr.traffic.sample_rows import BIGGEST_CUSTOMER, cdrs, countries, organisations
-from traffic_aggr.units import counted, data_volume
 
 FIRST_DAY = "2021-04-01"
 PARTITION_LIST = "partitions.txt"
@@ -41,36 +40,6 @@ _TEXT = RowFormat(
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     {"field.delim": ";", "serialization.format": ";"},
 )
-
-
-@dataclass(frozen=True)
-class SampleData:
-    """
-    What was created: raw ``rows`` in ``days`` listed days, ``bytes`` on disk in total, path of the partition list.
-    """
-
-    rows: int
-    days: int
-    bytes: int
-    partition_list: str
-
-    def __str__(self) -> str:
-        rows = f"{counted(self.rows, 'raw row')} of {counted(self.days, 'day')}"
-        return f"{rows}, {data_volume(self.bytes)}; partition list {self.partition_list}"
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """
-    What to create: ``days`` days of raw with ``rows_per_day`` rows each; the same ``seed`` makes the same rows.
-
-    The ``final_format`` is ``parquet``, or ``text``: ``;``-delimited and purged when dropped, as in production.
-    """
-
-    days: int
-    rows_per_day: int
-    seed: int = 1
-    final_format: str = "parquet"
 
 
 def generate(spark: SparkSession, config: TablesConfig, files: Files, out: str, asked: SampleRequest) -> SampleData:
