@@ -1,5 +1,5 @@
 """
-Queries about rows that a run may have to refuse: keys that repeat, and values that a written table cannot hold.
+What a run may have to refuse of rows, or change in them: keys that repeat, values that a written table cannot hold.
 """
 
 from __future__ import annotations
@@ -69,3 +69,8 @@ def _is_misread(value: Column, characters: str, null_markers: Collection[str]) -
 def _found(value: Column, condition: Column, name: str) -> Column:
     found = F.when(condition, value)
     return F.struct(F.count(found).alias("rows"), F.max(found).alias("example")).alias(name)
+
+
+def without_delimiters(text: Column, delimiters: Optional[str]) -> Column:
+    """Returns ``text`` with a space in place of each character of ``delimiters``."""
+    return F.translate(text, delimiters, " " * len(delimiters)) if delimiters else text

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from traffic_aggr.hive.partitions import PARTITION_COLUMN
-from traffic_aggr.restate.row_checks import trimmed_key, type_of
+from traffic_aggr.restate.row_checks import trimmed_key, type_of, without_delimiters
 from traffic_aggr.traffic.columns import (
     COSTS,
     FINAL_COLUMNS,
@@ -81,9 +81,9 @@ def describe(
     ``TRIMMED`` are trimmed. Lookups match raw's values before that replacement.
     """
     grain = {
-        **{name: F.trim(_without(F.col(name), delimiters)) for name in TRIMMED},
-        "customername": _without(F.coalesce("_orgname", "companyname"), delimiters),
-        "country": _without(F.coalesce("_country", "country"), delimiters),
+        **{name: F.trim(without_delimiters(F.col(name), delimiters)) for name in TRIMMED},
+        "customername": without_delimiters(F.coalesce("_orgname", "companyname"), delimiters),
+        "country": without_delimiters(F.coalesce("_country", "country"), delimiters),
         "calldate": _utc_day(raw),
     }
     others = [name for name in raw.columns if name not in GRAIN]
@@ -305,10 +305,6 @@ def stored_text(
     The parameters are as for ``describe``.
     """
     return describe(raw, organisations, countries, delimiters).select(*GRAIN_TEXT)
-
-
-def _without(text: Column, delimiters: Optional[str]) -> Column:
-    return F.translate(text, delimiters, " " * len(delimiters)) if delimiters else text
 
 
 def _utc_day(raw: DataFrame) -> Column:
