@@ -8,6 +8,31 @@ from tests.support.yarn_job import Warehouse, YarnJob
 
 pytestmark = pytest.mark.timeout(1200)
 
+VOLUME = """
+from dataclasses import replace
+from traffic_aggr.traffic.aggregation import raw_totals, staged_totals
+from traffic_aggr.traffic.job import TRAFFIC
+from traffic_aggr.traffic.traffic_aggregation import TrafficAggregation
+
+
+class Volume(TrafficAggregation):
+    def raw_totals(self):
+        return {day: {**sums, "volume": sums["bytes"]} for day, sums in super().raw_totals().items()}
+
+
+def totals_of(rows):
+    totals = staged_totals(rows)
+    return totals.withColumn("volume", totals.bytes)
+
+
+GUARDED = [total for total in TRAFFIC.totals if total.guarded]
+TOTALS = [replace(total, guarded=False) for total in TRAFFIC.totals]
+VOLUME_TOTAL = replace(GUARDED[0], name="volume")
+VOLUME = replace(
+    TRAFFIC, name="volume", totals=(*TOTALS, VOLUME_TOTAL), headline=VOLUME_TOTAL, open=Volume, totals_of=totals_of
+)
+"""
+
 
 @pytest.mark.parametrize("mode", ["drop_and_load", pytest.param("swap", marks=pytest.mark.thorough)])
 def test_with_the_driver_in_the_cluster_a_run_restates_the_days(job: YarnJob, warehouse: Warehouse, mode: str) -> None:
@@ -42,14 +67,18 @@ def test_with_the_driver_here_attempts_side_by_side_change_nothing_in_the_result
     warehouse.assert_side("new")
 
 
-def test_a_guard_in_the_cluster_ends_the_launcher_with_3(job: YarnJob, warehouse: Warehouse) -> None:
-    job.configure({"audit": {"max_change_pct": 0.0001}})
+def test_a_guard_of_a_sites_own_job_in_the_cluster_ends_the_launcher_with_3(job: YarnJob, warehouse: Warehouse) -> None:
+    (job.home / "site_jobs").mkdir()
+    (job.home / "site_jobs" / "volume.py").write_text(VOLUME)
+    job.environment["PYTHONPATH"] = str(job.home)
+    job.configure({"job": {"definition": "site_jobs.volume:VOLUME"}, "audit": {"max_change_pct": 0.0001}})
     (job.home / "list").write_text("2021-04-01\n")
 
     code, _, err = job.run("run", "--partitions", str(job.home / "list"))
 
     assert code == 3, err
     assert "max_change_pct" in err.splitlines()[-1]
+    assert "2021-04-01 volume by " in err.splitlines()[-1], "the module travels with the application"
     assert "old data is in place" in err.splitlines()[-1]
     assert job.status()["MNAAS_job_status"] == "Failure"
     warehouse.assert_side("old")

@@ -89,7 +89,9 @@ def _settings(config: Config, request: DriverRequest, directory: Path) -> Mappin
         # The launcher polls the application and the run record itself.
         "spark.yarn.submit.waitAppCompletion": "false",
     }
-    settings = shipping.with_packages({**defaults, **config.spark.conf}, directory)
+    settings = shipping.with_packages(
+        {**defaults, **config.spark.conf}, directory, config.job.definition.partition(":")[0]
+    )
     shipping.append(settings, "spark.yarn.tags", tag(request.run_id))
     shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / REQUEST_FILE}")
     authority = config.impala.tls.ca_cert

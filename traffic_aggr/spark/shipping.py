@@ -1,5 +1,5 @@
 """
-Packs the Python code for a cluster: a zip of this package, and an archive of its run-time dependencies.
+Packs the Python code for a cluster: a zip of this package and of a site's own, and an archive of run-time dependencies.
 
 The archive holds the dependencies as installed on this host, compiled extensions included. So it needs the Python
 version and platform in its name, but the interpreter may be at any path.
@@ -7,6 +7,7 @@ version and platform in its name, but the interpreter may be at any path.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import sysconfig
@@ -39,10 +40,15 @@ def interpreter(conf: Mapping[str, str]) -> str:
     return conf.get("spark.pyspark.python", f"python{python_version()}")
 
 
-def with_packages(conf: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """Builds zip and archive in ``directory``; returns ``conf`` with the settings that ship them to every container."""
+def with_packages(conf: Mapping[str, str], directory: Path, module: str = PACKAGE.name) -> dict[str, str]:
+    """
+    Builds zips and archive in ``directory``; returns ``conf`` with the settings that ship them to every container.
+
+    ``module`` is one of this package, or of a site's own, which is shipped as well.
+    """
     found = {**conf, "spark.pyspark.python": interpreter(conf)}
-    append(found, "spark.yarn.dist.pyFiles", str(zip_package(directory)))
+    for top in dict.fromkeys((PACKAGE, *_top_level(module))):
+        append(found, "spark.yarn.dist.pyFiles", str(zip_package(directory, top)))
     append(found, "spark.yarn.dist.archives", f"{pack_dependencies(directory)}#{UNPACKED}")
     for key in ("spark.yarn.appMasterEnv.PYTHONPATH", "spark.executorEnv.PYTHONPATH"):
         append(found, key, UNPACKED, separator=":")
@@ -54,14 +60,24 @@ def append(conf: MutableMapping[str, str], key: str, value: str, separator: str 
     conf[key] = f"{conf[key]}{separator}{value}" if conf.get(key) else value
 
 
-def zip_package(directory: Path) -> Path:
-    """Zips the package, for Python to import from the zip; returns its path."""
-    path = directory / "traffic_aggr.zip"
+def zip_package(directory: Path, package: Path = PACKAGE) -> Path:
+    """Zips a package, or a module that is one file, for Python to import from the zip; returns the zip's path."""
+    path = directory / f"{package.stem}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in sorted(PACKAGE.rglob("*")):
+        for each in sorted(package.rglob("*")) if package.is_dir() else [package]:
             if each.is_file() and not _is_cache(each.as_posix()):
-                archive.write(each, each.relative_to(PACKAGE.parent))
+                archive.write(each, each.relative_to(package.parent))
     return path
+
+
+def _top_level(module: str) -> list[Path]:
+    """Returns where the package or file that holds ``module`` is on this host."""
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None:
+        raise InputError(f"the module {module} is not installed here", hint="Put it on Python's path")
+    if spec.submodule_search_locations:
+        return [Path(location) for location in spec.submodule_search_locations]
+    return [Path(spec.origin)] if spec.origin else []
 
 
 def pack_dependencies(directory: Path) -> Path:

@@ -17,7 +17,7 @@ from traffic_aggr.config.config import Config
 from traffic_aggr.config.load import load_config
 from traffic_aggr.hive.partitions import Partition, PartitionList, SkippedLine
 from traffic_aggr.run.plan import RunArguments, Step
-from traffic_aggr.spark.shipping import UNPACKED, pack_dependencies, python_version, zip_package
+from traffic_aggr.spark.shipping import UNPACKED, pack_dependencies, python_version, with_packages, zip_package
 from traffic_aggr.spark.yarn import container
 
 RUN_ID = "20210504T020200Z-abc123"
@@ -110,6 +110,39 @@ def test_what_is_packed_runs_on_a_bare_interpreter_from_any_directory(tmp_path: 
     bits, cli = done.stdout.split()
     assert bits.startswith(str(there))
     assert cli.startswith(str(package))
+
+
+@pytest.mark.parametrize(
+    ("files", "module"),
+    [
+        ({"site_job.py": "JOB = 1"}, "site_job"),
+        ({"site_jobs/__init__.py": "", "site_jobs/orders.py": "JOB = 1"}, "site_jobs.orders"),
+    ],
+    ids=["a file", "a package"],
+)
+def test_a_sites_own_module_is_packed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], module: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "here" / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "here")
+    monkeypatch.delitem(sys.modules, module.partition(".")[0], raising=False)
+
+    settings = with_packages({"spark.yarn.dist.pyFiles": "theirs.zip"}, tmp_path, module)
+    theirs, ours, site = settings["spark.yarn.dist.pyFiles"].split(",")
+
+    assert (theirs, Path(ours).name) == ("theirs.zip", "traffic_aggr.zip")
+    code = f"import {module}; print({module}.JOB)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": site},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_what_is_packed_is_small(tmp_path: Path) -> None:
