@@ -16,10 +16,10 @@ from traffic_aggr.errors import InputError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.hive.partitions import PartitionList, parse_partition_list
 from traffic_aggr.hive.schema import check_columns, check_layout
+from traffic_aggr.restate.row_checks import duplicate_keys
 from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.traffic.aggregation import (
     aggregate,
-    duplicate_keys,
     lookup_countries,
     lookup_names,
     repeated_cdrids,

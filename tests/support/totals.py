@@ -37,7 +37,7 @@ def one_more(totals: Totals, name: str, more: Number = 1) -> Totals:
     """``totals`` with one total larger by ``more``."""
     if name == "rows":
         return Totals(totals.rows + int(more), totals.sums, totals.source_rows)
-    return Totals(totals.rows, {**totals.sums, name: (totals.known(name) or 0) + more}, totals.source_rows)
+    return Totals(totals.rows, {**totals.sums, name: (totals.get(name) or 0) + more}, totals.source_rows)
 
 
 def asked_of_raw(table: TableName, days: Sequence[Partition]) -> str:

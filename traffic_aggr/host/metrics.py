@@ -106,7 +106,7 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
     headline = record.job.headline
     yield Metric(
         f"last_run_usage_difference_{headline.unit.value}",
-        f"{headline.phrase.capitalize()} by which raw and the final table differed, summed over the days without sign.",
+        f"{headline.in_text.capitalize()} by which raw and the final table differed, summed over days without sign.",
         sum(differing),
     )
     yield Metric(
@@ -131,9 +131,9 @@ def _found_wrong(job: JobDefinition, totals: DayTotals) -> Optional[int]:
     if totals.raw is None:
         return None
     old = totals.final_before or Totals()
-    if all(old.known(total.name) == totals.raw.known(total.name) for total in job.totals if not total.bounds):
+    if all(old.get(total.name) == totals.raw.get(total.name) for total in job.totals if not total.bounds):
         return None
-    return abs(totals.raw.whole(job.headline.name) - old.whole(job.headline.name))
+    return abs(totals.raw.integer(job.headline.name) - old.integer(job.headline.name))
 
 
 def _own_text(path: Path) -> str:

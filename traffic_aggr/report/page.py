@@ -120,7 +120,7 @@ def _charts(record: RunRecord) -> str:
                 Bar(partition, _of(total, totals.final_before), _of(total, totals.final_after or totals.final_before))
                 for partition, totals in sorted(record.totals.items())
             ],
-            total.spoken,
+            total.format,
         )
         for total in (*_shown(record.job), *_bounded(record.job))
     )
@@ -128,7 +128,7 @@ def _charts(record: RunRecord) -> str:
 
 
 def _of(total: Total, totals: Optional[Totals]) -> Optional[int]:
-    return None if totals is None else totals.whole(total.name)
+    return None if totals is None else totals.integer(total.name)
 
 
 def _changes(record: RunRecord) -> Iterable[str]:
@@ -149,16 +149,18 @@ def _broken_down(record: RunRecord, *, new_only: bool) -> Iterable[tuple[Dimensi
 
 
 def _change_rows(found: Breakdown, first: Total, others: Sequence[Total]) -> Iterable[Sequence[object]]:
-    highest = max((max(part.before.whole(first.name), part.after.whole(first.name)) for part in found.parts), default=0)
+    highest = max(
+        (max(part.before.integer(first.name), part.after.integer(first.name)) for part in found.parts), default=0
+    )
     for name, part in _named_parts(found):
-        before, after = part.before.whole(first.name), part.after.whole(first.name)
+        before, after = part.before.integer(first.name), part.after.integer(first.name)
         yield (
             name,
             Markup(lying_bars(before, after, highest) if part is not found.rest else ""),
-            first.spoken(before),
-            first.spoken(after),
+            first.format(before),
+            first.format(after),
             percent_change(before, after),
-            *(_signed(total, part.after.whole(total.name) - part.before.whole(total.name)) for total in others),
+            *(_signed(total, part.after.integer(total.name) - part.before.integer(total.name)) for total in others),
         )
 
 
@@ -175,7 +177,7 @@ def _found(record: RunRecord) -> Iterable[str]:
 
 def _found_rows(found: Breakdown, shown: Sequence[Total]) -> Iterable[Sequence[object]]:
     for name, part in _named_parts(found):
-        yield name, *(total.spoken(part.after.known(total.name)) for total in shown)
+        yield name, *(total.format(part.after.get(total.name)) for total in shown)
 
 
 def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
@@ -186,7 +188,7 @@ def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
 
 
 def _signed(total: Total, difference: int) -> str:
-    return f"{'+' if difference > 0 else ''}{total.spoken(difference)}" if difference else "0"
+    return f"{'+' if difference > 0 else ''}{total.format(difference)}" if difference else "0"
 
 
 def _day_heads(job: JobDefinition) -> Sequence[str]:
@@ -209,21 +211,21 @@ def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
         yield (
             partition,
             _state(record, partition),
-            first.spoken(before.known(first.name)) if before else "none",
-            first.spoken(after.known(first.name)) if after else "",
-            percent_change(before.whole(first.name), after.whole(first.name)) if before and after else "",
+            first.format(before.get(first.name)) if before else "none",
+            first.format(after.get(first.name)) if after else "",
+            percent_change(before.integer(first.name), after.integer(first.name)) if before and after else "",
             *(
                 text
                 for total in others
                 for text in (
-                    total.spoken(before.known(total.name)) if before else "none",
-                    total.spoken(after.known(total.name)) if after else "",
+                    total.format(before.get(total.name)) if before else "none",
+                    total.format(after.get(total.name)) if after else "",
                 )
             ),
-            _ROWS.spoken(raw.rows),
-            *(total.spoken(after.known(total.name)) if after else "" for total in _bounded(job)),
-            *(_ROWS.spoken(raw.known(fact.name)) for fact in job.facts if fact.title),
-            _ROWS.spoken(totals.impala.rows) if totals.impala else "",
+            _ROWS.format(raw.rows),
+            *(total.format(after.get(total.name)) if after else "" for total in _bounded(job)),
+            *(_ROWS.format(raw.get(fact.name)) for fact in job.facts if fact.title),
+            _ROWS.format(totals.impala.rows) if totals.impala else "",
         )
 
 

@@ -103,11 +103,11 @@ def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate]
     yield f"{plan.summary}."
     yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
-        old, raw = day.old, day.raw.whole(shown.name)
+        old, raw = day.old, day.raw.integer(shown.name)
         yield (
-            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{shown.spoken(raw):>12}"
-            f"{f'{old.rows:,}' if old else 'none':>12}{shown.spoken(old[shown.name]) if old else '':>12}"
-            f"{percent_change(old.whole(shown.name), raw) if old else '':>10}"
+            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{shown.format(raw):>12}"
+            f"{f'{old.rows:,}' if old else 'none':>12}{shown.format(old[shown.name]) if old else '':>12}"
+            f"{percent_change(old.integer(shown.name), raw) if old else '':>10}"
         )
     yield ""
     for note in _notes(plan, statements):
@@ -157,13 +157,13 @@ def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str
     for partition in record.days:
         totals = record.totals_of(partition)
         before, after = (
-            None if found is None else found.whole(shown.name) for found in (totals.final_before, totals.final_after)
+            None if found is None else found.integer(shown.name) for found in (totals.final_before, totals.final_after)
         )
-        new = "none" if after is None else shown.spoken(after)
+        new = "none" if after is None else shown.format(after)
         if before is None:
             yield f"{partition}  none -> {new}"
         elif after is not None:
-            yield f"{partition}  {shown.spoken(before)} -> {new}  {percent_change(before, after)}"
+            yield f"{partition}  {shown.format(before)} -> {new}  {percent_change(before, after)}"
     yield from _proven(record)
     yield f"report: {report}"
     yield f"log: {log_file}"

@@ -30,7 +30,7 @@ class Difference:
 def _compare(
     partition: Partition, names: Iterable[str], left: str, left_totals: Totals, right: str, right_totals: Totals
 ) -> list[Difference]:
-    pairs = ((name, left_totals.known(name), right_totals.known(name)) for name in names)
+    pairs = ((name, left_totals.get(name), right_totals.get(name)) for name in names)
     return [Difference(partition, name, left, first, right, second) for name, first, second in pairs if first != second]
 
 

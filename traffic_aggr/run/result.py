@@ -53,7 +53,7 @@ def verdict(record: RunRecord) -> str:
     counts = day_counts(record)
     ways = [f"{period(restated)} {how}"] if restated else []
     ways += [f"{counted(counts[way], 'day')} {way}" for way in ("cleared", "kept") if counts[way]]
-    return f"{', '.join(ways)}; {record.job.headline.phrase} {_shift(record, list(record.days))}; {proven}."
+    return f"{', '.join(ways)}; {record.job.headline.in_text} {_shift(record, list(record.days))}; {proven}."
 
 
 def agreeing(record: RunRecord) -> list[str]:
@@ -162,7 +162,7 @@ def _reason(job: JobDefinition, before: Optional[Totals], after: Totals) -> str:
         return "{were} missing"
     if replace(before, source_rows=None) == replace(after, source_rows=None):
         return RIGHT
-    if all((before.known(name) or 0) == 2 * (after.known(name) or 0) for name in (ROWS, *job.names)):
+    if all((before.get(name) or 0) == 2 * (after.get(name) or 0) for name in (ROWS, *job.names)):
         return "{were} counted twice"
     if before.rows < after.rows:
         return "{were} missing rows"
@@ -174,9 +174,9 @@ def _reason(job: JobDefinition, before: Optional[Totals], after: Totals) -> str:
 def _shift(record: RunRecord, days: Sequence[Partition]) -> str:
     found = [record.totals_of(day) for day in days]
     headline = record.job.headline
-    before = sum(each.final_before.whole(headline.name) for each in found if each.final_before)
-    after = sum(each.final_after.whole(headline.name) for each in found if each.final_after)
-    return f"{headline.spoken(before)} → {headline.spoken(after)}"
+    before = sum(each.final_before.integer(headline.name) for each in found if each.final_before)
+    after = sum(each.final_after.integer(headline.name) for each in found if each.final_after)
+    return f"{headline.format(before)} → {headline.format(after)}"
 
 
 def advice(record: RunRecord) -> str:
@@ -207,7 +207,7 @@ def state_of(record: RunRecord, partition: Partition) -> str:
 def differences(job: JobDefinition, partition: Partition, totals: DayTotals) -> list[Difference]:
     """Returns every exact difference between the stages that a day has been through, in totals known of all of them."""
     stages = [stage for stage in (totals.raw, totals.loaded, totals.final_after) if stage is not None]
-    known = [total for total in job.totals if all(stage.known(total.name) is not None for stage in stages)]
+    known = [total for total in job.totals if all(stage.get(total.name) is not None for stage in stages)]
     found: list[Difference] = []
     if totals.raw and totals.impala_raw:
         found += reconcile_impala_raw(partition, totals.raw, totals.impala_raw)

@@ -33,11 +33,12 @@ class Total:
     """
     A control total: one number per partition that raw, staging, final and Impala have to agree on.
 
-    ``name`` is its name in records, JSON, CSV and messages, ``title`` its name in reports, ``words`` its name in
-    sentences where that is not the title. It has ``scale`` decimals.
-    ``final`` and ``raw`` are Impala's expressions of it over the rows of final and of raw; without ``raw``, Impala is
-    not asked for it. ``audit.max_change_pct`` applies where it is ``guarded``. With ``bounds``, the names of two
-    measures of raw, it has to lie between these instead of being equal to raw's.
+    ``name`` is its name in records, JSON, CSV and messages, ``title`` its name in reports, ``label`` its name within
+    a sentence, where that is not the title. It has ``scale`` decimals.
+
+    ``final`` and ``raw`` are Impala's expressions of it over the rows of final and of raw. Without ``raw``, Impala is
+    not asked for raw's. ``audit.max_change_pct`` applies to a ``guarded`` total. One with ``bounds``, the names of two
+    measures of raw, must lie between these; any other must equal raw's.
     """
 
     name: str
@@ -45,17 +46,17 @@ class Total:
     unit: Unit
     final: str
     raw: Optional[str] = None
-    words: str = ""
+    label: str = ""
     scale: int = 0
     guarded: bool = False
     bounds: Optional[tuple[str, str]] = None
 
     @property
-    def phrase(self) -> str:
+    def in_text(self) -> str:
         """Its name within a sentence."""
-        return self.words or self.title.lower()
+        return self.label or self.title.lower()
 
-    def spoken(self, value: Optional[Number]) -> str:
+    def format(self, value: Optional[Number]) -> str:
         """Returns a value for people: ``1.4 TiB``, ``12 min``, ``1,234``; empty where it is unknown."""
         if value is None:
             return ""
@@ -87,20 +88,20 @@ class Totals:
 
     def __getitem__(self, name: str) -> Number:
         """Returns a total. Raises KeyError if it is unknown, unless there are no rows: then all are 0."""
-        found = self.known(name)
+        found = self.get(name)
         if found is None:
             raise KeyError(name)
         return found
 
-    def known(self, name: str) -> Optional[Number]:
+    def get(self, name: str) -> Optional[Number]:
         """Returns a total, None if it is unknown: a record may be older than one of the job's totals."""
         if name == ROWS:
             return self.rows
         return self.sums.get(name, None if self.rows else 0)
 
-    def whole(self, name: str) -> int:
+    def integer(self, name: str) -> int:
         """Returns a total that is a whole number; 0 where it is unknown."""
-        return int(self.known(name) or 0)
+        return int(self.get(name) or 0)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the totals that are known, decimals as text."""

@@ -1,5 +1,5 @@
 """
-The computation: the tables' columns, the aggregation, and the control totals that prove it.
+The traffic job: its definition, its tables' columns, the aggregation, and sample data.
 
-Every rule about the numbers is here. Start with ``aggregation``. Imports no other subpackage.
+Every rule about the numbers is here. Start with ``job``.
 """

@@ -64,7 +64,7 @@ _USAGE = (
         "bytes",
         "Data",
         Unit.BYTES,
-        words="data usage",
+        label="data usage",
         # A row's DECIMAL(28,10) times 1024 is exact. Their sum is a DECIMAL(38,10), and its product would be rounded.
         final="SUM(data_usage_in_kb * 1024)",
         raw=f"SUM({_of('data', 'CAST(bytes AS DECIMAL(38,0))')})",

@@ -53,7 +53,7 @@ class TrafficAggregation:
     ) -> DataFrame:
         """Returns the rows of ``STAGING_COLUMNS`` of the days whose totals of raw are given."""
         days = list(totals)
-        repeats = sum(of_day.whole("repeated_cdrs") for of_day in totals.values())
+        repeats = sum(of_day.integer("repeated_cdrs") for of_day in totals.values())
         groups = aggregation.group(
             _of_days(self._raw, days),
             self._organisations,
