@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from traffic_aggr.config.config import Config
-from traffic_aggr.config.rules import carries_secret, is_uri
+from traffic_aggr.config.rules import carries_secret, identifier, is_uri
 from traffic_aggr.config.sections import ImpalaConfig, NotifyConfig, SparkConfig
 from traffic_aggr.text import shown
 
@@ -47,12 +47,18 @@ def _cluster(config: Config) -> Iterator[Problem]:
 
 
 def _tables(config: Config) -> Iterator[Problem]:
+    keys = ("raw", "staging", "final", "org_details", "country_lookup")
+    names = {f"tables.{key}": getattr(config.tables, key) for key in keys}
+    for role, name in config.tables.lookups.items():
+        wrong = identifier(name)
+        if wrong:
+            yield ("tables.lookups",), f"{shown(role)}: {wrong}"
+        names[f"tables.lookups.{role}"] = name
     keys_by_name: dict[str, str] = {}
-    for key in ("raw", "staging", "final", "org_details", "country_lookup"):
-        name = getattr(config.tables, key)
-        earlier = keys_by_name.setdefault(name.lower(), f"tables.{key}")
-        if earlier != f"tables.{key}":
-            yield (f"tables.{key}", earlier), f"must not be the same table as {earlier} ({shown(name)})"
+    for key, name in names.items():
+        earlier = keys_by_name.setdefault(name.lower(), key)
+        if earlier != key:
+            yield (key, earlier), f"must not be the same table as {earlier} ({shown(name)})"
 
 
 def _impala(impala: ImpalaConfig) -> Iterator[Problem]:

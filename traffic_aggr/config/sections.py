@@ -56,6 +56,10 @@ class TablesConfig:
     country_lookup: str = field(
         default="country_lookup", metadata=option("Lookup of country names; only read", check=identifier)
     )
+    lookups: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=option("Lookups of a job of your own, by role; a role without an entry is the table's name"),
+    )
     create_missing: bool = field(
         default=True, metadata=option("Make a missing staging or final table, as Parquet, in place of refusing")
     )
@@ -66,6 +70,11 @@ class TablesConfig:
             choices=("fail", "space"),
         ),
     )
+
+    def lookup(self, role: str) -> str:
+        """Returns the name of the table that a job looks up in this role."""
+        known = {"org_details": self.org_details, "country_lookup": self.country_lookup, **self.lookups}
+        return known.get(role, role)
 
     @property
     def replaces_delimiters(self) -> bool:

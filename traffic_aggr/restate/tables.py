@@ -54,8 +54,9 @@ class Tables:
 
 def table_names(config: TablesConfig, job: JobDefinition) -> dict[str, TableName]:
     """Returns the configured tables by role: raw, staging, final, and the job's lookups."""
-    roles = ("raw", "staging", "final", *(lookup.role for lookup in job.lookups))
-    return {role: TableName(config.database, getattr(config, role)) for role in roles}
+    names = {"raw": config.raw, "staging": config.staging, "final": config.final}
+    names |= {lookup.role: config.lookup(lookup.role) for lookup in job.lookups}
+    return {role: TableName(config.database, name) for role, name in names.items()}
 
 
 def describe_tables(catalog: HiveCatalog, config: TablesConfig, job: JobDefinition) -> Tables:

@@ -68,6 +68,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
         "traffic_aggr_adhoc",
         "org_details",
         "country_lookup",
+        {},
         True,
         "fail",
     )
@@ -261,6 +262,9 @@ WRONG = [
     ("tables: {final: ''}", "tables.final", "empty"),
     ("tables: {final: Traffic_Aggr_Adhoc_INTER}", "tables.final", "same table as tables.staging"),
     ("tables: {org_details: traffic_aggr_adhoc}", "tables.org_details", "same table as tables.final"),
+    ("tables: {lookups: {rates: org_details}}", "tables.lookups.rates", "same table as tables.org_details"),
+    ("tables: {lookups: {rates: 'a b'}}", "tables.lookups", "rates: must be a name of letters, digits and _"),
+    ("tables: {lookups: rates}", "tables.lookups", "section"),
     ("job: {name: \"a\\nb\"}", "job.name", "line breaks"),
     ("notify: {from: 'A <a@b>'}", "notify.from", "plain mail address"),
     ("notify: {from: 'a@b@c'}", "notify.from", "plain mail address"),
@@ -594,7 +598,7 @@ def test_the_local_configuration_shows_every_key():
 
     def paths(values, where=""):
         for key, value in values.items():
-            if isinstance(value, dict) and f"{where}{key}" != "spark.conf":
+            if isinstance(value, dict) and f"{where}{key}" not in ("spark.conf", "tables.lookups"):
                 yield from paths(value, f"{where}{key}.")
             else:
                 yield f"{where}{key}"
