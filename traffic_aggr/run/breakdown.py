@@ -49,10 +49,10 @@ def compare(before: UsageBy, after: UsageBy, usage: Sequence[Total]) -> dict[str
     """
     Returns the breakdown of each dimension found before or after the run.
 
-    ``usage`` are the totals that each value has. The guarded ones decide which changes are the largest.
+    ``usage`` are the totals that each value has. The guarded ones, or else all, decide which changes are the largest.
     """
     nothing = Totals(0, {total.name: 0 for total in usage})
-    weighed = [total.name for total in usage if total.guarded]
+    weighed = [total.name for total in usage if total.guarded] or [total.name for total in usage]
     found = {}
     for dimension in dict.fromkeys((*after, *before)):
         olds, news = before.get(dimension, {}), after.get(dimension, {})

@@ -131,8 +131,8 @@ class JobDefinition:
 
     @property
     def usage(self) -> tuple[Total, ...]:
-        """The totals that people follow: guarded ones, and those with bounds."""
-        return tuple(total for total in self.totals if total.guarded or total.bounds)
+        """The totals that people follow: the headline, guarded ones, and those with bounds."""
+        return tuple(total for total in self.totals if total.guarded or total.bounds or total is self.headline)
 
     @property
     def names(self) -> tuple[str, ...]:

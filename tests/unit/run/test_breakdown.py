@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from tests.support.fakes import run_record
 from tests.support.totals import usage
@@ -41,3 +42,9 @@ def test_a_record_of_before_there_were_breakdowns_has_none() -> None:
     document = json.loads(record_to_json(run_record()))
     del document["breakdown"]
     assert record_from_json(json.dumps(document), "here", TRAFFIC).breakdown == {}
+
+
+def test_where_no_total_is_guarded_all_decide_which_change_is_the_largest() -> None:
+    unguarded = [replace(total, guarded=False) for total in TRAFFIC.usage]
+    after = {"customer": {"few": usage(cdrs=1), "many": usage(cdrs=9)}}
+    assert [part.value for part in compare({}, after, unguarded)["customer"].parts] == ["many", "few"]
