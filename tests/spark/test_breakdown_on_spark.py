@@ -84,5 +84,5 @@ def test_more_values_than_a_driver_should_hold_are_not_broken_down(job: Job, mon
     assert job("run").code == 0
 
     assert job.record()["breakdown"] == {}
-    assert "not broken down: there are more than 3 customers, countries and call types" in job.record()["notes"]
+    assert "not broken down: there are more than 3 values to break it down by" in job.record()["notes"]
     assert sorted(job.record()["totals"]) == list(LISTED)
