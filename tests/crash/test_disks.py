@@ -112,7 +112,7 @@ def test_old_data_comes_back_when_staging_cannot_be_written(
     job.create_final()
     job.settings["publish"] = {"mode": mode}
     before, unlisted = job.content(LISTED), job.content(UNLISTED)
-    before_calling(monkeypatch, steps, "_write_parquet", lambda: MISHAPS[mishap](table_disk))
+    before_calling(monkeypatch, steps, "write_parquet", lambda: MISHAPS[mishap](table_disk))
 
     failed = job("run")
 
