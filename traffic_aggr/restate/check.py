@@ -91,5 +91,6 @@ def _probing_session(context: JobContext) -> Iterator[SparkSession]:
         conf = None
         if context.config.spark.master == "yarn":
             directory = held.enter_context(TemporaryDirectory(prefix="traffic_aggr-"))
-            conf = with_packages(context.config.spark.conf, Path(directory))
+            module = context.config.job.definition.partition(":")[0]
+            conf = with_packages(context.config.spark.conf, Path(directory), module)
         yield held.enter_context(context.session(conf))

@@ -40,7 +40,7 @@ def interpreter(conf: Mapping[str, str]) -> str:
     return conf.get("spark.pyspark.python", f"python{python_version()}")
 
 
-def with_packages(conf: Mapping[str, str], directory: Path, module: str = PACKAGE.name) -> dict[str, str]:
+def with_packages(conf: Mapping[str, str], directory: Path, module: str) -> dict[str, str]:
     """
     Builds zips and archive in ``directory``; returns ``conf`` with the settings that ship them to every container.
 
@@ -61,11 +61,15 @@ def append(conf: MutableMapping[str, str], key: str, value: str, separator: str 
 
 
 def zip_package(directory: Path, package: Path = PACKAGE) -> Path:
-    """Zips a package, or a module that is one file, for Python to import from the zip; returns the zip's path."""
+    """
+    Zips a package, or a module that is one file, for Python to import from the zip; returns the zip's path.
+
+    Directories have entries of their own: without them Python finds no package that has no ``__init__.py``.
+    """
     path = directory / f"{package.stem}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in sorted(package.rglob("*")) if package.is_dir() else [package]:
-            if each.is_file() and not _is_cache(each.as_posix()):
+        for each in (package, *sorted(package.rglob("*"))):
+            if not _is_cache(each.as_posix()):
                 archive.write(each, each.relative_to(package.parent))
     return path
 

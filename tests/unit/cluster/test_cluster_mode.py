@@ -117,8 +117,9 @@ def test_what_is_packed_runs_on_a_bare_interpreter_from_any_directory(tmp_path: 
     [
         ({"site_job.py": "JOB = 1"}, "site_job"),
         ({"site_jobs/__init__.py": "", "site_jobs/orders.py": "JOB = 1"}, "site_jobs.orders"),
+        ({"site_jobs/daily/orders.py": "JOB = 1"}, "site_jobs.daily.orders"),
     ],
-    ids=["a file", "a package"],
+    ids=["a file", "a package", "directories without __init__"],
 )
 def test_a_sites_own_module_is_packed_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], module: str
