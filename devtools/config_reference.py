@@ -40,7 +40,8 @@ def _sections(section: type, prefix: str) -> Iterator[str]:
     types = typing.get_type_hints(section)
     keys = [field for field in options_of(section) if not dataclasses.is_dataclass(types[field.name])]
     if keys:
-        yield f"## `{prefix.rstrip('.')}`\n\n{_described(section)}\n\n| key | default | meaning |\n| --- | --- | --- |"
+        title = f"`{prefix[:-1]}`" if prefix else "The whole file"
+        yield f"## {title}\n\n{_described(section)}\n\n| key | default | meaning |\n| --- | --- | --- |"
         yield "".join(f"| `{prefix}{key_of(field)}` | {_default(field)} | {_meaning(field)} |\n" for field in keys)
     for field in options_of(section):
         if dataclasses.is_dataclass(types[field.name]):

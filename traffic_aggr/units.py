@@ -14,10 +14,10 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
-def listed(days: int, parts: Mapping[str, int]) -> str:
-    """``3 days listed: 2 restated, 1 kept``; ``parts`` has days by outcome, zeros are left out."""
+def listed(many: str, parts: Mapping[str, int]) -> str:
+    """``3 days listed: 2 restated, 1 kept``; ``parts`` has their numbers by outcome, zeros are left out."""
     ways = ", ".join(f"{count:,} {way}" for way, count in parts.items() if count)
-    return f"{counted(days, 'day')} listed{f': {ways}' if ways else ''}"
+    return f"{many} listed{f': {ways}' if ways else ''}"
 
 
 def data_volume(count: int) -> str:

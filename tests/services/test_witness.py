@@ -128,7 +128,9 @@ def record_of(raw: Optional[Totals] = RAW_TOTALS, final: Optional[Totals] = FINA
 def prove_raw(double: ImpalaDouble, record: RunRecord, facts: TableFacts = FACTS, **changes: Any) -> None:
     saved: list[RunRecord] = []
     try:
-        witness.prove_raw(refresher(config(address(double), **changes)), record, facts, saved.append)
+        witness.prove_raw(
+            refresher(config(address(double), **changes)), record, facts, list(record.totals), saved.append
+        )
     finally:
         assert saved == [record]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +13,10 @@ import yaml
 from pyspark.sql import SparkSession
 
 from devtools.impala_double import ImpalaDouble
-from tests.support.paths import ROOT
+from tests.support.another_job import block, importable
 from tests.support.warehouse import impala_double
 from traffic_aggr.cli.main import main
 
-PAGE = (ROOT / "docs" / "another-job.md").read_text()
 DAYS = ("2021-04-01", "2021-04-02")
 ORDERS = [
     (1, "north", "10.10", DAYS[0]),
@@ -34,11 +31,6 @@ RESTATED = [
     ("north", 2, Decimal("10.15"), DAYS[0]),
     ("south", 1, Decimal("-2.50"), DAYS[1]),
 ]
-
-
-def block(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return found
 
 
 class Shops:
@@ -86,14 +78,11 @@ def shops(
     spark: SparkSession,
     database: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Shops]:
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "shop_days.py").write_text(block("python"))
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    yield Shops(spark, database, tmp_path, capsys)
-    sys.modules.pop("shop_days", None)
+    with importable(tmp_path / "site"):
+        yield Shops(spark, database, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])

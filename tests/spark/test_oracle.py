@@ -18,6 +18,7 @@ from tests.support.oracle import expected_rows
 from traffic_aggr.restate.sources import of_partitions
 from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
 from traffic_aggr.traffic.columns import RAW_COLUMNS
+from traffic_aggr.traffic.job import TRAFFIC
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Source:
         return expected_rows(self.raw, self.organisations, self.countries, DAYS)
 
     def aggregated(self, *, repeats: bool) -> list[tuple[Any, ...]]:
-        days = of_partitions(self.raw_frame, DAYS, RAW_COLUMNS)
+        days = of_partitions(self.raw_frame, TRAFFIC, DAYS)
         repeated = repeated_cdrids(days) if repeats else None
         rows = aggregate(days, self.organisation_names, self.country_names, repeated=repeated)
         return [tuple(row) for row in rows.collect()]

@@ -94,7 +94,7 @@ def test_call_types_compare_without_case_or_blanks(spark: SparkSession) -> None:
 def test_only_listed_days_and_needed_columns_are_read(make_raw: MakeRaw) -> None:
     days = ["2021-04-01", "2021-04-02", "2021-04-03"]
     raw = make_raw([{"cdrid": number, "partition_date": day} for number, day in enumerate(days)])
-    selected = of_partitions(raw.withColumn("imsi", F.lit("x")), ["2021-04-03", "2021-04-01"], RAW_COLUMNS)
+    selected = of_partitions(raw.withColumn("imsi", F.lit("x")), TRAFFIC, ["2021-04-03", "2021-04-01"])
     assert selected.columns == [column.name for column in RAW_COLUMNS]
     assert {row.cdrid for row in selected.collect()} == {0, 2}
 
@@ -105,7 +105,7 @@ def test_only_the_files_of_listed_days_are_opened(spark: SparkSession, make_raw:
     for file in tmp_path.glob("raw/partition_date=2021-04-01/*.parquet"):
         file.write_text("no Parquet")
     stored = spark.read.schema(raw.schema).parquet(str(tmp_path / "raw"))
-    assert [row.cdrid for row in of_partitions(stored, ["2021-04-02"], RAW_COLUMNS).collect()] == [2]
+    assert [row.cdrid for row in of_partitions(stored, TRAFFIC, ["2021-04-02"]).collect()] == [2]
 
 
 def test_names_without_key_or_value_match_nothing(organisations: DataFrame) -> None:
@@ -335,7 +335,7 @@ def columns_read(rows: DataFrame) -> set[str]:
 
 
 def test_no_column_is_read_that_is_not_needed(wide: DataFrame, organisations: DataFrame, countries: DataFrame) -> None:
-    raw = of_partitions(wide, ["2021-04-01"], RAW_COLUMNS)
+    raw = of_partitions(wide, TRAFFIC, ["2021-04-01"])
     needed = {column.name for column in RAW_COLUMNS} - {"partition_date"}
     assert columns_read(aggregate(raw, organisations, countries, repeated=None)) == needed
     assert columns_read(raw_totals(raw)) == {"cdrid", "calltype", "bytes", "retailduration", *COSTS}

@@ -25,17 +25,17 @@ from tests.support.totals import grouped
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_DATE, Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.restate import guards
 from traffic_aggr.restate import totals as control
 from traffic_aggr.restate.sources import open_sources
-from traffic_aggr.restate.staged_rows import counted_by_day, read_parquet, together_by_day, write_parquet
+from traffic_aggr.restate.staged_rows import counted_by_partition, read_parquet, together_by, write_parquet
 from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import files_of
 from traffic_aggr.run.reconcile import reconcile_final, reconcile_staging
 from traffic_aggr.run.totals import Totals
-from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
+from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, PARTITION_COLUMN, RAW_COLUMNS, STAGING_COLUMNS
 from traffic_aggr.traffic.job import TRAFFIC
 
 DAYS = (Partition("2021-04-01"), Partition("2021-04-02"))
@@ -87,9 +87,9 @@ class AwkwardDays:
             found = [refusal.what for refusal in guards.refuse_duplicate_keys(TRAFFIC, sources.lookups)]
             raw = control.raw_totals(TRAFFIC, sources.aggregation, DAYS)
             counts = Observation()
-            counted = partial(counted_by_day, days=DAYS, counts=counts)
+            counted = partial(counted_by_partition, column=PARTITION_DATE, partitions=DAYS, counts=counts)
             rows = sources.aggregation.rows(raw, counted, files=1, delimiters=None)
-            write_parquet(rows.select(RESULT), staged, self.final)
+            write_parquet(rows.select(RESULT), PARTITION_COLUMN, staged, self.final)
             source_rows = counts.get
         final = self.catalog.table(self.final)
         final.drop(DAYS)
@@ -112,9 +112,9 @@ class AwkwardDays:
 
     def _rewritten(self, rows: DataFrame, directory: str) -> list[Any]:
         shadow = TableName(self.database, "shadow")
-        facts = self.catalog.create_partitioned(shadow, FINAL_COLUMNS, directory, like=self.text)
+        facts = self.catalog.create_partitioned(shadow, FINAL_COLUMNS, PARTITION_COLUMN, directory, like=self.text)
         try:
-            together_by_day(rows.select(RESULT)).write.insertInto(shadow.quoted)
+            together_by(rows.select(RESULT), PARTITION_COLUMN).write.insertInto(shadow.quoted)
             return self.catalog.table(facts).rows().collect()
         finally:
             self.spark.sql(sql.drop_table(shadow))
@@ -205,7 +205,7 @@ class AwkwardDays:
             table = TableName(self.database, name)
             row_format = TEXT if name == "text" else None
             location = f"file:{self.home}/{name}"
-            self._by_hive(sql.create_external_table(table, columns, location, row_format=row_format))
+            self._by_hive(sql.create_external_table(table, columns, PARTITION_COLUMN, location, row_format=row_format))
             self.spark.sql(sql.add_partitions(table, {day: f"{location}/{day.directory}" for day in DAYS}))
             found[name] = self._facts(table)
         fields = {"org_details": "orgno BIGINT, orgname STRING", "country_lookup": "mcc STRING, country STRING"}

@@ -40,7 +40,7 @@ class Installation:
     ) -> None:
         self.home = home
         local = yaml.safe_load((ROOT / "conf" / "local.yaml").read_text())
-        local["impala"] = {"enabled": False}
+        local["impala"], local["dependants"] = {"enabled": False}, []
         conf = local["spark"]["conf"]
         conf["spark.driver.memory"] = "1g"
         conf["spark.driver.extraJavaOptions"] += f" -Dderby.system.durability=test {QUICK_JVM} {java_options}"
@@ -50,10 +50,11 @@ class Installation:
         self._document = local
         self.configure({})
 
-    def configure(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    def configure(self, settings: Mapping[str, Any]) -> None:
         """Rewrites the configuration with ``settings`` merged over the current one."""
         for section, values in settings.items():
-            self._document[section] = {**self._document[section], **values}
+            whole = not isinstance(values, Mapping)
+            self._document[section] = values if whole else {**self._document[section], **values}
         (self.home / "config.yaml").write_text(yaml.safe_dump(self._document))
 
     def make_sample_data(self, final_format: str = "parquet") -> None:

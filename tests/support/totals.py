@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from traffic_aggr.hive import sql
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
+from traffic_aggr.run.impala_totals import queries_of_final, queries_of_raw
 from traffic_aggr.run.totals import Number, Totals, measured
 from traffic_aggr.traffic.job import TRAFFIC
 
@@ -41,11 +41,13 @@ def one_more(totals: Totals, name: str, more: Number = 1) -> Totals:
 
 
 def asked_of_raw(table: TableName, days: Sequence[Partition]) -> str:
-    return sql.totals_by_partition(table, days, TRAFFIC.raw_expressions.values())
+    (query,) = queries_of_raw(TRAFFIC, table, days)
+    return query
 
 
 def asked_of_final(table: TableName, days: Sequence[Partition]) -> str:
-    return sql.totals_by_partition(table, days, TRAFFIC.final_expressions.values())
+    (query,) = queries_of_final(TRAFFIC, table, days)
+    return query
 
 
 def seen(rows: int = 0, **sums: Number) -> Totals:

@@ -29,7 +29,7 @@ from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.traffic import aggregation
-from traffic_aggr.traffic.columns import FINAL_COLUMNS, RAW_COLUMNS, STAGING_COLUMNS
+from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION_COLUMN, RAW_COLUMNS, STAGING_COLUMNS
 
 RAW = "traffic_details_raw_daily_with_no_dups"
 LISTED = ("2021-04-01", "2021-04-02", "2021-04-03")
@@ -108,7 +108,9 @@ class Sources:
         for kind, row_format in FORMATS.items():
             table = TableName("old_finals", kind)
             spark.sql(
-                sql.create_external_table(table, FINAL_COLUMNS, f"file:{self.root}/final_{kind}", row_format=row_format)
+                sql.create_external_table(
+                    table, FINAL_COLUMNS, PARTITION_COLUMN, f"file:{self.root}/final_{kind}", row_format=row_format
+                )
             )
             columns = [column.name for column in STAGING_COLUMNS]
             old.select(columns).repartition(1).write.insertInto(table.quoted)
@@ -168,7 +170,12 @@ class Job:
         directory = self.home / "a ware house" / "final"
         shutil.copytree(self.sources.root / f"final_{kind}", directory)
         statement = sql.create_external_table(
-            self.final, FINAL_COLUMNS, f"file:{directory}", row_format=FORMATS[kind], properties=properties
+            self.final,
+            FINAL_COLUMNS,
+            PARTITION_COLUMN,
+            f"file:{directory}",
+            row_format=FORMATS[kind],
+            properties=properties,
         )
         self.spark.sql(statement.replace("CREATE EXTERNAL TABLE", "CREATE TABLE") if managed else statement)
         days = sorted(each.name.partition("=")[2] for each in directory.glob("partition_date=*"))
@@ -249,7 +256,8 @@ class Job:
             "notify": {"smtp": {"host": None}, "alert_file": str(home / "alerts.jsonl")},
         }
         for section, values in self.settings.items():
-            document[section] = {**document.get(section, {}), **values}
+            whole = not isinstance(values, Mapping)
+            document[section] = values if whole else {**document.get(section, {}), **values}
         path = home / "config.yaml"
         path.write_text(yaml.safe_dump(document))
         return path

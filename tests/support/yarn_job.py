@@ -73,9 +73,27 @@ class YarnJob:
         }
         self.configure({})
 
-    def configure(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    def follow_by_months(self) -> None:
+        """Names the usage trend as a dependant, in a configuration of its own."""
+        tables = {"raw": FINAL, "staging": "usage_trend_inter", "final": "usage_trend"}
+        own = {
+            "job": {"name": "usage_trend", "definition": "traffic_aggr.usage_trend.job:USAGE_TREND"},
+            "tables": {**self._document.get("tables", {}), **tables},
+            "state": {
+                "dir": f"{self._document['state']['dir']}/usage_trend",
+                "status_file": str(self.home / "usage_trend.status"),
+                "lock_file": str(self.home / "usage_trend.lock"),
+            },
+        }
+        (self.home / "usage_trend.yaml").write_text(yaml.safe_dump({**self._document, **own}))
+        self.configure({"dependants": [str(self.home / "usage_trend.yaml")]})
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
         """Rewrites the configuration with ``settings`` merged over the current one."""
         for section, values in settings.items():
+            if not isinstance(values, Mapping):
+                self._document[section] = values
+                continue
             merged = {**self._document.get(section, {}), **values}
             if "conf" in values:
                 merged["conf"] = {**self._document[section]["conf"], **values["conf"]}

@@ -51,15 +51,15 @@ def test_no_message_has_a_count_before_a_plural_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "parts", "text"),
+    ("many", "parts", "text"),
     [
-        (0, {}, "0 days listed"),
-        (1, {"kept": 1}, "1 day listed: 1 kept"),
-        (5001, {"restated": 5000, "kept": 0, "refused": 1}, "5,001 days listed: 5,000 restated, 1 refused"),
+        ("0 days", {}, "0 days listed"),
+        ("1 month", {"kept": 1}, "1 month listed: 1 kept"),
+        ("5,001 days", {"restated": 5000, "kept": 0, "refused": 1}, "5,001 days listed: 5,000 restated, 1 refused"),
     ],
 )
-def test_listed_days_are_told_apart_by_what_became_of_them(days: int, parts: dict[str, int], text: str) -> None:
-    assert listed(days, parts) == text
+def test_what_is_listed_is_told_apart_by_what_became_of_it(many: str, parts: dict[str, int], text: str) -> None:
+    assert listed(many, parts) == text
 
 
 @pytest.mark.parametrize(

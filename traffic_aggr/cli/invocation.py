@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Optional
@@ -32,9 +32,10 @@ from traffic_aggr.host.notify import Notifier
 from traffic_aggr.restate.journal import RunJournal
 from traffic_aggr.run.command_line import CommandLine, program
 from traffic_aggr.run.definition import JobDefinition, load_definition
+from traffic_aggr.run.dependants import Dependant, load_dependants
 from traffic_aggr.run.plan import RunArguments, Step
 from traffic_aggr.run.store import RecordStore
-from traffic_aggr.units import counted, data_volume
+from traffic_aggr.units import data_volume
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -80,6 +81,27 @@ class Invocation:
     def job(self) -> JobDefinition:
         """What the configuration restates."""
         return load_definition(self.config.job.definition)
+
+    @cached_property
+    def dependants(self) -> Sequence[Dependant]:
+        """The tables that have to follow when this job's table changes."""
+        return load_dependants(self.config, self.job, os.environ)
+
+    def of(self, dependant: Dependant, spark: Optional[SparkSession]) -> Invocation:
+        """
+        Returns the invocation that restates ``dependant`` in the session ``spark``.
+
+        What failed is taken up again by `recover`, of the configuration that was typed.
+        """
+        made = Invocation(argparse.Namespace(name="run", config=dependant.config), spark)
+        made.typed = CommandLine(self.typed.program, self.typed.config, ("recover",))
+        return made
+
+    def again(self) -> Invocation:
+        """Returns the same invocation without the JVM that this one may have used and stopped."""
+        made = Invocation(self.arguments, self.spark)
+        made.typed = self.typed
+        return made
 
     @cached_property
     def hadoop(self) -> Hadoop:
@@ -130,7 +152,7 @@ class Invocation:
             runs=lambda application_id: self.hadoop.runs(application_id),
             log_tail=lambda: log.tail(log_file, LOG_TAIL_LINES),
         )
-        return RunJournal(config, self.store(), edge, self.typed)
+        return RunJournal(config, self.store(), edge, self.typed, dependants=self.dependants)
 
     def context(self, run_id: Optional[str] = None) -> JobContext:
         """Starts logging; returns what the commands that need Spark share, with the driver in this process."""
@@ -160,18 +182,20 @@ class Invocation:
         return RunArguments(self._partitions(), Step[step.upper()] if step else None)
 
     def _partitions(self) -> PartitionList:
-        arguments, config = vars(self.arguments), self.config.partitions
+        arguments, config, partition = vars(self.arguments), self.config.partitions, self.job.partition
         if arguments.get("dates"):
-            found = partitions_between(arguments["dates"])
+            found = partitions_between(arguments["dates"], partition)
         elif arguments.get("month"):
-            found = partitions_of_month(arguments["month"])
+            found = partitions_of_month(arguments["month"], partition)
         else:
             found = self._read_list(arguments.get("partitions") or config.file)
         if not found.partitions and config.empty_list == "fail":
-            raise PartitionListError(f"{found.source} lists no days", hint="Give at least one, such as 2021-04-01")
+            raise PartitionListError(
+                f"{found.source} lists no {partition.unit}s", hint=f"Give at least one, such as {partition.example}"
+            )
         if len(found.partitions) > config.max_per_run:
             raise PartitionListError(
-                f"{found.source} names {counted(len(found.partitions), 'day')}, more than {config.max_per_run:,}",
+                f"{found.source} names {partition.counted(len(found.partitions))}, more than {config.max_per_run:,}",
                 hint="Split it, or raise partitions.max_per_run",
             )
         return found
@@ -183,7 +207,7 @@ class Invocation:
             else:
                 stream = open(local_path(path), "rb")  # noqa: SIM115 - closed just below
             with stream:
-                return parse_partition_list(stream, path)
+                return parse_partition_list(stream, path, self.job.partition)
         except OSError as exc:
             raise PartitionListError(
                 f"the partition list {path} cannot be read: {exc.strerror}",

@@ -47,9 +47,11 @@ def run(invocation: Invocation) -> int:
             print(refused_line(refusal))
         return 0
     statements = plan_statements(plan, invocation.config.tables, invocation.config.impala)
+    pending = invocation.store().pending
+    follows = {each.table: sorted({*pending.of(each), *each.around(plan.changed)}) for each in invocation.dependants}
     likely = estimate(invocation.store().newest_first(), plan.raw_bytes)
     if invocation.arguments.json:
-        print_json(plan_json(plan, statements, likely))
+        print_json(plan_json(plan, statements, likely, follows))
     else:
-        print("\n".join(plan_lines(plan, statements, likely)))
+        print("\n".join(plan_lines(plan, statements, likely, follows)))
     return 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
+from traffic_aggr.cli.dependants import follow
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command
-from traffic_aggr.run.record import new_run_id
+from traffic_aggr.errors import TrafficAggrError
+from traffic_aggr.run.record import RunRecord, new_run_id
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def add_parser(commands: Any) -> None:
@@ -33,9 +38,13 @@ def run(invocation: Invocation) -> int:
     from traffic_aggr.restate.recovery import recover
 
     run_id = new_run_id()
-    settled = recover(invocation.context(run_id), run_id)
-    for record in settled:
-        say(f"run {record.run_id}: {record.data_state}")
-    if not settled:
-        say("nothing to recover: no run was interrupted")
+
+    def tell_and_follow(settled: list[RunRecord], record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
+        for each in settled:
+            say(f"run {each.run_id}: {each.data_state}")
+        if not settled:
+            say("nothing to recover: no run was interrupted")
+        return follow(invocation, record, spark)
+
+    recover(invocation.context(run_id), run_id, tell_and_follow)
     return 0

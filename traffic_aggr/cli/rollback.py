@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
+from traffic_aggr.cli.dependants import follow
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command, run_id_argument
-from traffic_aggr.run.record import new_run_id
+from traffic_aggr.errors import TrafficAggrError
+from traffic_aggr.run.record import RunRecord, new_run_id
 from traffic_aggr.run.rollback_rules import refuse_rollback
 from traffic_aggr.units import counted
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def add_parser(commands: Any) -> None:
@@ -37,7 +42,11 @@ def run(invocation: Invocation) -> int:
     from traffic_aggr.restate.rollback import rollback
 
     run_id = new_run_id()
-    record = rollback(invocation.context(run_id), invocation.arguments.run, run_id)
-    partitions = counted(len(record.partitions), "partition")
-    say(f"run {invocation.arguments.run} is rolled back: old data is in place for {partitions}")
+
+    def tell_and_follow(record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
+        partitions = counted(len(record.partitions), "partition")
+        say(f"run {invocation.arguments.run} is rolled back: old data is in place for {partitions}")
+        return follow(invocation, record, spark)
+
+    rollback(invocation.context(run_id), invocation.arguments.run, run_id, follow=tell_and_follow)
     return 0

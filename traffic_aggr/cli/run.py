@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from traffic_aggr.cli import plan
+from traffic_aggr.cli import dependants, plan
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import say
 from traffic_aggr.cli.parser import add_command, add_days, run_id_argument
 from traffic_aggr.errors import InputError
-from traffic_aggr.host import log
-from traffic_aggr.report.plan_text import result_lines
 from traffic_aggr.run.record import new_run_id
 
 
@@ -51,15 +48,5 @@ def run(invocation: Invocation) -> int:
         return plan.run(invocation)
     if arguments.json:
         raise InputError("--json needs --dry-run: a run has no JSON output", hint="Add --dry-run, or leave --json out")
-    run_id = arguments.run_id or new_run_id()
-    if invocation.config.spark.deploy_mode == "cluster":
-        record = invocation.launcher(run_id).run(invocation.ask, run_id)
-    else:
-        from traffic_aggr.restate import restatement
-
-        record = restatement.run(invocation.context(run_id), invocation.ask, run_id)
-    for line in result_lines(
-        record, invocation.store().report_path(record.run_id), invocation.config.logs.dir / log.FILE_NAME
-    ):
-        say(line)
+    dependants.restate(invocation, invocation.ask, arguments.run_id or new_run_id())
     return 0

@@ -38,9 +38,10 @@ def drive() -> int:
         raise InputError("this is no container of YARN", hint="Start the job with ./spark-submit.sh run")
     application_id, attempt = here
     config = load_config(CONFIG_FILE, {})
-    request = DriverRequest.from_json(Path(REQUEST_FILE).read_text(encoding="utf-8"))
+    job = load_definition(config.job.definition)
+    request = DriverRequest.from_json(Path(REQUEST_FILE).read_text(encoding="utf-8"), job.partition)
     hadoop = Hadoop(config.spark, config.logs.dir)
-    store = RecordStore(config.state.dir, hadoop.files, load_definition(config.job.definition))
+    store = RecordStore(config.state.dir, hadoop.files, job)
     run_id, flag = request.run_id, request.flag
     earlier = store.load(run_id)
     if earlier.application_id is not None:
@@ -51,10 +52,18 @@ def drive() -> int:
     # YARN collects what is written here; `yarn logs` shows it.
     logs = Path(os.environ.get("LOG_DIRS", "logs").split(",")[0])
     log.configure(replace(config.logs, dir=logs, syslog=False), run_id, secrets.values(), console=True)
-    journal = RunJournal(config, store, Edge(flag), request.typed, application_id=application_id, attempt=attempt)
+    journal = RunJournal(
+        config,
+        store,
+        Edge(flag),
+        request.typed,
+        application_id=application_id,
+        attempt=attempt,
+        dependants=request.dependants,
+    )
     threading.Thread(target=_listen, args=(store, run_id), daemon=True).start()
     context = JobContext(on_arrival(config, Path.cwd()), journal, secrets, hadoop)
-    restatement.run(context, lambda: request.ask, run_id)
+    restatement.run(context, lambda: request.ask, run_id, caused_by=request.caused_by)
     return 0
 
 

@@ -53,14 +53,14 @@ class Launcher:
         self._application_id: Optional[str] = None
         self._shown: Optional[int] = None
 
-    def run(self, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
+    def run(self, ask: Callable[[], RunArguments], run_id: str, caused_by: Optional[str] = None) -> RunRecord:
         """
         Has the driver restate the days that ``ask`` names, and returns the driver's record.
 
         Raises DriverFailedError with the driver's error and exit code, or another TrafficAggrError when the driver has
         not recorded how it ended.
         """
-        record = self._journal.new_record("run", self._tables, run_id)
+        record = self._journal.new_record("run", self._tables, run_id, caused_by=caused_by)
         with ExitStack() as held:
             stop = held.enter_context(Stop().listening())
             lock = held.enter_context(self._journal.lock(record))
@@ -76,7 +76,7 @@ class Launcher:
                 error = stop.reason() or operator_error(exc)
                 self._fail(record, error)
                 raise error from exc
-            self._journal.edge.after_load(record.run_id)
+            self._journal.edge.after_load(record)
         return record
 
     def _fail(self, record: RunRecord, error: TrafficAggrError) -> None:
@@ -106,8 +106,10 @@ class Launcher:
         asked = ask()
         record.take_list(asked.partitions, flag)
         self._journal.begin(record)
+        dependants = tuple(self._journal.dependants)
+        request = DriverRequest(record.run_id, asked, flag, record.typed, record.caused_by, dependants)
         try:
-            submit(self._config, DriverRequest(record.run_id, asked, flag, record.typed), stop.sleep)
+            submit(self._config, request, stop.sleep)
             application = self._submitted(record.run_id, stop)
         except TrafficAggrError:  # YARN may have accepted the application all the same
             self._withdraw(record.run_id)

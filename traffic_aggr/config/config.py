@@ -60,7 +60,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Config:
-    """A whole configuration, read from the file ``path``."""
+    """The sections below, and what stands beside them. Read from the file ``path``."""
 
     path: Path
     partitions: PartitionsConfig = field(metadata=option("The days to restate"))
@@ -73,6 +73,10 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig, metadata=option("Guards"))
     impala: ImpalaConfig = field(default_factory=ImpalaConfig, metadata=option("Impala"))
     metrics: MetricsConfig = field(default_factory=MetricsConfig, metadata=option("Monitoring"))
+    dependants: tuple[Path, ...] = field(
+        default=(),
+        metadata=option("Configurations of jobs that read the final table: they restate what changed days are part of"),
+    )
     hooks: HooksConfig = field(default_factory=HooksConfig, metadata=option("Commands run after a load"))
     spark: SparkConfig = field(default_factory=SparkConfig, metadata=option("Spark"))
 

@@ -284,7 +284,9 @@ class HooksConfig:
     after_load: tuple[tuple[str, ...], ...] = field(
         default=(),
         metadata=option(
-            "Commands to run after a successful load, each a list or one text; a failure is a warning", commands=True
+            "Commands to run after a successful load, each a list or one text; {partitions} stands for the restated"
+            " ones, separated by commas; a failure is a warning",
+            commands=True,
         ),
     )
 

@@ -21,7 +21,7 @@ from pyspark.sql.types import StructType
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive import parameters, sql
 from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
 
@@ -102,12 +102,14 @@ class Directory:
 
     def __str__(self) -> str:
         """
-        Prefix for messages about one of its files: the day, or else the partition's name.
+        Prefix for messages about one of its files: the day or month, or else the partition's name.
 
         Empty for an unpartitioned table.
         """
-        day = self.spec.get(PARTITION_COLUMN)
-        return f"{day if day and len(self.spec) == 1 else self.name} " if self.spec else ""
+        if not self.spec:
+            return ""
+        (value, *others) = self.spec.values()
+        return f"{value if not others and _is_partition(value) else self.name} "
 
 
 class _Classes:
@@ -132,7 +134,7 @@ class _Classes:
         return self._scala.toSeq(java_list)
 
     def spec(self, partition: Partition) -> JavaObject:
-        return self.map({PARTITION_COLUMN: str(partition)})
+        return self.map({partition.column: str(partition)})
 
 
 class HiveCatalog:
@@ -210,11 +212,12 @@ class HiveCatalog:
         self,
         name: TableName,
         columns: Sequence[Column],
+        partition_column: str,
         location: str,
         like: Optional[TableFacts] = None,
     ) -> TableFacts:
         """
-        Creates an external table partitioned by day.
+        Creates an external table partitioned by the text of ``partition_column``.
 
         It is Parquet, or has the format and own properties of ``like``.
         """
@@ -222,6 +225,7 @@ class HiveCatalog:
             sql.create_external_table(
                 name,
                 columns,
+                partition_column,
                 location,
                 row_format=like.row_format if like else None,
                 properties=like.own_properties if like else None,
@@ -280,11 +284,11 @@ class HiveTable:
         }
 
     def all_locations(self) -> dict[Partition, str]:
-        """The directory of every partition that is a day."""
+        """The directory of every partition that is a day or month."""
         return {partition: location_of(found["storage"]) for partition, found in self._listed().items()}
 
     def all_partitions(self) -> list[Partition]:
-        """Every partition that is a day."""
+        """Every partition that is a day or month."""
         return list(self._listed())
 
     def directories(self) -> list[Directory]:
@@ -303,14 +307,10 @@ class HiveTable:
         return listed
 
     def _listed(self) -> dict[Partition, dict[str, Any]]:
-        """Every partition that is a day, with the fields of Spark's ``CatalogTablePartition``."""
-        found = {}
-        for each in self._all():
-            try:
-                found[Partition(each["spec"][PARTITION_COLUMN])] = each
-            except PartitionListError:  # such as __HIVE_DEFAULT_PARTITION__: never listed, never touched
-                continue
-        return found
+        """Every partition that is a day or month, with the fields of Spark's ``CatalogTablePartition``."""
+        (column,) = self.facts.partition_columns
+        # Others, such as __HIVE_DEFAULT_PARTITION__, are never listed and never touched.
+        return {Partition(value, column): each for each in self._all() if _is_partition(value := each["spec"][column])}
 
     def _placement(self, found: Mapping[str, Any]) -> Placement:
         row_format = _row_format(found["storage"])
@@ -362,7 +362,7 @@ class HiveTable:
         return self._owner.partitions(
             [
                 {
-                    "spec": {PARTITION_COLUMN: str(partition)},
+                    "spec": {partition.column: str(partition)},
                     "storage": {**table, **_storage(where)},
                     "parameters": dict(where.parameters or {}),
                     "createTime": where.created,
@@ -372,6 +372,14 @@ class HiveTable:
                 for partition, where in placements.items()
             ]
         )
+
+
+def _is_partition(value: str) -> bool:
+    try:
+        Partition(value)
+    except PartitionListError:
+        return False
+    return True
 
 
 def _parents(location: str) -> list[str]:

@@ -1,5 +1,5 @@
 """
-The days to restate: one partition, upstream jobs' partition list, and command-line ranges.
+The days or months to restate: one partition, upstream jobs' partition list, and command-line ranges.
 
 The rules are in ``domain.md`` ("Partition list").
 """
@@ -19,9 +19,6 @@ from traffic_aggr.errors import PartitionListError
 from traffic_aggr.text import shown
 from traffic_aggr.units import counted, data_volume
 
-PARTITION_COLUMN = "partition_date"
-"""The partition column of the tables: a day, ``yyyy-MM-dd``."""
-
 MAX_LINES = 1_000_000
 MAX_BYTES = 64 * 1024 * 1024
 MAX_VALUE_BYTES = 4096
@@ -29,36 +26,90 @@ MAX_DAYS_IN_RANGE = 100_000
 NAMED_BAD_LINES = 20
 KEPT_SKIPPED_LINES = 100
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_COLUMN_PREFIX = f"{PARTITION_COLUMN}="
+_LENGTHS = {"day": len("yyyy-MM-dd"), "month": len("yyyy-MM")}
+_EXAMPLES = {"day": "2021-04-01", "month": "2021-04"}
+_FORMS = {length: unit for unit, length in _LENGTHS.items()}
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _BLANKS = " \t\r"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class Partition(str):
     """
-    A day as the tables name it: ``yyyy-MM-dd``, a real calendar date in ASCII digits.
+    A day, ``yyyy-MM-dd``, or a month, ``yyyy-MM``, as the tables name it: real and in ASCII digits.
 
-    Raises ``PartitionListError`` for any other text.
+    ``column`` is the partition column. Raises ``PartitionListError`` for any other text.
     """
 
-    __slots__ = ()
+    __slots__ = ("column",)
+    column: str
 
-    def __new__(cls, text: str) -> Partition:
-        wrong = _wrong_with_day(text)
-        if wrong:
-            raise PartitionListError(f"'{shown(text)}' is {wrong}", hint="Write a day as 2021-04-01")
-        return super().__new__(cls, text)
+    def __new__(cls, text: str, column: str = "partition_date") -> Partition:
+        _refuse_other_than(_FORMS.get(len(text), "day"), text)
+        made = super().__new__(cls, text)
+        made.column = column
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # for copies
+        return str(self), self.column
 
     @property
     def directory(self) -> str:
         """The name of its directory below a table's root."""
-        return f"{_COLUMN_PREFIX}{self}"
+        return f"{self.column}={self}"
 
     @property
-    def day(self) -> datetime.date:
-        """The day as a date."""
-        return datetime.date.fromisoformat(self)
+    def days(self) -> tuple[datetime.date, datetime.date]:
+        """Its first day and its last."""
+        if len(self) == _LENGTHS["day"]:
+            day = datetime.date.fromisoformat(self)
+            return day, day
+        first = datetime.date.fromisoformat(f"{self}-01")
+        return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
+
+
+@dataclass(frozen=True)
+class PartitionColumn:
+    """The one column by which a table is partitioned, and the ``unit`` of its values: ``day`` or ``month``."""
+
+    name: str
+    unit: str = "day"
+
+    def __post_init__(self) -> None:
+        if self.unit not in _LENGTHS:
+            raise ValueError(f"{self.unit} is no unit of partitions: use {' or '.join(_LENGTHS)}")
+
+    @property
+    def length(self) -> int:
+        """The characters of a value."""
+        return _LENGTHS[self.unit]
+
+    @property
+    def title(self) -> str:
+        """The unit as the head of a column."""
+        return self.unit.capitalize()
+
+    @property
+    def example(self) -> str:
+        """A value, for hints."""
+        return _EXAMPLES[self.unit]
+
+    def partition(self, text: str) -> Partition:
+        """The partition of that name. Raises ``PartitionListError`` when it is not of this unit."""
+        _refuse_other_than(self.unit, text)
+        return Partition(text, self.name)
+
+    def around(self, finer: str) -> Partition:
+        """The partition that a day or month lies in: a month's, or the same."""
+        return self.partition(finer[: self.length])
+
+    def counted(self, number: int) -> str:
+        """``3 days``, ``1 month``."""
+        return counted(number, self.unit)
+
+
+PARTITION_DATE = PartitionColumn("partition_date")
+"""The partition column of the old job's tables."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +123,10 @@ class SkippedLine:
 @dataclass(frozen=True)
 class PartitionList:
     """
-    The days of a run in the order given, without repeats.
+    The days or months of a run in the order given, without repeats.
 
     ``skipped`` holds the first hundred WARN lines, and ``skipped_total`` counts all of them. ``repeated`` names each
-    day that was listed more than once. ``source`` says where the list came from.
+    partition that was listed more than once. ``source`` says where the list came from.
     """
 
     partitions: tuple[Partition, ...]
@@ -86,20 +137,21 @@ class PartitionList:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the days joined by newlines: equal for lists that mean the same run."""
+        """SHA-256 (hex) of the partitions joined by newlines: equal for lists that mean the same run."""
         return hashlib.sha256("\n".join(self.partitions).encode("ascii")).hexdigest()
 
 
-def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
+def parse_partition_list(stream: BinaryIO, source: str, column: PartitionColumn = PARTITION_DATE) -> PartitionList:
     """
-    Reads a list, which may be empty, in bounded memory whatever ``stream`` holds.
+    Reads a list of ``column``'s values, which may be empty, in bounded memory whatever ``stream`` holds.
 
     Ignores a UTF-8 byte order mark at the start. Raises ``PartitionListError`` for bad lines, naming up to 20 with
     their numbers and counting the rest. Also raises it for more than ``MAX_LINES`` lines or ``MAX_BYTES`` bytes, and
     reads no further.
     """
     lines = _Lines(stream)
-    days: list[Partition] = []
+    prefix = f"{column.name}="
+    listed: list[Partition] = []
     skipped: list[SkippedLine] = []
     skipped_total = 0
     bad = _BadLines()
@@ -118,28 +170,28 @@ def parse_partition_list(stream: BinaryIO, source: str) -> PartitionList:
             value = line.text.strip(_BLANKS)
             if not value:
                 continue
-            value = value[len(_COLUMN_PREFIX) :] if value.startswith(_COLUMN_PREFIX) else value
-            wrong = _wrong_with_day(value)
+            value = value[len(prefix) :] if value.startswith(prefix) else value
+            wrong = _wrong_with(value, column.unit)
             if wrong:
                 bad.add(line, wrong)
             else:
-                days.append(Partition(value))
+                listed.append(column.partition(value))
     if lines.stopped:
         raise PartitionListError(
             f"{source} is not a partition list: reading stopped after {lines.stopped}{bad.after_stop()}",
-            hint="Give a list with one day per line, such as 2021-04-01",
+            hint=f"Give a list with one {column.unit} per line, such as {column.example}",
         )
     if bad.total:
         raise PartitionListError(
             f"{source} has {counted(bad.total, 'bad line')}: {bad}",
-            hint="Fix or remove them: each line is one day, such as 2021-04-01",
+            hint=f"Fix or remove them: each line is one {column.unit}, such as {column.example}",
         )
-    return _without_repeats(days, source, tuple(skipped), skipped_total)
+    return _without_repeats(listed, source, tuple(skipped), skipped_total)
 
 
-def partitions_between(text: str) -> PartitionList:
+def partitions_between(text: str, column: PartitionColumn = PARTITION_DATE) -> PartitionList:
     """
-    The days of ``A..B``, both included, or the single day ``A``.
+    The days of ``A..B``, both included, or the single day ``A``; with a ``column`` of months, those that they touch.
 
     Raises ``PartitionListError`` when an end is not a day, when B comes before A, or when the range has more than
     ``MAX_DAYS_IN_RANGE`` days.
@@ -147,59 +199,71 @@ def partitions_between(text: str) -> PartitionList:
     source = f"--dates {shown(text)}"
     first_text, dots, last_text = text.partition("..")
     try:
-        first = Partition(first_text.strip())
-        last = Partition(last_text.strip()) if dots else first
+        first = PARTITION_DATE.partition(first_text.strip())
+        last = PARTITION_DATE.partition(last_text.strip()) if dots else first
     except PartitionListError as exc:
         raise PartitionListError(
             f"{source}: {exc.message}", hint="Write --dates 2021-04-01..2021-04-30, or a single day"
         ) from exc
-    days = (last.day - first.day).days + 1
+    days = (last.days[1] - first.days[0]).days + 1
     if days < 1:
         raise PartitionListError(f"{source}: the last day comes before the first", hint=f"Write {last}..{first}")
     if days > MAX_DAYS_IN_RANGE:
         raise PartitionListError(
             f"{source}: {counted(days, 'day')} are more than {MAX_DAYS_IN_RANGE:,}", hint="Check the years"
         )
-    return PartitionList(partitions=_days_from(first.day, days), source=source)
+    return PartitionList(partitions=_around_days(first.days[0], days, column), source=source)
 
 
-def partitions_of_month(text: str) -> PartitionList:
-    """The days of a month given as ``YYYY-MM``. Raises ``PartitionListError`` for any other text."""
+def partitions_of_month(text: str, column: PartitionColumn = PARTITION_DATE) -> PartitionList:
+    """
+    The days of a month given as ``YYYY-MM``; with a ``column`` of months, that month.
+
+    Raises ``PartitionListError`` for any other text.
+    """
     source = f"--month {shown(text)}"
     month = text.strip()
-    if _wrong_with_day(f"{month}-01"):
+    if _wrong_with(month, "month"):
         raise PartitionListError(f"{source}: not a month", hint="Write --month 2021-04")
-    first = Partition(f"{month}-01").day
-    days = calendar.monthrange(first.year, first.month)[1]
-    return PartitionList(partitions=_days_from(first, days), source=source)
+    first, last = Partition(month).days
+    return PartitionList(partitions=_around_days(first, (last - first).days + 1, column), source=source)
 
 
-def _wrong_with_day(text: str) -> str:
-    """What is wrong with a day; empty if nothing is."""
-    if not _DAY.fullmatch(text):
-        return "not a day"
+def _refuse_other_than(unit: str, text: str) -> None:
+    wrong = _wrong_with(text, unit)
+    if wrong:
+        hint = f"Write a {unit} as {_EXAMPLES[unit]}"
+        raise PartitionListError(f"'{shown(text)}' is {wrong}", hint=hint)
+
+
+def _wrong_with(text: str, unit: str) -> str:
+    """What is wrong with a day or month; empty if nothing is."""
+    day = text if unit == "day" else f"{text}-01"
+    if not _DATE.fullmatch(day):
+        return f"not a {unit}"
     try:
-        datetime.date.fromisoformat(text)
+        datetime.date.fromisoformat(day)
     except ValueError:
-        return "not a real date"
+        return "not a real date" if unit == "day" else "not a real month"
     return ""
 
 
-def _days_from(first: datetime.date, days: int) -> tuple[Partition, ...]:
+def _around_days(first: datetime.date, days: int, column: PartitionColumn) -> tuple[Partition, ...]:
     start = first.toordinal()
-    return tuple(Partition(datetime.date.fromordinal(number).isoformat()) for number in range(start, start + days))
+    each = (datetime.date.fromordinal(number).isoformat() for number in range(start, start + days))
+    return tuple(dict.fromkeys(column.around(day) for day in each))
 
 
 def _without_repeats(
-    days: list[Partition], source: str, skipped: tuple[SkippedLine, ...], skipped_total: int
+    listed: list[Partition], source: str, skipped: tuple[SkippedLine, ...], skipped_total: int
 ) -> PartitionList:
     seen: set[Partition] = set()
     repeated: dict[Partition, None] = {}
-    for day in days:
-        if day in seen:
-            repeated[day] = None
-        seen.add(day)
-    return PartitionList(tuple(dict.fromkeys(days)), skipped, tuple(repeated), source, skipped_total)
+    for partition in listed:
+        if partition in seen:
+            repeated[partition] = None
+        seen.add(partition)
+    return PartitionList(tuple(dict.fromkeys(listed)), skipped, tuple(repeated), source, skipped_total)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from traffic_aggr.errors import GuardError
 from traffic_aggr.files.local import FileInfo, Files
 from traffic_aggr.hive.catalog import Directory, HiveCatalog, TableFacts
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import identifier
 from traffic_aggr.text import some_of
 from traffic_aggr.units import counted
@@ -44,27 +44,30 @@ _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[^/]*)?")
 @dataclass(frozen=True)
 class Scan:
     """
-    A scan of the whole table, or of ``days`` if the table is partitioned by day.
+    A scan of the whole table, or of those partitions whose ``column`` has one of ``values``.
 
-    ``rows`` cover at least these days. ``found`` maps the location of each of ``directories`` that exists to its
+    ``rows`` cover at least these. ``found`` maps the location of each of ``directories`` that exists to its
     visible files. ``all_directories`` are those of the whole table.
     """
 
     catalog: HiveCatalog
     facts: TableFacts
     rows: DataFrame
-    days: Optional[Collection[Partition]]
+    column: Optional[str]
+    values: Collection[str]
     directories: Sequence[Directory]
     all_directories: Sequence[Directory]
     found: Mapping[str, Sequence[FileInfo]]
 
     @property
     def restricted(self) -> DataFrame:
-        return _restricted(self.rows, self.days)
+        return _restricted(self.rows, self.column, self.values)
 
     @cached_property
     def file_index(self) -> Optional[JavaObject]:
-        """Spark's listing of the scan's files; None if Hive's reader lists them."""
+        """Spark's listing of the scan's files; None if there are none, or if Hive's reader lists them."""
+        if not self.directories:
+            return None
         relation = _relation(self.facts, self.restricted)
         return None if relation is None else _file_index(self.catalog, relation)
 
@@ -76,29 +79,34 @@ class Scan:
 
 
 def open_scan(
-    catalog: HiveCatalog, facts: TableFacts, files: Files, days: Optional[Collection[Partition]] = None
+    catalog: HiveCatalog,
+    facts: TableFacts,
+    files: Files,
+    column: Optional[str] = None,
+    partitions: Collection[Partition] = (),
 ) -> Scan:
     """
-    Opens a scan of the table, or of its ``days``, as it is now, including sub-directories.
+    Opens a scan of the table as it is now, including sub-directories.
+
+    Where it is partitioned by ``column``, the scan is of ``partitions`` alone.
 
     Raises GuardError if partitions have sub-directories and Spark reads the table as anything other than files.
     """
     table = catalog.table(facts)
-    by_day = PARTITION_COLUMN in facts.partition_columns
-    wanted = set(days) if by_day and days is not None else None
+    column, wanted = column if column in facts.partition_columns else None, {str(each) for each in partitions}
     everything = table.directories()
-    directories = [each for each in everything if wanted is None or each.spec.get(PARTITION_COLUMN) in wanted]
+    directories = [each for each in everything if column is None or each.spec[column] in wanted]
     found = files.visible_files([each.location for each in directories])
     below = {location: _below(location, infos) for location, infos in found.items()}
     if any(below.values()) and not facts.partition_columns and facts.row_format.is_parquet:
-        return Scan(catalog, facts, _rows_below(catalog, facts), wanted, directories, everything, found)
+        return Scan(catalog, facts, _rows_below(catalog, facts), column, wanted, directories, everything, found)
     rows = table.rows()
     if any(below.values()) and facts.partition_columns:
-        pruned = _restricted(rows, wanted)
+        pruned = _restricted(rows, column, wanted)
         relation = _relation(facts, pruned)
         if relation is not None:  # the session's settings make Hive's reader descend by itself
             rows = _with_directories(catalog, relation, below)
-    return Scan(catalog, facts, rows, wanted, directories, everything, found)
+    return Scan(catalog, facts, rows, column, wanted, directories, everything, found)
 
 
 def refuse_unread(scan: Scan, files: Files) -> None:
@@ -194,9 +202,9 @@ def _splits(scan: Scan, locations: Sequence[str]) -> str:
     return told
 
 
-def _restricted(rows: DataFrame, days: Optional[Collection[Partition]]) -> DataFrame:
+def _restricted(rows: DataFrame, column: Optional[str], values: Collection[str]) -> DataFrame:
     # Comparing strings lets the metastore prune the partitions.
-    return rows if days is None else rows.where(F.col(PARTITION_COLUMN).isin(sorted(map(str, days))))
+    return rows if column is None else rows.where(F.col(column).isin(sorted(values)))
 
 
 def _relation(facts: TableFacts, rows: DataFrame) -> Optional[JavaObject]:

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Optional, TypeVar
 
 from traffic_aggr.hive.layout import RowFormat
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 
 STATEMENT_PARTITIONS = 100
@@ -65,18 +65,19 @@ def batches(items: Sequence[T], size: int = STATEMENT_PARTITIONS) -> Iterator[Se
         yield items[start : start + size]
 
 
-def _spec(partition: Partition) -> str:
-    return f"PARTITION ({PARTITION_COLUMN}={literal(partition)})"
+def partition_spec(partition: Partition) -> str:
+    """The clause that names a partition."""
+    return f"PARTITION ({partition.column}={literal(partition)})"
 
 
 def drop_partitions(table: TableName, partitions: Iterable[Partition]) -> str:
     """Drops those ``partitions`` that exist. The caller must know that their files stay."""
-    return f"ALTER TABLE {table.quoted} DROP IF EXISTS " + ", ".join(map(_spec, partitions))
+    return f"ALTER TABLE {table.quoted} DROP IF EXISTS " + ", ".join(map(partition_spec, partitions))
 
 
 def add_partitions(table: TableName, locations: Mapping[Partition, str]) -> str:
     """Adds those partitions that do not exist, each with its data at the given location."""
-    specs = " ".join(f"{_spec(partition)} LOCATION {literal(where)}" for partition, where in locations.items())
+    specs = " ".join(f"{partition_spec(partition)} LOCATION {literal(where)}" for partition, where in locations.items())
     return f"ALTER TABLE {table.quoted} ADD IF NOT EXISTS {specs}"
 
 
@@ -92,19 +93,20 @@ def _properties(properties: Mapping[str, str]) -> str:
 def create_external_table(
     table: TableName,
     columns: Sequence[Column],
+    partition_column: str,
     location: str,
     *,
     row_format: Optional[RowFormat] = None,
     properties: Optional[Mapping[str, str]] = None,
 ) -> str:
     """
-    Creates an external table partitioned by day.
+    Creates an external table partitioned by the text of ``partition_column``.
 
     It is Parquet, or in another table's ``row_format``.
     """
     fields = ", ".join(f"{identifier(column.name)} {column.type}" for column in columns)
     statement = f"CREATE EXTERNAL TABLE IF NOT EXISTS {table.quoted} ({fields})"
-    statement += f" PARTITIONED BY ({identifier(PARTITION_COLUMN)} STRING)"
+    statement += f" PARTITIONED BY ({identifier(partition_column)} STRING)"
     if row_format is None:
         statement += " STORED AS PARQUET"
     else:
@@ -133,7 +135,7 @@ def refresh_moved(table: TableName, moved: Sequence[Partition]) -> list[str]:
     """Impala: reloads partitions whose location changed, which a table-level REFRESH may miss."""
     if len(moved) > REFRESH_PARTITIONS_LIMIT:
         return [invalidate(table)]
-    return [f"REFRESH {table} {_spec(partition)}" for partition in moved]
+    return [f"REFRESH {table} {partition_spec(partition)}" for partition in moved]
 
 
 def refreshes_together(statements: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
@@ -163,10 +165,10 @@ def invalidate(table: TableName) -> str:
     return f"INVALIDATE METADATA {table}"
 
 
-def totals_by_partition(table: TableName, partitions: Iterable[Partition], expressions: Iterable[str]) -> str:
-    """Impala: the partition, its number of rows, and each of ``expressions`` over its rows."""
+def totals_by_partition(table: TableName, column: str, partitions: Iterable[str], expressions: Iterable[str]) -> str:
+    """Impala: the partition, its number of rows, and each of ``expressions`` over its rows, for each partition."""
     wanted = ", ".join(map(literal, partitions))
     return (
-        f"SELECT {PARTITION_COLUMN}, COUNT(*), {', '.join(expressions)} FROM {table} "
-        f"WHERE {PARTITION_COLUMN} IN ({wanted}) GROUP BY {PARTITION_COLUMN}"
+        f"SELECT {column}, COUNT(*), {', '.join(expressions)} FROM {table} "
+        f"WHERE {column} IN ({wanted}) GROUP BY {column}"
     )

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from traffic_aggr.clock import parse_timestamp, timestamp
 from traffic_aggr.config.config import JobConfig
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import Next, RunRecord
 from traffic_aggr.run.result import day_states, days_in_words
-from traffic_aggr.units import counted, local_zone
+from traffic_aggr.units import local_zone
 
 FAILURE = "failure"
 RECOVERY = "recovery"
@@ -64,7 +66,7 @@ def failure_alert(job: JobConfig, record: RunRecord, concerned: RunRecord, log_t
     lines of the body say what happened, whether the data is safe, and what to run.
     """
     step = record.steps[-1].name if record.steps else "preflight"
-    days = _days(concerned.partitions or list(concerned.days) or record.partitions)
+    days = _days(record.job, concerned.partitions or list(concerned.days) or record.partitions)
     next_ = record.next or Next(record.typed.of("status"))
     body = [
         f"{job.name} FAILED at {step} on {record.host}.",
@@ -84,7 +86,7 @@ def failure_alert(job: JobConfig, record: RunRecord, concerned: RunRecord, log_t
 
 def recovery_alert(job: JobConfig, record: RunRecord, failure_run_ids: Sequence[str]) -> Alert:
     """The alert for a run that succeeded after the failure of one of ``failure_run_ids`` opened a ticket."""
-    days = _days(record.partitions)
+    days = _days(record.job, record.partitions)
     body = [
         f"{job.name} SUCCEEDED on {record.host}; the ticket can be closed.",
         f"The data: {record.data_state}.",
@@ -98,9 +100,9 @@ def recovery_alert(job: JobConfig, record: RunRecord, failure_run_ids: Sequence[
     return Alert(RECOVERY, record.run_id, subject, "\n".join(body), timestamp(), tuple(failure_run_ids))
 
 
-def _days(partitions: Sequence[str]) -> str:
+def _days(job: JobDefinition, partitions: Sequence[Partition]) -> str:
+    column = job.partition
     if not partitions:
-        return "no days"
-    if len(partitions) == 1:
-        return f"1 day {partitions[0]}"
-    return f"{counted(len(partitions), 'day')} {min(partitions)}..{max(partitions)}"
+        return f"no {column.unit}s"
+    last = f"..{max(partitions)}" if len(partitions) > 1 else ""
+    return f"{column.counted(len(partitions))} {min(partitions)}{last}"

@@ -24,7 +24,7 @@ from traffic_aggr.host.hooks import run_after_load
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.host.metrics import write_metrics
 from traffic_aggr.host.notify import Notifier
-from traffic_aggr.host.status_file import FAILURE, RUNNING, STEP_NAMES, SUCCESS, StatusFile
+from traffic_aggr.host.status_file import FAILURE, RUNNING, SUCCESS, StatusFile
 from traffic_aggr.run.plan import Step
 from traffic_aggr.run.record import RunRecord
 
@@ -72,8 +72,8 @@ class Edge:
     def begin(self) -> None:
         """Shows that a run is in progress."""
 
-    def mark(self, step: Step) -> None:
-        """Shows the step in progress; the next run resumes an interrupted one from there."""
+    def mark(self, step: Step, name: str) -> None:
+        """Shows the step in progress by its ``name``; the next run resumes an interrupted one from there."""
 
     def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None:
         """
@@ -82,7 +82,7 @@ class Edge:
         ``failures`` returns the ids of the failed runs that may have opened the ticket; it is called only for a notice.
         """
 
-    def after_load(self, run_id: str) -> None:
+    def after_load(self, record: RunRecord) -> None:
         """Runs the site's ``hooks.after_load``."""
 
     def failed(self) -> None:
@@ -148,8 +148,8 @@ class EdgeNode(Edge):
                 self._status_before = found
         self._status_file.update(job_status=RUNNING, ran_time=self._ran_time(), process_id=os.getpid())
 
-    def mark(self, step: Step) -> None:
-        self._status_file.update(flag=int(step), process_name=STEP_NAMES[step])
+    def mark(self, step: Step, name: str) -> None:
+        self._status_file.update(flag=int(step), process_name=name)
 
     def succeeded(self, record: RunRecord, failures: Callable[[], list[str]]) -> None:
         ticket_open = self._status_file.ticket_created()
@@ -157,8 +157,8 @@ class EdgeNode(Edge):
         if ticket_open:
             self._notifier.send(recovery_alert(self._config.job, record, failures()))
 
-    def after_load(self, run_id: str) -> None:
-        run_after_load(self._config.hooks.after_load, run_id)
+    def after_load(self, record: RunRecord) -> None:
+        run_after_load(self._config.hooks.after_load, record.run_id, record.days)
 
     def failed(self) -> None:
         self._status_file.update(job_status=FAILURE, ran_time=self._ran_time(), process_id=os.getpid())

@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -14,9 +14,19 @@ LIMIT_S = 3600
 """A hook that runs longer is killed: the run has succeeded and must not hang on housekeeping."""
 
 
-def run_after_load(commands: Sequence[Sequence[str]], run_id: str) -> None:
-    """Runs each command without a shell, with ``TRAFFIC_AGGR_RUN_ID`` set; a failure is a warning."""
-    for command in commands:
+PARTITIONS = "{partitions}"
+"""Stands in a command for the restated partitions, separated by commas."""
+
+
+def run_after_load(commands: Sequence[Sequence[str]], run_id: str, partitions: Iterable[str] = ()) -> None:
+    """
+    Runs each command without a shell, with ``TRAFFIC_AGGR_RUN_ID`` set; a failure is a warning.
+
+    ``partitions`` take the place of ``PARTITIONS`` in it.
+    """
+    restated = ",".join(partitions)
+    for words in commands:
+        command = [word.replace(PARTITIONS, restated) for word in words]
         log.info("hook: %s", " ".join(command))
         try:
             # A file, not a pipe: a background process started by the hook could keep a pipe open.

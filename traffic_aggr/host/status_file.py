@@ -23,12 +23,8 @@ from traffic_aggr.errors import StateError, StatusFlagError
 from traffic_aggr.files.local import LocalFiles, sync_directory
 from traffic_aggr.text import shown
 
-STEP_NAMES: Mapping[int, str] = {
-    1: "MNAAS_remove_partitions_from_the_table",
-    2: "MNAAS_traffic_aggr_adhoc_inter_table_loading",
-    3: "MNAAS_traffic_aggr_adhoc_table_loading",
-}
-"""The ``process_name`` of each step, by the step's flag; flag 0 means no step."""
+FLAGS = (0, 1, 2, 3)
+"""No step, or the number of the step."""
 
 RUNNING = "Running"
 SUCCESS = "Success"
@@ -139,7 +135,7 @@ class StatusFile:
         """
         changes: dict[str, str] = {}
         if flag is not None:
-            if flag not in (0, *STEP_NAMES):
+            if flag not in FLAGS:
                 raise ValueError(f"{_FLAG} cannot be {flag!r}")
             changes[_FLAG] = str(flag)
         if process_id is not None:

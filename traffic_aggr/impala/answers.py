@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from traffic_aggr.hive import sql
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 
 LONGEST_ANSWER = 20_000
 """How many characters of an answer are searched; Impala's longest ones end in a stack trace that says no more."""
@@ -154,24 +154,24 @@ def trouble_of(answer: str) -> Trouble:
 
 
 _TABLE_READ = re.compile(r"\bFROM\s+(\w+\.\w+)", re.IGNORECASE)
-_DAY_READ = re.compile(r"'(\d{4}-\d\d-\d\d)'")
-_DAY_OF_FILE = re.compile(rf"/{PARTITION_COLUMN}=([^/\s]+)/")
+_PARTITIONS_READ = re.compile(r"\bWHERE (\w+) IN \(([^)]*)\)")
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 def refreshes_before(query: str, answer: str, times: int) -> list[str]:
     """
     Returns the statements to send before retrying a ``query`` whose ``answer`` blames stale metadata.
 
-    The first time (``times`` is 0) that is a REFRESH of the day whose file the answer names, else of the table. After
-    that it is a REFRESH of the table and ``sql.refresh_moved`` of all the query's days. Empty when the query reads no
-    table.
+    The first time (``times`` is 0) that is a REFRESH of the partition whose file the answer names, else of the table.
+    After that it is a REFRESH of the table and ``sql.refresh_moved`` of all the query's partitions. Empty when the
+    query reads no table.
     """
     table = _TABLE_READ.search(query)
     if table is None:
         return []
-    name, days = sql.TableName.parse(table[1]), list(map(Partition, _DAY_READ.findall(query)))
+    name, read = sql.TableName.parse(table[1]), _PARTITIONS_READ.search(query)
+    partitions = [Partition(value, read[1]) for value in _QUOTED.findall(read[2])] if read else []
     if times:
-        return [sql.refresh(name), *sql.refresh_moved(name, days)]
-    file = _DAY_OF_FILE.search(answer)
-    named = [day for day in days if file and day == file[1]]
+        return [sql.refresh(name), *sql.refresh_moved(name, partitions)]
+    named = [partition for partition in partitions if f"/{partition.directory}/" in answer]
     return sql.refresh_moved(name, named) or [sql.refresh(name)]

@@ -51,7 +51,7 @@ def render_report(record: RunRecord) -> str:
         changes="".join(_changes(record)),
         found="".join(_found(record)),
         days=_table(_day_heads(record.job), _day_rows(record), "numbers"),
-        totals=_table(("Day", "Stage", "Rows", *record.job.names), _total_rows(record), "numbers"),
+        totals=_table((record.job.partition.title, "Stage", "Rows", *record.job.names), _total_rows(record), "numbers"),
         timeline=_table(("At", "What", "Took", "Outcome"), _timeline(record)),
         impala=_table(
             ("Statement", "Host", "Attempts", "Seconds", "Outcome"),
@@ -194,7 +194,7 @@ def _signed(total: Total, difference: int) -> str:
 def _day_heads(job: JobDefinition) -> Sequence[str]:
     first, *others = _shown(job)
     return (
-        *("Day", "Rows are", f"{first.title} before", f"{first.title} after", "Change"),
+        *(job.partition.title, "Rows are", f"{first.title} before", f"{first.title} after", "Change"),
         *(f"{total.title} {when}" for total in others for when in ("before", "after")),
         "Raw rows",
         *(total.title for total in _bounded(job)),
@@ -269,10 +269,10 @@ def _facts(record: RunRecord) -> Iterable[tuple[str, object]]:
     yield "Started", local_time(record.started)
     yield "Ended", local_time(record.ended) if record.ended else None
     yield "Mode", record.mode
-    yield "Some days old, others new or missing, for", duration(record.mixed_seconds)
-    yield "Days", days_in_words(record)
-    source = f"{record.partitions_source} ({counted(len(record.partitions), 'day')}, sha256 {record.partitions_digest})"
-    yield "Partition list", source
+    yield f"Some {record.job.partition.unit}s old, others new or missing, for", duration(record.mixed_seconds)
+    yield f"{record.job.partition.title}s", days_in_words(record)
+    many = record.job.partition.counted(len(record.partitions))
+    yield "Partition list", f"{record.partitions_source} ({many}, sha256 {record.partitions_digest})"
     if inputs:
         size = data_volume(sum(each.bytes for each in inputs))
         yield "Raw", f"{counted(sum(each.files for each in inputs), 'file')}, {size}"
@@ -282,3 +282,4 @@ def _facts(record: RunRecord) -> Iterable[tuple[str, object]]:
     yield "By", f"{record.user}@{record.host}, process {record.process_id}"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())
     yield "Resumes", record.resumes
+    yield "Follows", record.caused_by

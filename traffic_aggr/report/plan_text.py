@@ -13,11 +13,15 @@ from traffic_aggr.hive.layout import run_directory
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.run.estimate import Estimate
+from traffic_aggr.run.impala_totals import queries_of_final, queries_of_raw
 from traffic_aggr.run.plan import Plan, Refusal, Step
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
+from traffic_aggr.text import some_of
 from traffic_aggr.units import counted, data_volume, percent_change
+
+NOTHING: Mapping[str, Sequence[Partition]] = {}
 
 
 def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[str]:
@@ -27,7 +31,7 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
     refreshes = Refreshes(staging, final, [table for table in (staging, final) if str(table) in plan.creates])
     statements = []
     if impala.enabled and impala.verify_raw and not plan.verify_only:
-        statements += _totals(raw, list(plan.days), plan.job.raw_expressions)
+        statements += queries_of_raw(plan.job, raw, plan.read)
     for step in plan.steps:
         if step is Step.DROP:
             statements += drops
@@ -36,12 +40,8 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
         if impala.enabled:
             statements += refreshes.after(step, moved=plan.moved, verify_only=plan.verify_only)
     if impala.enabled and impala.verify:
-        statements += _totals(final, plan.changed, plan.job.final_expressions)
+        statements += queries_of_final(plan.job, final, plan.changed)
     return statements
-
-
-def _totals(table: TableName, days: Sequence[Partition], expressions: Mapping[str, str]) -> list[str]:
-    return [sql.totals_by_partition(table, batch, expressions.values()) for batch in sql.batches(days)]
 
 
 def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list[str]]:
@@ -65,12 +65,21 @@ def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
     single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
     fewer = f"Impala {since} and later is sent the {single} of single partitions as {sent}"
     asked = not plan.verify_only and bool(statements) and statements[0].startswith("SELECT")
-    again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those days and asked once more"
+    again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those and asked once more"
     return [*plan.notes, *([again] if asked else []), *([fewer] if runs else [])]
 
 
-def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> dict[str, Any]:
-    """Returns the plan as a document: steps, statements, refusals, and each day with its state and action."""
+def plan_json(
+    plan: Plan,
+    statements: Sequence[str],
+    likely: Optional[Estimate] = None,
+    follows: Mapping[str, Sequence[Partition]] = NOTHING,
+) -> dict[str, Any]:
+    """
+    Returns the plan as a document: steps, statements, refusals, and each day with its state and action.
+
+    ``follows`` are the partitions of dependants, by table, that are restated afterwards.
+    """
     actions = plan.actions
     return {
         "mode": plan.mode,
@@ -83,6 +92,7 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
         "statements": list(statements),
         "readers": _readers(plan),
         "estimate": asdict(likely) if likely else None,
+        "dependants": {table: list(partitions) for table, partitions in follows.items()},
         "days": {
             partition: {
                 "action": actions[partition],
@@ -96,12 +106,18 @@ def plan_json(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] 
     }
 
 
-def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate] = None) -> Iterable[str]:
-    """Yields the plan for people: a line for each day, then steps, statements and refusals."""
+def plan_lines(
+    plan: Plan,
+    statements: Sequence[str],
+    likely: Optional[Estimate] = None,
+    follows: Mapping[str, Sequence[Partition]] = NOTHING,
+) -> Iterable[str]:
+    """Yields what ``plan_json`` has for people: a line for each day, then steps, statements and refusals."""
     actions, shown = plan.actions, plan.job.headline
     raw_head, old_head = f"RAW {shown.title.upper()}", f"OLD {shown.title.upper()}"
+    unit = plan.job.partition.unit.upper()
     yield f"{plan.summary}."
-    yield f"{'DAY':12}{'ACTION':10}{'RAW ROWS':>14}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
+    yield f"{unit:12}{'ACTION':10}{'RAW ROWS':>14}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
         old, raw = day.old, day.raw.integer(shown.name)
         yield (
@@ -120,6 +136,9 @@ def plan_lines(plan: Plan, statements: Sequence[str], likely: Optional[Estimate]
     yield f"Readers meanwhile: {_readers(plan)}."
     if likely:
         yield f"Estimated time: {likely}."
+    for table, partitions in follows.items():
+        if partitions:
+            yield f"Afterwards restates {some_of(partitions, separator=', ')} of {table}."
     for refusal in plan.refusals:
         yield refused_line(refusal)
     if not plan.refusals:
@@ -136,14 +155,14 @@ def _readers(plan: Plan) -> str:
     if plan.verify_only:
         return "the new data, which is in place"
     if plan.mode == "swap":
-        return "every day whole, old until its partition points at the new data"
-    return "the listed days are missing from the start of drop to the end of load"
+        return f"every {plan.job.partition.unit} whole, old until its partition points at the new data"
+    return f"the listed {plan.job.partition.unit}s are missing from the start of drop to the end of load"
 
 
 def _summary(plan: Plan) -> str:
     if plan.verify_only:
-        return f"refresh and verify {counted(len(plan.days), 'day')}"
-    parts = [f"restate {counted(len(plan.restated), 'day')}"]
+        return f"refresh and verify {plan.job.partition.counted(len(plan.days))}"
+    parts = [f"restate {plan.job.partition.counted(len(plan.restated))}"]
     parts += [f"clear {len(plan.cleared):,} without raw rows"] if plan.cleared else []
     parts += [f"keep {len(plan.kept):,} without raw rows"] if plan.kept else []
     files = sum(day.input.files for day in plan.days.values() if day.input is not None)
@@ -180,7 +199,8 @@ def _proven(record: RunRecord) -> Iterable[str]:
     stages = agreeing(record)
     # Cleared days have nothing staged: the stages agree that there are no rows.
     proven = " = ".join(stages) if "staging" in stages else f"no rows in {in_words(stages)}"
-    days = f"all {counted(len(record.days), 'day')}" if len(record.days) > 1 else "1 day"
+    days = record.job.partition.counted(len(record.days))
+    days = f"all {days}" if len(record.days) > 1 else days
     read = f" (raw as run {record.resumes} read it)" if record.only_verifies else ""
     yield f"{proven}{_witness(record)} on {days}{read}"
 

@@ -4,8 +4,8 @@ What is running and what has run, for `status` and `history`, which only read st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Optional, Union
 
 from traffic_aggr.config.config import Config
@@ -20,7 +20,8 @@ from traffic_aggr.run.record import Outcome, RunRecord
 from traffic_aggr.run.result import day_counts
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.terminal import Colour, Paint, plain
-from traffic_aggr.units import counted, duration, local_time
+from traffic_aggr.text import some_of
+from traffic_aggr.units import duration, local_time
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Overview:
 
     ``last`` is the newest run. ``concerned`` is the run that says where the data is: the newest unsettled one, else
     ``last``. ``next_run`` says what the next `run` will do. ``next_command`` is what to type after an unfinished run.
+    ``pending`` are partitions of other tables, which the next `run` restates as well.
     """
 
     status: Optional[Status]
@@ -39,6 +41,7 @@ class Overview:
     concerned: Optional[RunRecord]
     next_run: str
     next_command: Optional[str]
+    pending: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +52,7 @@ class Overview:
             "data_state": self._data_state,
             "next_run": self.next_run,
             "next_command": self.next_command,
+            "pending_dependants": {table: list(partitions) for table, partitions in self.pending.items()},
         }
 
     def lines(self, paint: Paint = plain) -> Iterable[str]:
@@ -59,6 +63,9 @@ class Overview:
             if self.last.error:
                 yield f"  {self.last.error}"
         yield self._data(paint)
+        for table, partitions in self.pending.items():
+            pending = paint(f"{table} may be older than its days", Colour.BAD)
+            yield f"{pending}: {some_of(partitions, separator=', ')} is pending, which the next run restates."
         yield f"The next run {self.next_run}."
         if self.next_command is not None:
             yield f"Next: {self.next_command}"
@@ -118,7 +125,7 @@ def _name(record: RunRecord) -> str:
 
 
 def _at_work(record: RunRecord) -> str:
-    days = counted(len(record.days) or len(record.partitions), "day")
+    days = record.job.partition.counted(len(record.days) or len(record.partitions))
     if not record.steps:
         return f"before its first step, with {days} listed"
     step = record.steps[-1]
@@ -151,7 +158,10 @@ def overview(
     unsettled = (each for each in store.unsettled() if not each.publication.settled)
     coming = _next_run(status, holder, store, config.publish.mode)
     command = _next_command(coming, last, typed) if isinstance(coming, NextRun) else None
-    return Overview(status, error, holder, last, next(unsettled, last), str(coming), command)
+    pending = store.pending.read()
+    if command is None and pending and holder is None:
+        command = typed.of("recover")
+    return Overview(status, error, holder, last, next(unsettled, last), str(coming), command, pending)
 
 
 def _next_command(coming: NextRun, last: Optional[RunRecord], typed: CommandLine) -> Optional[str]:

@@ -188,6 +188,7 @@ def orphans(context: JobContext, spark: SparkSession) -> list[Orphan]:
     runs = f"{final.location}/{RUN_ROOT}"
     found = TableDirectory(
         table=str(final.name),
+        column=context.job.partition,
         root=final.location,
         names=[_name(path) for path in unused if path != runs and files.usage(path).files],
         runs=[_name(info.path) for info in files.list(runs) if is_run_id(_name(info.path))] if runs in unused else [],

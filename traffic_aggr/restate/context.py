@@ -49,6 +49,18 @@ from traffic_aggr.text import first_line
 
 log = logging.getLogger(__name__)
 
+Follow = Callable[[RunRecord, SparkSession], Optional[TrafficAggrError]]
+"""
+Restates what depends on the partitions that a run has changed, in its session, after it has ended.
+
+Returns the error where that fails, since it is not the run's own.
+"""
+
+
+def nothing_follows(record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
+    """No table depends on the partitions."""
+    return None
+
 
 class JobContext:
     """
@@ -180,6 +192,7 @@ class JobContext:
             tell(settled)
             touched = [each for each in settled if each.publication is not Publication.UNTOUCHED]
             if touched:
+                self.journal.note_dependants(day for each in touched for day in each.days)
                 self.refresh_final(touched[0], [day for each in touched for day in each.days])
             execute.close_settled(self.journal.store, settled, self.journal.note_rolled_back)
         return settled

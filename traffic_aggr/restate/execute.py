@@ -88,7 +88,7 @@ def _put_back(work: Work, reason: BaseException) -> None:
     steps.forget_shadow_quietly(work)
     if record.publication.settled and not isinstance(reason, UnprovenError):
         return
-    days = counted(len(record.days), "day")
+    days = record.job.partition.counted(len(record.days))
     log.warning("%s: putting the old data of %s back", _cause(work, reason), days)
     try:
         work.publisher.restore(record)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from traffic_aggr.hive import promises
 from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
 from traffic_aggr.hive.layout import text_hazards
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import declared_length
 from traffic_aggr.restate.row_checks import duplicate_keys, values_with
 from traffic_aggr.restate.tables import Tables
@@ -35,12 +35,18 @@ def refuse_tables(job: JobDefinition, tables: Tables) -> None:
             raise promises.refusal(facts, problems, written=written)
 
 
-def refuse_partitions(catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition]) -> None:
-    """Raises GuardError naming listed partitions whose own metadata promises what the job does not keep."""
-    for facts in (tables.raw, tables.final):
-        if facts is None or facts.partition_columns != (PARTITION_COLUMN,):
+def refuse_partitions(
+    job: JobDefinition, catalog: HiveCatalog, tables: Tables, partitions: Sequence[Partition], read: Sequence[Partition]
+) -> None:
+    """
+    Raises GuardError naming listed partitions whose own metadata promises what the job does not keep.
+
+    ``read`` are those of raw that lie in the listed ones.
+    """
+    for facts, column, listed in ((tables.raw, job.source, read), (tables.final, job.partition, partitions)):
+        if facts is None or facts.partition_columns != (column.name,):
             continue
-        problems = promises.partition_problems(facts, catalog.table(facts).promises(partitions))
+        problems = promises.partition_problems(facts, catalog.table(facts).promises(listed))
         if problems:
             raise promises.refusal(facts, problems[:EXAMPLES], written=facts is tables.final)
 
@@ -66,7 +72,7 @@ def refuse_duplicate_keys(job: JobDefinition, lookups: Mapping[str, DataFrame]) 
 
 
 def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[Partition]) -> list[Refusal]:
-    """Refuses when an unlisted partition lies in a listed day's directory, which a run moves aside as a whole."""
+    """Refuses when an unlisted partition lies in a listed one's directory, which a run moves aside as a whole."""
     others = table.others_in(partitions) if table else {}
     if not others:
         return []
@@ -74,7 +80,7 @@ def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[P
     return [
         Refusal(
             "shared_directory",
-            f"partitions that are not listed lie in a listed day's standard directory: {shown}",
+            f"partitions that are not listed lie in a listed one's standard directory: {shown}",
             "Point them elsewhere with ALTER TABLE ... SET LOCATION, or list them as well",
         )
     ]

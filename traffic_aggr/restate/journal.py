@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,12 @@ from typing import Optional
 from traffic_aggr.clock import timestamp, utc_now
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, TrafficAggrError
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.edge import Edge, RunLock
 from traffic_aggr.host.holder import Holder, process_start_time
 from traffic_aggr.report.page import report_files
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
+from traffic_aggr.run.dependants import Dependant
 from traffic_aggr.run.next_run import next_run
 from traffic_aggr.run.plan import Step
 from traffic_aggr.run.record import Next, Outcome, Publication, RunRecord
@@ -35,7 +37,7 @@ class RunJournal:
     Keeps the records of one configuration's runs.
 
     ``typed`` is the command as the operator typed it, ``now`` returns the current time. ``application_id`` and
-    ``attempt`` are those of the YARN application that this driver runs in, if any.
+    ``attempt`` are those of the YARN application that this driver runs in, if any. ``dependants`` follow the changes.
     """
 
     config: Config
@@ -45,9 +47,15 @@ class RunJournal:
     now: Callable[[], datetime] = utc_now
     application_id: Optional[str] = None
     attempt: Optional[int] = None
+    dependants: Sequence[Dependant] = ()
 
     def new_record(
-        self, command: str, tables: dict[str, str], run_id: str, rolls_back: Optional[str] = None
+        self,
+        command: str,
+        tables: dict[str, str],
+        run_id: str,
+        rolls_back: Optional[str] = None,
+        caused_by: Optional[str] = None,
     ) -> RunRecord:
         """Returns the record of a command that starts now in this process. It is not on disk yet."""
         return RunRecord(
@@ -65,6 +73,7 @@ class RunJournal:
             tables=tables,
             application_id=self.application_id,
             rolls_back=rolls_back,
+            caused_by=caused_by,
         )
 
     def holder(self, record: RunRecord) -> Holder:
@@ -82,6 +91,11 @@ class RunJournal:
     def save(self, record: RunRecord) -> None:
         self.store.save(record)
 
+    def note_dependants(self, changing: Iterable[Partition]) -> None:
+        """Notes what has to follow ``changing`` days. Call it before they change. Raises StateError."""
+        if self.dependants:
+            self.store.pending.note(self.dependants, changing)
+
     def begin(self, record: RunRecord) -> None:
         """Saves the record and shows the run as running."""
         self.save(record)
@@ -89,7 +103,7 @@ class RunJournal:
 
     def mark(self, step: Step) -> None:
         """Shows the step in progress, from which an interrupted run resumes."""
-        self.edge.mark(step)
+        self.edge.mark(step, self.store.job.step_names[step - 1])
 
     def succeed(self, record: RunRecord) -> None:
         """Closes the record, writes the report and shows success."""

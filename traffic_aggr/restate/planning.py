@@ -15,7 +15,7 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate import guards, totals
 from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.publish import fingerprint
-from traffic_aggr.restate.sources import Sources, open_sources
+from traffic_aggr.restate.sources import Sources, open_sources, raw_partitions
 from traffic_aggr.restate.tables import table_names
 from traffic_aggr.restate.warehouse import Warehouse
 from traffic_aggr.restate.writers import find_writers
@@ -46,7 +46,8 @@ def sources_of(context: JobContext, warehouse: Warehouse, ask: RunArguments) -> 
     """
     days = ask.partitions.partitions
     guards.refuse_tables(context.job, warehouse.tables)
-    guards.refuse_partitions(warehouse.catalog, warehouse.tables, days)
+    read = raw_partitions(warehouse.catalog, context.job, warehouse.tables.raw, days)
+    guards.refuse_partitions(context.job, warehouse.catalog, warehouse.tables, days, read)
     return open_sources(warehouse.catalog, context.job, warehouse.tables, days, warehouse.files_of)
 
 
@@ -71,12 +72,13 @@ def make_plan(
         from_step=ask.from_step,
     )
     names = table_names(config.tables, job)
-    directories = {day.location: partition for partition, day in inputs.items()}
+    directories = dict(sources.directories)
     directories.update({f"{warehouse.final_root}/{partition.directory}": partition for partition in partitions})
     directories.update({where.location: partition for partition, where in placements.items()})
     writing, left_by_writers = find_writers(files, warehouse.final_root, directories, context.journal.now())
     found = TableState(
         days=_found_days(raw, inputs, placements, old, files),
+        read=sources.read,
         flag=flag,
         refusals=(
             *guards.refuse_duplicate_keys(job, sources.lookups),

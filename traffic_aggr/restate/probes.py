@@ -24,7 +24,6 @@ from traffic_aggr.config.config import Config
 from traffic_aggr.errors import ConfigError, ImpalaRejectedError, StateError, TrafficAggrError
 from traffic_aggr.files.local import Files, temporary_name
 from traffic_aggr.hive import sql
-from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.status_file import StatusFile
 from traffic_aggr.impala.answers import Kind
 from traffic_aggr.impala.kerberos_login import kerberos_login
@@ -163,12 +162,12 @@ def probe_impala(config: Config, job: JobDefinition, password: Optional[str]) ->
 
 def _probe_totals(config: Config, job: JobDefinition, impala: ImpalaRefresher) -> Iterator[ProbeResult]:
     """Probes whether Impala knows the columns behind the totals and lets this user read them."""
-    names, day = table_names(config.tables, job), Partition("2021-04-01")
+    names, source, final = table_names(config.tables, job), job.source, job.partition
     if config.impala.verify_raw:
-        totals = sql.totals_by_partition(names["raw"], [day], job.raw_expressions.values())
+        totals = sql.totals_by_partition(names["raw"], source.name, [source.example], job.raw_expressions.values())
         yield probe(f"Impala's totals of {names['raw']}", partial(_explain, impala, totals))
     if config.impala.verify:
-        totals = sql.totals_by_partition(names["final"], [day], job.final_expressions.values())
+        totals = sql.totals_by_partition(names["final"], final.name, [final.example], job.final_expressions.values())
         yield probe(f"Impala's totals of {names['final']}", partial(_explain, impala, totals))
 
 

@@ -268,13 +268,13 @@ class Publisher:
                 where = found.location if found else "nowhere"
                 raise GuardError(
                     f"{partition} is not what run {record.run_id} published: it points to {where}",
-                    hint="Another writer changed it; restate the day instead",
+                    hint="Another writer changed it; restate it instead",
                     command=("run", "--dates", partition),
                 )
             if expected and fingerprint(self._files, expected) != day.fingerprint:
                 raise GuardError(
                     f"the files of {partition} in {expected} are not those that run {record.run_id} published",
-                    hint="Another writer changed them; restate the day instead",
+                    hint="Another writer changed them; restate it instead",
                     command=("run", "--dates", partition),
                 )
 

@@ -18,7 +18,7 @@ from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
 from traffic_aggr.restate import execute, totals, witness
-from traffic_aggr.restate.context import JobContext
+from traffic_aggr.restate.context import Follow, JobContext, nothing_follows
 from traffic_aggr.restate.planning import LOOKING, make_plan, sources_of
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.sources import Sources
@@ -33,14 +33,21 @@ from traffic_aggr.spark import progress
 log = logging.getLogger(__name__)
 
 
-def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> RunRecord:
+def run(
+    context: JobContext,
+    ask: Callable[[], RunArguments],
+    run_id: str,
+    *,
+    caused_by: Optional[str] = None,
+    follow: Follow = nothing_follows,
+) -> RunRecord:
     """
-    Restates the days that ``ask()`` names and returns the run's record.
+    Restates the days that ``ask()`` names and returns the run's record. Then ``follow`` restates what depends on them.
 
     Raises TrafficAggrError. A run that fails while it changes the table, or whose published data differs from staging,
-    puts the old data back first.
+    puts the old data back first. ``caused_by`` is the run that this one follows.
     """
-    record = context.journal.new_record("run", context.tables, run_id)
+    record = context.journal.new_record("run", context.tables, run_id, caused_by=caused_by)
     with context.recorded(record) as (stop, lock):
         flag = context.journal.edge.flag()
         asked = ask()
@@ -50,8 +57,11 @@ def run(context: JobContext, ask: Callable[[], RunArguments], run_id: str) -> Ru
             context.name_session(record, lock, spark)
             stop.cancel = spark.sparkContext.cancelAllJobs
             _run(context, spark, record, asked, stop, lock)
-        context.journal.succeed(record)
-        context.journal.edge.after_load(record.run_id)
+            context.journal.succeed(record)
+            context.journal.edge.after_load(record)
+            failure = stop.reason() or follow(record, spark)
+    if failure is not None:
+        raise failure
     return record
 
 
@@ -85,7 +95,7 @@ def _restate(
     _refuse(plan)
     impala = context.impala(stop)
     if impala is not None and context.config.impala.verify_raw and not plan.verify_only:
-        witness.prove_raw(impala, record, warehouse.tables.raw, context.journal.save)
+        witness.prove_raw(impala, record, warehouse.tables.raw, sources.read, context.journal.save)
     if not record.days:
         log.info("nothing to restate")
         return
@@ -108,6 +118,8 @@ def _restate(
         stop=stop,
         save=context.journal.save,
     )
+    if not plan.verify_only:
+        context.journal.note_dependants(plan.changed)
     execute.execute(work, lambda step: _mark(context, record, step, last))
 
 
@@ -117,7 +129,7 @@ def _old_usage(warehouse: Warehouse, sources: Sources, plan: Plan) -> Optional[U
     final = warehouse.tables.final
     if final is None or Step.STAGE not in plan.steps or not with_rows:
         return {}
-    scan = open_scan(warehouse.catalog, final, warehouse.files, with_rows)
+    scan = open_scan(warehouse.catalog, final, warehouse.files, plan.job.partition.name, with_rows)
     return totals.usage_by(plan.job, sources.aggregation, scan.restricted, new=False)
 
 
@@ -177,7 +189,8 @@ def _create_missing(context: JobContext, warehouse: Warehouse) -> tuple[TableFac
         if facts is None:
             name = table_names(context.config.tables, context.job)[role]
             location = warehouse.catalog.default_location(name)
-            facts = warehouse.catalog.create_partitioned(name, context.job.final, location)
+            column = context.job.partition.name
+            facts = warehouse.catalog.create_partitioned(name, context.job.final, column, location)
             created.append(name)
             log.info("created %s as Parquet in %s", name, location)
         found[role] = facts

@@ -10,7 +10,7 @@ from traffic_aggr.errors import StepError
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
 from traffic_aggr.restate import totals
-from traffic_aggr.restate.context import JobContext
+from traffic_aggr.restate.context import Follow, JobContext, nothing_follows
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.warehouse import Warehouse
 from traffic_aggr.run.reconcile import reconcile_final
@@ -22,15 +22,22 @@ from traffic_aggr.units import counted
 log = logging.getLogger(__name__)
 
 
-def rollback(context: JobContext, target: str, run_id: str) -> RunRecord:
-    """Puts the partitions back as they were before the run ``target``. Returns the rollback's record."""
+def rollback(context: JobContext, target: str, run_id: str, *, follow: Follow = nothing_follows) -> RunRecord:
+    """
+    Puts the partitions back as they were before the run ``target``. Returns the rollback's record.
+
+    Then ``follow`` restates what depends on them.
+    """
     record = context.journal.new_record("rollback", context.tables, run_id, rolls_back=target)
     with context.recorded(record) as (stop, lock):
         context.journal.begin(record)
         with context.session() as spark:
             context.name_session(record, lock, spark)
             _rollback(context, spark, record, target, stop, lock)
-        context.journal.succeed(record)
+            context.journal.succeed(record)
+            failure = stop.reason() or follow(record, spark)
+    if failure is not None:
+        raise failure
     return record
 
 
@@ -47,6 +54,7 @@ def _rollback(
         publisher = context.publisher(locked, name, target.mode)
         publisher.refuse_unless_published(target)
         stop.check()
+        context.journal.note_dependants(target.days)
         record.take_rolled_back(target)
         publisher.restore(record)
         context.journal.note_rolled_back(target, record)

@@ -1,5 +1,5 @@
 """
-Rows as the steps write them: counted, together by day, and as Parquet with a directory for each day.
+Rows as the steps write them: counted, together by partition, and as Parquet with a directory for each.
 """
 
 from __future__ import annotations
@@ -10,40 +10,47 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
+from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition, PartitionColumn
 from traffic_aggr.hive.schema import Column
 
 
-def counted_by_day(rows: DataFrame, days: Sequence[Partition], counts: Observation) -> DataFrame:
+def counted_by_partition(
+    rows: DataFrame, column: PartitionColumn, partitions: Sequence[Partition], counts: Observation
+) -> DataFrame:
     """
-    Returns ``rows``, which have ``source_rows``. While Spark reads them, ``counts`` sums it by day.
+    Returns ``rows``, which have ``source_rows``. While Spark reads them, ``counts`` sums it by partition.
 
     Call it after the last shuffle, where a task that runs twice counts once.
     """
-    numbered = rows.withColumn("_day", _number(F.col(PARTITION_COLUMN)))
-    per_day = [F.sum(F.when(F.col("_day") == _number(F.lit(day)), F.col("source_rows"))).alias(day) for day in days]
-    return numbered.observe(counts, *per_day).drop("_day")
+    numbered = rows.withColumn("_partition", _number(F.col(column.name), column))
+    number = F.col("_partition")
+    sums = [
+        F.sum(F.when(number == _number(F.lit(each), column), F.col("source_rows"))).alias(each) for each in partitions
+    ]
+    return numbered.observe(counts, *sums).drop("_partition")
 
 
-def _number(day: SparkColumn) -> SparkColumn:
-    """Converts a day to a number: each row is compared with every day, and strings are slow to compare."""
-    return F.datediff(day, F.lit("1970-01-01"))
+def _number(partition: SparkColumn, column: PartitionColumn) -> SparkColumn:
+    """Converts a partition to a number: each row is compared with every one, and strings are slow to compare."""
+    first_day = partition if column.unit == "day" else F.concat(partition, F.lit("-01"))
+    return F.datediff(first_day, F.lit("1970-01-01"))
 
 
-def together_by_day(rows: DataFrame) -> DataFrame:
+def together_by(rows: DataFrame, column: str) -> DataFrame:
     """
-    Brings the rows of each day together, in files of a good size.
+    Brings the rows of each partition together, in files of a good size.
 
     Uses SQL, since PySpark's ``hint`` cannot name the column.
     """
-    return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({PARTITION_COLUMN}) */ * FROM {{rows}}", rows=rows)
+    return rows.sparkSession.sql(f"SELECT /*+ REBALANCE({sql.identifier(column)}) */ * FROM {{rows}}", rows=rows)
 
 
-def write_parquet(rows: DataFrame, directory: str, table: TableFacts) -> None:
-    """Writes a directory for each day beneath ``directory``, compressed as ``table`` has it."""
+def write_parquet(rows: DataFrame, column: str, directory: str, table: TableFacts) -> None:
+    """Writes a directory for each value of ``column`` beneath ``directory``, compressed as ``table`` has it."""
     codec = table.properties.get("parquet.compression", "snappy")
-    rows.write.mode("append").partitionBy(PARTITION_COLUMN).option("compression", codec).parquet(directory)
+    rows.write.mode("append").partitionBy(column).option("compression", codec).parquet(directory)
 
 
 def read_parquet(spark: SparkSession, directory: str, columns: Sequence[Column]) -> DataFrame:

@@ -19,7 +19,7 @@ from traffic_aggr.errors import ReconciliationError, StateError, StepError, Unpr
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import Placement, normal, run_directory, text_hazards
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.impala.refresh import ImpalaRefresher
@@ -28,7 +28,7 @@ from traffic_aggr.restate import witness
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.sources import Sources, raw_inputs
-from traffic_aggr.restate.staged_rows import counted_by_day, read_parquet, together_by_day, write_parquet
+from traffic_aggr.restate.staged_rows import counted_by_partition, read_parquet, together_by, write_parquet
 from traffic_aggr.restate.warehouse import LockedWarehouse
 from traffic_aggr.run.breakdown import UsageBy, compare
 from traffic_aggr.run.plan import Plan, Step, steps_of
@@ -105,7 +105,7 @@ class Work:
 def reading(work: Work, step: Step) -> Optional[ExpectedRows]:
     """Returns the rows that a step will read; None when their number is unknown."""
     plan = work.plan
-    if step is Step.STAGE and work.warehouse.tables.raw.partition_columns == (PARTITION_COLUMN,):
+    if step is Step.STAGE and work.warehouse.tables.raw.partition_columns == (plan.job.source.name,):
         return ExpectedRows(
             sum(plan.days[day].raw.rows for day in plan.restated), "raw row", str(work.warehouse.tables.raw.name)
         )
@@ -145,13 +145,14 @@ def stage(work: Work) -> None:
         raw = {day: plan.days[day].raw for day in days}
         rows = work.sources.aggregation.rows(
             raw,
-            partial(counted_by_day, days=days, counts=counts),
+            partial(counted_by_partition, column=plan.job.partition, partitions=days, counts=counts),
             files=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in raw.values())),
             delimiters=delimiters if work.config.tables.replaces_delimiters else None,
         ).select(work.columns)
         if by_day:
             # Where both tables are Parquet, staging's files become final's, so they get final's codec.
-            write_parquet(rows, directory, work.final if work.final.row_format.is_parquet else work.staging)
+            like = work.final if work.final.row_format.is_parquet else work.staging
+            write_parquet(rows, plan.job.partition.name, directory, like)
         else:
             rows.write.insertInto(work.staging.name.quoted)
         source_rows |= {day: count or 0 for day, count in counts.get.items()}
@@ -207,7 +208,7 @@ def _publish(work: Work) -> None:
     if staged is None:
         raise StateError(
             f"the record of run {record.run_id} names no staged rows",
-            hint="Stage the days again",
+            hint="Stage them again",
             command=(*record.typed.command, "--from-step", Step.STAGE.label),
         )
     directory = staged.directory
@@ -238,20 +239,21 @@ def _is_rewritten(work: Work) -> bool:
 
 def _notice_changed_raw(work: Work) -> None:
     """Notes the days whose raw files changed after they were read, since the published data predates the change."""
-    now = raw_inputs(work.warehouse, work.plan.restated)
+    now = raw_inputs(work.warehouse, work.plan.job, work.plan.restated)
     for partition in work.plan.restated:
         read = work.record.inputs.get(partition)
         if read is not None and now.get(partition) != read:
             note = (
                 f"raw of {partition} has changed since it was read: {read} then, {now.get(partition) or 'nothing'} now."
-                f" The published data predates that change: restate the day again"
+                f" The published data predates that change: restate it again"
             )
             work.record.note(note)
             log.warning("%s", note)
 
 
 def _prove_final(work: Work) -> None:
-    published = open_scan(work.warehouse.catalog, work.final, work.warehouse.files, work.record.days)
+    catalog, column = work.warehouse.catalog, work.plan.job.partition.name
+    published = open_scan(catalog, work.final, work.warehouse.files, column, work.record.days)
     differences = _read_back(work, published.rows, "final", keep=True)
     work.save(work.record)
     if not differences:
@@ -260,7 +262,7 @@ def _prove_final(work: Work) -> None:
     if work.plan.verify_only:
         raise StepError(
             what,
-            hint=f"Another writer changed it after run {work.plan.resumes}: restate the days once more",
+            hint=f"Another writer changed it after run {work.plan.resumes}: restate them once more",
             command=(*work.record.typed.command, "--from-step", steps_of(work.record.mode)[0].label),
         )
     raise UnprovenError(what, hint="The log has the details")
@@ -301,10 +303,11 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
         if staged.partitioned
         else work.warehouse.catalog.table(work.staging).rows()
     )
-    together = together_by_day(rows.select(work.columns))
+    column = work.plan.job.partition.name
+    together = together_by(rows.select(work.columns), column)
     work.make_directory()
     if work.final.row_format.is_parquet:
-        write_parquet(together, directory, work.final)
+        write_parquet(together, column, directory, work.final)
         written = read_parquet(work.warehouse.spark, directory, work.plan.job.staging)
     else:
         written = _write_shadow(work, together, directory)
@@ -331,7 +334,9 @@ def _write_shadow(work: Work, rows: DataFrame, directory: str) -> DataFrame:
     work.warehouse.assert_locked()
     types = {name.lower(): type_ for name, type_ in work.final.columns}  # VARCHAR where final has it
     columns = [dataclasses.replace(column, type=types[column.name]) for column in work.plan.job.final]
-    facts = work.warehouse.catalog.create_partitioned(shadow, columns, directory, like=work.final)
+    facts = work.warehouse.catalog.create_partitioned(
+        shadow, columns, work.plan.job.partition.name, directory, like=work.final
+    )
     rows.write.insertInto(shadow.quoted)
     return work.warehouse.catalog.table(facts).rows()
 

@@ -13,7 +13,6 @@ from traffic_aggr.errors import TableError
 from traffic_aggr.hive import promises
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import RowFormat
-from traffic_aggr.hive.partitions import PARTITION_COLUMN
 from traffic_aggr.hive.schema import check_columns, check_layout
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.run.definition import JobDefinition
@@ -81,6 +80,8 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig, job: JobDefiniti
             problems.append(f"there is no table {names[role]} ({role})")
         else:
             problems += check_columns(str(names[role]), facts.columns, required)
+            if role == "raw" and job.source != job.partition and facts.partition_columns != (job.source.name,):
+                problems.append(f"{names[role]} is not partitioned by {job.source.name} alone, which {job.name} needs")
             readable[role] = facts
     for role in ("final", "staging"):
         facts = found[role]
@@ -89,10 +90,10 @@ def describe_tables(catalog: HiveCatalog, config: TablesConfig, job: JobDefiniti
                 problems.append(f"there is no table {names[role]} ({role}), and tables.create_missing is false")
             continue
         problems += check_layout(str(names[role]), facts.columns, job.staging)
-        by_day = facts.partition_columns == (PARTITION_COLUMN,)
-        if not by_day and (role == "final" or facts.partition_columns):
+        column = job.partition.name
+        if facts.partition_columns != (column,) and (role == "final" or facts.partition_columns):
             how = ", ".join(facts.partition_columns) or "nothing"
-            problems.append(f"{names[role]} is partitioned by {how}, not by {PARTITION_COLUMN} alone")
+            problems.append(f"{names[role]} is partitioned by {how}, not by {column} alone")
     if problems:
         raise TableError("; ".join(problems), hint="Fix the tables or the names under tables: in the config")
     return Tables(readable.pop("raw"), readable, found["staging"], found["final"])

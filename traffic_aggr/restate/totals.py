@@ -14,7 +14,7 @@ from traffic_aggr.files.local import Files
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.footers import refuse_unreadable
 from traffic_aggr.hive.layout import Placement
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.run.breakdown import UsageBy
 from traffic_aggr.run.definition import Aggregation, JobDefinition
@@ -36,9 +36,9 @@ def raw_totals(
 def aggregated_totals(job: JobDefinition, rows: DataFrame, partitions: Iterable[Partition]) -> dict[Partition, Totals]:
     """Returns the control totals of staging's or final's ``rows``. A partition without rows has zeros."""
     wanted = list(partitions)
-    listed = rows.where(F.col(PARTITION_COLUMN).isin(*wanted)) if wanted else rows.limit(0)
+    listed = rows.where(F.col(job.partition.name).isin(*wanted)) if wanted else rows.limit(0)
     found: Mapping[str, Mapping[str, Any]] = {
-        row[PARTITION_COLUMN]: row.asDict() for row in job.totals_of(listed).collect()
+        row[job.partition.name]: row.asDict() for row in job.totals_of(listed).collect()
     }
     return {partition: measured(found.get(partition), job.scales) for partition in wanted}
 
@@ -66,7 +66,7 @@ def old_totals(
     ]
     totals = dict.fromkeys(placements, measured(None, job.scales))
     if readable:
-        scan = open_scan(catalog, facts, files, readable)
+        scan = open_scan(catalog, facts, files, job.partition.name, readable)
         refuse_unreadable(scan, job.final, lacking=True)
         totals.update(aggregated_totals(job, scan.rows, readable))
     return placements, totals, notes

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Callable
 
 from traffic_aggr.errors import (
@@ -18,15 +18,15 @@ from traffic_aggr.errors import (
 )
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.impala.refresh import NO_OPTIONS, ImpalaRefresher, SentStatement
 from traffic_aggr.impala.session import Row
+from traffic_aggr.run.impala_totals import queries_of_final, queries_of_raw, within
 from traffic_aggr.run.reconcile import Difference, reconcile_impala, reconcile_impala_raw
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.totals import ROWS, Totals, measured
 from traffic_aggr.text import some_of
-from traffic_aggr.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -48,39 +48,47 @@ def send(impala: ImpalaRefresher, record: RunRecord, statements: Sequence[str]) 
         record.note_statements(map(dataclasses.asdict, sent))
 
 
-def prove_raw(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, save: Save) -> None:
+def prove_raw(
+    impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, read: Sequence[Partition], save: Save
+) -> None:
     """
-    Compares Impala's totals of raw with Spark's totals in ``record``, for every listed day.
+    Compares Impala's totals of raw with Spark's totals in ``record``, for every listed partition.
+
+    ``read`` are raw's partitions that were read.
 
     Impala may not know new files yet: if its totals differ or it rejects the query, the run sends REFRESH and asks once
     more. Raises ReconciliationError when the totals still differ, GuardError when Impala rejects a statement again.
     """
     try:
-        differences = _differences_after_refresh(impala, record, raw)
+        differences = _differences_after_refresh(impala, record, raw, read)
     finally:
         save(record)
     if differences:
-        day = f"PARTITION ({PARTITION_COLUMN}='{differences[0].partition}')"
+        partition = sql.partition_spec(within(differences[0].partition, read)[0])
         raise ReconciliationError(
             f"Spark and Impala read {raw.name} differently: {some_of(differences)}",
-            hint="If raw was being loaded, wait for it; otherwise compare the files of the day with those that Impala"
-            f" lists: SHOW FILES IN {raw.name} {day}",
+            hint="If raw was being loaded, wait for it; otherwise compare its files with those that Impala lists: "
+            f"SHOW FILES IN {raw.name} {partition}",
         )
-    log.info("raw of %s has the same totals in Impala", counted(len(record.totals), "day"))
+    log.info("raw of %s has the same totals in Impala", record.job.partition.counted(len(record.totals)))
 
 
-def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: TableFacts) -> list[Difference]:
+def _differences_after_refresh(
+    impala: ImpalaRefresher, record: RunRecord, raw: TableFacts, read: Sequence[Partition]
+) -> list[Difference]:
     try:
-        differences = _raw_differences(impala, record, raw.name)
+        differences = _raw_differences(impala, record, raw.name, read)
         if not differences:
             return []
-        why, statements = some_of(differences), _refreshes(raw, dict.fromkeys(each.partition for each in differences))
+        differing = dict.fromkeys(each.partition for each in differences)
+        stale = [each for partition in differing for each in within(partition, read)]
+        why, statements = some_of(differences), _refreshes(raw, record, stale)
     except ImpalaRejectedError as exc:
-        why, statements = exc.message, [sql.refresh(raw.name), *_refreshes(raw, record.totals)]
+        why, statements = exc.message, [sql.refresh(raw.name), *_refreshes(raw, record, read)]
     log.warning("Impala's metadata of raw may be stale: %s; refreshing it and asking once more", why)
     try:
         send(impala, record, statements)
-        return _raw_differences(impala, record, raw.name)
+        return _raw_differences(impala, record, raw.name, read)
     except ImpalaRejectedError as exc:
         raise GuardError(
             f"Impala cannot confirm the totals of {raw.name}: {exc.message}",
@@ -89,9 +97,13 @@ def _differences_after_refresh(impala: ImpalaRefresher, record: RunRecord, raw: 
         ) from exc
 
 
-def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName) -> list[Difference]:
-    by_spark = {day: totals.raw for day, totals in record.totals.items() if totals.raw is not None}
-    seen = _totals(impala, record, raw, list(by_spark), record.job.raw_expressions, _BY_NAME)
+def _raw_differences(
+    impala: ImpalaRefresher, record: RunRecord, raw: TableName, read: Sequence[Partition]
+) -> list[Difference]:
+    job = record.job
+    by_spark = {partition: totals.raw for partition, totals in record.totals.items() if totals.raw is not None}
+    queries = queries_of_raw(job, raw, read)
+    seen = _totals(impala, record, list(by_spark), queries, job.raw_expressions, _BY_NAME)
     differences: list[Difference] = []
     for partition, totals in by_spark.items():
         record.set_totals(partition, dataclasses.replace(record.totals_of(partition), impala_raw=seen[partition]))
@@ -99,23 +111,23 @@ def _raw_differences(impala: ImpalaRefresher, record: RunRecord, raw: TableName)
     return differences
 
 
-def _refreshes(raw: TableFacts, days: Iterable[Partition]) -> list[str]:
-    """Returns the statements that make Impala reload ``days``, wherever their partitions point now."""
-    if raw.partition_columns != (PARTITION_COLUMN,):
+def _refreshes(raw: TableFacts, record: RunRecord, partitions: Sequence[Partition]) -> list[str]:
+    """Returns the statements that make Impala reload raw's ``partitions``, wherever they point now."""
+    if raw.partition_columns != (record.job.source.name,):
         return [sql.refresh(raw.name)]
-    return sql.refresh_moved(raw.name, list(days))
+    return sql.refresh_moved(raw.name, partitions)
 
 
 def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, save: Save) -> None:
     """
-    Compares Impala's totals of final with Spark's totals in ``record``, for every changed day.
+    Compares Impala's totals of final with Spark's totals in ``record``, for every changed partition.
 
     Raises ImpalaMismatchError when they differ.
     """
-    days = list(record.days)
+    job, days = record.job, list(record.days)
     differences: list[Difference] = []
     try:
-        seen = _totals(impala, record, final, days, record.job.final_expressions)
+        seen = _totals(impala, record, days, queries_of_final(job, final, days), job.final_expressions)
         for partition in days:
             of_day = record.totals_of(partition)
             record.set_totals(partition, dataclasses.replace(of_day, impala=seen[partition]))
@@ -132,18 +144,21 @@ def prove_final(impala: ImpalaRefresher, record: RunRecord, final: TableName, sa
 def _totals(
     impala: ImpalaRefresher,
     record: RunRecord,
-    table: TableName,
-    days: Sequence[Partition],
+    partitions: Sequence[Partition],
+    queries: Sequence[str],
     expressions: Mapping[str, str],
     options: Mapping[str, str] = NO_OPTIONS,
 ) -> Mapping[Partition, Totals]:
-    """Returns Impala's totals by day, each total by its expression; zeros for a day that its answers lack."""
+    """
+    Returns Impala's totals by partition, as its answers to ``queries`` have them: each total by its expression.
+
+    Those of a month's days are added up. A partition that the answers lack has zeros.
+    """
     names, scales = (ROWS, *expressions), {name: record.job.scales[name] for name in expressions}
-    found = dict.fromkeys(days, measured(None, scales))
-    for batch in sql.batches(days):
-        statement = sql.totals_by_partition(table, batch, expressions.values())
-        for day, *values in _ask(impala, record, statement, options):
-            found[Partition(day)] = measured(dict(zip(names, values)), scales)
+    found = dict.fromkeys(partitions, measured(None, scales))
+    for query in queries:
+        for partition, *values in _ask(impala, record, query, options):
+            found[record.job.partition.around(partition)] += measured(dict(zip(names, values)), scales)
     return found
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Protocol
 from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.errors import ConfigError, TrafficAggrError
 from traffic_aggr.files.local import Files
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import PARTITION_DATE, Partition, PartitionColumn
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.run.totals import ROWS, SOURCE_ROWS, Fact, Total, Totals
@@ -96,12 +96,15 @@ class JobDefinition:
     """
     A job: what it reads and writes, what proves it, and how it aggregates.
 
-    ``raw`` and ``final`` are columns, final's without the partition column. ``texts`` are final's columns of free text,
-    in which delimiters may occur. ``headline`` is the total that stands for the whole in sentences.
+    ``raw`` and ``final`` are columns, final's without ``partition``, the partition column of staging and final.
+    ``source`` is raw's: the same, or days where final has months, each of which is made from all its days. ``texts``
+    are final's columns of free text, in which delimiters may occur. ``headline`` is the total that stands for the
+    whole in sentences.
 
-    ``open`` takes raw and the lookups by role, as DataFrames. ``totals_of`` takes rows of final and returns the
-    partition column, ``rows`` and every total by partition. ``make_sample``, where there is one, takes a Spark session,
-    the configured tables, the files of a location, the location, and what to make there.
+    ``open`` takes raw, with ``partition`` as a column, and the lookups by role, as DataFrames. ``totals_of`` takes rows
+    of final and returns the partition column, ``rows`` and every total by partition. ``make_sample``, where there is
+    one, takes a Spark session, the configured tables, the files of a location, the location, and what to make there.
+    ``step_names`` are those of drop, stage and load in the status file.
 
     ConfigError names everything that is wrong with a definition.
     """
@@ -118,6 +121,9 @@ class JobDefinition:
     open: Callable[[Any, Mapping[str, Any]], Aggregation]
     totals_of: Callable[[Any], Any]
     make_sample: Optional[Callable[[Any, TablesConfig, Files, str, SampleRequest], SampleData]] = None
+    source: PartitionColumn = PARTITION_DATE
+    partition: PartitionColumn = PARTITION_DATE
+    step_names: tuple[str, str, str] = ("drop", "stage", "load")
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -127,7 +133,7 @@ class JobDefinition:
     @property
     def staging(self) -> tuple[Column, ...]:
         """The columns of staging: final's and the partition column."""
-        return (*self.final, Column(PARTITION_COLUMN, "STRING", length=10))
+        return (*self.final, Column(self.partition.name, "STRING", length=self.partition.length))
 
     @property
     def usage(self) -> tuple[Total, ...]:
@@ -182,8 +188,12 @@ class JobDefinition:
         for lookup in self.lookups:
             if lookup.key not in {column.name for column in lookup.columns}:
                 problems.append(f"lookup {lookup.role} has no column {lookup.key}, its key")
-        if PARTITION_COLUMN not in {column.name for column in self.raw}:
-            problems.append(f"raw has no column {PARTITION_COLUMN}")
+        if self.source.name not in {column.name for column in self.raw}:
+            problems.append(f"raw has no column {self.source.name}")
+        if self.source.length < self.partition.length:
+            problems.append(f"a {self.partition.unit} cannot be made from a {self.source.unit} of raw")
+        if self.source != self.partition and self.partition.name in {column.name for column in self.raw}:
+            problems.append(f"raw has a column {self.partition.name}, which is final's partition column")
         return problems
 
 

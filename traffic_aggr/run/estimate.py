@@ -18,7 +18,7 @@ class Estimate:
     """
     The ``seconds`` that a run is expected to take, and the earlier run behind the estimate.
 
-    That run ``took`` this many seconds for ``days`` days, and read ``bytes`` bytes of raw.
+    That run ``took`` this many seconds for ``days`` of this ``unit``, and read ``bytes`` bytes of raw.
     """
 
     seconds: float
@@ -26,9 +26,10 @@ class Estimate:
     took: float
     days: int
     bytes: int
+    unit: str = "day"
 
     def __str__(self) -> str:
-        took = f"{duration(self.took)} for {counted(self.days, 'day')}, {data_volume(self.bytes)} of raw"
+        took = f"{duration(self.took)} for {counted(self.days, self.unit)}, {data_volume(self.bytes)} of raw"
         return f"{duration(self.seconds)}, going by run {self.run_id} ({took})"
 
 
@@ -41,7 +42,7 @@ def estimate(records: Iterable[RunRecord], raw_bytes: int) -> Optional[Estimate]
     ``raw_bytes`` is 0.
     """
     candidates = [
-        Estimate(took * raw_bytes / read, record.run_id, took, len(record.days), read)
+        Estimate(took * raw_bytes / read, record.run_id, took, len(record.days), read, record.job.partition.unit)
         for record in islice(records, _RUNS)
         if (read := sum(each.bytes for each in record.inputs.values())) and (took := _whole_run(record)) is not None
     ]

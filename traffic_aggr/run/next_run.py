@@ -9,7 +9,6 @@ from typing import Optional
 from traffic_aggr.run.plan import Basis, Start, Step, where_to_start
 from traffic_aggr.run.record import Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
-from traffic_aggr.units import counted
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _publication_once_settled(record: RunRecord) -> Publication:
 
 
 def _settling(record: RunRecord) -> str:
-    days = counted(len(record.days), "day")
+    days = record.job.partition.counted(len(record.days))
     if record.publication is Publication.PUBLISHING:
         return f"finishes publishing {days} of run {record.run_id}"
     return f"puts the old data of {days} of run {record.rolls_back or record.run_id} back"

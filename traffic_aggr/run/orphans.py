@@ -12,7 +12,7 @@ from typing import Optional
 
 from traffic_aggr.errors import PartitionListError
 from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, normal
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition, PartitionColumn
 from traffic_aggr.run.record import Publication, RunRecord
 
 
@@ -31,7 +31,7 @@ class Orphan:
 @dataclass(frozen=True)
 class TableDirectory:
     """
-    The directory ``root`` of ``table``, and the locations of its partitions.
+    The directory ``root`` of ``table``, partitioned by ``column``, and the locations of its partitions.
 
     ``names`` are the directories in it that hold data but that no partition points to. ``runs`` are the runs with a
     directory under ``.traffic_aggr``. ``locations`` come from the metastore; ``missing`` are the partitions whose
@@ -39,6 +39,7 @@ class TableDirectory:
     """
 
     table: str
+    column: PartitionColumn
     root: str
     names: Sequence[str]
     runs: Sequence[str]
@@ -49,18 +50,18 @@ class TableDirectory:
 def find_orphans(found: TableDirectory, records: Sequence[RunRecord]) -> Iterator[Orphan]:
     """Yields the orphans of a table, each with its remedy. ``records`` are all records of this state directory."""
     for name in found.names:
-        directory, partition = f"{found.root}/{name}", _partition(name)
+        directory, partition = f"{found.root}/{name}", _partition(name, found.column)
         if name.startswith(UNCOMMITTED):
             what = "holds rows that a writer has not committed: nobody sees them"
             yield Orphan(
                 directory,
                 what,
-                f"If that writer is dead, restate the days that it was writing, then: {_delete(directory)}",
+                f"If that writer is dead, restate what it was writing, then: {_delete(directory)}",
             )
         elif partition is not None:
             yield _unused_day(found, directory, partition, records)
     for partition in sorted(found.missing):
-        what = f"is where {found.table} has {partition}, and is not there: the day reads as empty"
+        what = f"is where {found.table} has {partition}, and is not there: it reads as empty"
         yield Orphan(found.locations[partition], what, _restate(partition))
     yield from _shared(found)
     yield from _runs_without_record(found, {record.run_id for record in records})
@@ -69,7 +70,7 @@ def find_orphans(found: TableDirectory, records: Sequence[RunRecord]) -> Iterato
 def _unused_day(found: TableDirectory, directory: str, partition: Partition, records: Sequence[RunRecord]) -> Orphan:
     if partition not in found.locations:
         what = f"holds rows of {partition}, for which {found.table} has no partition: nobody sees them"
-        add = f"ALTER TABLE {found.table} ADD PARTITION ({PARTITION_COLUMN}='{partition}')"
+        add = f"ALTER TABLE {found.table} ADD PARTITION ({partition.column}='{partition}')"
         return Orphan(directory, what, f"To show them: {add}. {_restate(partition)}")
     again = "another tool's drop and INSERT would count them again"
     if any(_keeps(record, directory) for record in records if record.tables.get("final") == found.table):
@@ -106,22 +107,24 @@ def _runs_without_record(found: TableDirectory, known: Collection[str]) -> Itera
         if run_id not in known and not used:
             what = f"is of run {run_id}, which is not in this state directory: no cleanup from here deletes it"
             mends = (
-                "It may hold the only copy of days. Run cleanup where that run was started; if its state is lost, run "
-                f"traffic-aggr recover, and once that has succeeded and check still names it: {_delete(directory)}"
+                "It may hold the only copy of its partitions. Run cleanup where that run was started; if its state is "
+                "lost, run traffic-aggr recover, and once that has succeeded and check still names it: "
+                f"{_delete(directory)}"
             )
             yield Orphan(directory, what, mends)
 
 
-def _partition(name: str) -> Optional[Partition]:
+def _partition(name: str, partitioned_by: PartitionColumn) -> Optional[Partition]:
     column, _, value = name.partition("=")
     try:
-        return Partition(value) if column == PARTITION_COLUMN else None
+        return partitioned_by.partition(value) if column == partitioned_by.name else None
     except PartitionListError:
         return None
 
 
 def _restate(partition: Partition) -> str:
-    return f"To restate the day from raw: traffic-aggr run --dates {partition}"
+    option = "--dates" if len(partition) > len("yyyy-MM") else "--month"
+    return f"To restate it from raw: traffic-aggr run {option} {partition}"
 
 
 def _delete(directory: str) -> str:

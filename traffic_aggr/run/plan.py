@@ -7,7 +7,7 @@ Building a plan reads nothing and changes nothing, so a dry run prints the plan 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Optional
@@ -121,10 +121,11 @@ class TableState:
     ``flag`` comes from the status file. ``staged_matches`` says whether the data staged by the run to resume is still
     there, in files of the same names and sizes, and whether raw still has the totals it was made from. ``free_bytes``
     is the free space where the final table is. ``rewritten`` says that rows are written there twice: as staging, then
-    in the final table's own format.
+    in the final table's own format. ``read`` are raw's partitions that lie in the listed ones.
     """
 
     days: Mapping[Partition, FoundDay]
+    read: Sequence[Partition] = ()
     flag: int = 0
     refusals: tuple[Refusal, ...] = ()
     staged_matches: bool = False
@@ -141,6 +142,7 @@ class Plan:
     The steps still to run, in order, and what happens to each listed day.
 
     ``restated`` days get new rows, ``cleared`` days lose theirs because raw has none, ``kept`` days stay as they are.
+    ``read`` are raw's partitions that lie in the listed ones.
     """
 
     job: JobDefinition
@@ -153,6 +155,7 @@ class Plan:
     creates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     days: Mapping[Partition, FoundDay] = field(default_factory=dict)
+    read: Sequence[Partition] = ()
     final_root: str = ""
 
     @property
@@ -217,7 +220,8 @@ class Plan:
         """``3 days listed: 2 to restate, 1 refused; the run is refused by empty_source``."""
         ways = {"restate": "to restate", "clear": "to clear", "keep": "to keep", "refuse": "refused"}
         counts = Counter(self.actions.values())
-        days = listed(len(self.days), {way: counts[action] for action, way in {**ways, "verify": "to verify"}.items()})
+        parts = {way: counts[action] for action, way in {**ways, "verify": "to verify"}.items()}
+        days = listed(self.job.partition.counted(len(self.days)), parts)
         guards = ", ".join(dict.fromkeys(refusal.guard for refusal in self.refusals))
         return f"{days}; the run is refused by {guards}" if guards else days
 
@@ -262,6 +266,7 @@ def build_plan(request: PlanRequest, found: TableState, last: Optional[RunRecord
         creates=found.creates,
         notes=(*found.notes, *start.notes),
         days=days,
+        read=found.read,
         final_root=found.final_root,
     )
 
@@ -335,11 +340,12 @@ def _after_finished_steps(asked: Step, last: RunRecord) -> Step:
 def _refuse_empty(request: PlanRequest, empty: tuple[Partition, ...]) -> list[Refusal]:
     if not empty or request.empty_source != "fail":
         return []
+    units = f"{request.job.partition.unit}s"
     return [
         Refusal(
             "empty_source",
             f"raw has no rows for {some_of(empty, separator=', ')}",
-            "Load the raw data first, take the days off the list, or set partitions.empty_source to keep or clear",
+            f"Load the raw data first, take the {units} off the list, or set partitions.empty_source to keep or clear",
             empty,
         )
     ]
@@ -360,12 +366,12 @@ def _refuse_large_changes(request: PlanRequest, days: Mapping[Partition, FoundDa
                 break
     if not too_large:
         return []
-    found = some_of(tuple(too_large.values()), separator=", ")
+    found, units = some_of(tuple(too_large.values()), separator=", "), f"{request.job.partition.unit}s"
     return [
         Refusal(
             "max_change_pct",
             f"usage would change by more than {limit:g} % against the old data: {found}",
-            "Look at the raw data of these days; raise audit.max_change_pct if the change is right",
+            f"Look at the raw data of these {units}; raise audit.max_change_pct if the change is right",
             tuple(too_large),
         )
     ]

@@ -7,6 +7,7 @@ A record describes one process. A run that resumes another names it and takes ov
 
 from __future__ import annotations
 
+import posixpath
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +98,7 @@ class StepRecord:
 @dataclass(frozen=True)
 class Input:
     """
-    The visible files of one day of raw below ``location``, as they were when a run read them.
+    The visible files of raw below ``location`` for one partition, as they were when a run read them.
 
     ``files`` is their number, ``bytes`` their total size, and ``modified`` the modification time of the newest in
     milliseconds since 1970 UTC.
@@ -110,6 +111,15 @@ class Input:
 
     def __str__(self) -> str:
         return f"{counted(self.files, 'file')} of {counted(self.bytes, 'byte')}"
+
+    def plus(self, other: Input) -> Input:
+        """These files and those of ``other``, below what is common to both locations."""
+        return Input(
+            posixpath.commonprefix([f"{self.location}/", f"{other.location}/"]).rpartition("/")[0],
+            self.files + other.files,
+            self.bytes + other.bytes,
+            max(self.modified, other.modified),
+        )
 
 
 @dataclass(frozen=True)
@@ -219,6 +229,7 @@ class RunRecord:
     continued_by: Optional[str] = None
     rolls_back: Optional[str] = None
     rolled_back_by: Optional[str] = None
+    caused_by: Optional[str] = None  # the run of other days that this one follows
     cleaned: Optional[str] = None  # when cleanup began to delete its data
     cleaning_ended: Optional[str] = None
     flag: int = 0
@@ -407,7 +418,8 @@ class RunRecord:
             what = f"the data of run {self.rolls_back}" if self.rolls_back else "old data"
             return f"nothing was touched, {what} is in place"
         if self.publication is Publication.RESTORED and self.lost:
-            return f"the old data of {', '.join(self.lost)} is gone, neither at its place nor kept: restate these days"
+            again = f"restate these {self.job.partition.unit}s"
+            return f"the old data of {', '.join(self.lost)} is gone, neither at its place nor kept: {again}"
         if self.publication is Publication.RESTORED and self.outside:
             outside = ", ".join(self.outside)
             return (

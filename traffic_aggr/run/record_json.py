@@ -10,7 +10,6 @@ from typing import Any
 
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
-from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.breakdown import Breakdown
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
 from traffic_aggr.run.definition import JobDefinition
@@ -66,20 +65,21 @@ def record_from_json(text: str, source: str, job: JobDefinition) -> RunRecord:
 
 
 def _record(document: dict[str, Any], job: JobDefinition) -> RunRecord:
+    partition = job.partition.partition
     known = {item.name for item in dataclasses.fields(RunRecord)}
     values = {name: value for name, value in document.items() if name in known}
     values["outcome"] = Outcome(values["outcome"])
     values["publication"] = Publication(values["publication"])
     values["typed"] = CommandLine.from_json(values["typed"]) if "typed" in values else UNKNOWN
     values["next"] = Next(**values["next"]) if values.get("next") else None
-    values["partitions"] = [Partition(value) for value in values["partitions"]]
-    values.update({key: [Partition(day) for day in values.get(key, [])] for key in ("kept", "refused")})
+    values["partitions"] = [partition(value) for value in values["partitions"]]
+    values.update({key: [partition(day) for day in values.get(key, [])] for key in ("kept", "refused")})
     values["steps"] = [StepRecord(**{**step, "outcome": Outcome(step["outcome"])}) for step in values["steps"]]
     values["changes"] = [Change(**change) for change in values["changes"]]
-    values["inputs"] = {Partition(key): Input(**value) for key, value in values.get("inputs", {}).items()}
-    values["days"] = {Partition(key): _day(value) for key, value in values["days"].items()}
+    values["inputs"] = {partition(key): Input(**value) for key, value in values.get("inputs", {}).items()}
+    values["days"] = {partition(key): _day(value) for key, value in values["days"].items()}
     values["staged"] = Staged(**values["staged"]) if values["staged"] else None
-    values["totals"] = {Partition(key): DayTotals.from_json(value) for key, value in values["totals"].items()}
+    values["totals"] = {partition(key): DayTotals.from_json(value) for key, value in values["totals"].items()}
     values["breakdown"] = {
         dimension: Breakdown.from_json(value) for dimension, value in values.get("breakdown", {}).items()
     }

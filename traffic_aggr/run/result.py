@@ -27,7 +27,7 @@ from traffic_aggr.run.reconcile import (
 from traffic_aggr.run.record import STAGES, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.run.totals import ROWS, SOURCE_ROWS, Totals
 from traffic_aggr.text import some_of
-from traffic_aggr.units import counted, listed
+from traffic_aggr.units import listed
 
 RESULT_VERSION = 1
 NAMED_DAYS = 8
@@ -41,18 +41,18 @@ def verdict(record: RunRecord) -> str:
     if record.outcome is not Outcome.SUCCESS:
         return record.error or f"The run was {record.outcome.value}."
     if record.rolls_back:
-        days = counted(len(record.partitions), "day")
+        days = record.job.partition.counted(len(record.partitions))
         return f"Old data is back in place for {days}, as before run {record.rolls_back}."
     if not record.days:
         return f"Nothing to restate ({days_in_words(record)})."
     restated = _restated(record)
     stages = in_words(agreeing(record))
-    proven = f"{stages} agree on every day" if restated else f"no rows in {stages}"
+    proven = f"{stages} agree on every {record.job.partition.unit}" if restated else f"no rows in {stages}"
     proven += " (raw as that run read it)" if record.only_verifies else ""
     how = f"verified, as loaded by run {record.resumes}" if record.only_verifies else "restated"
     counts = day_counts(record)
-    ways = [f"{period(restated)} {how}"] if restated else []
-    ways += [f"{counted(counts[way], 'day')} {way}" for way in ("cleared", "kept") if counts[way]]
+    ways = [f"{period(record.job, restated)} {how}"] if restated else []
+    ways += [f"{record.job.partition.counted(counts[way])} {way}" for way in ("cleared", "kept") if counts[way]]
     return f"{', '.join(ways)}; {record.job.headline.in_text} {_shift(record, list(record.days))}; {proven}."
 
 
@@ -96,7 +96,7 @@ def day_counts(record: RunRecord) -> dict[str, int]:
 def days_in_words(record: RunRecord) -> str:
     """``3 days listed: 2 restated, 1 kept``."""
     counts = day_counts(record)
-    return listed(counts.pop("listed"), counts)
+    return listed(record.job.partition.counted(counts.pop("listed")), counts)
 
 
 def day_states(record: RunRecord) -> Sequence[str]:
@@ -128,14 +128,15 @@ def _old_state(record: RunRecord, partition: Partition) -> str:
     return f"{refused}{'old data' if record.days[partition].before else 'no data, as before'}"
 
 
-def period(days: Sequence[Partition]) -> str:
-    """Describes the days: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
-    if len(days) < 2:
-        return days[0] if days else "no days"
-    first, last = min(days).day, max(days).day
-    if (first.year, first.month) == (last.year, last.month):
-        return f"{counted(len(days), 'day')} of {calendar.month_name[first.month]} {first.year}"
-    return f"{counted(len(days), 'day')} from {first} to {last}"
+def period(job: JobDefinition, partitions: Sequence[Partition]) -> str:
+    """Describes them: ``30 days of April 2021``, ``3 days from 2021-04-28 to 2021-05-02``, ``2021-04-01``."""
+    if len(partitions) < 2:
+        return partitions[0] if partitions else f"no {job.partition.unit}s"
+    many, first, last = job.partition.counted(len(partitions)), min(partitions), max(partitions)
+    month = first.days[0]
+    if first[: len("yyyy-MM")] == last[: len("yyyy-MM")]:
+        return f"{many} of {calendar.month_name[month.month]} {month.year}"
+    return f"{many} from {first} to {last}"
 
 
 def reasons(record: RunRecord) -> list[str]:
@@ -151,7 +152,7 @@ def reasons(record: RunRecord) -> list[str]:
         if partition in record.days and totals.final_after is not None:
             by_reason.setdefault(_reason(record.job, totals.final_before, totals.final_after), []).append(partition)
     return [
-        f"{counted(len(days), 'day')} {reason.format(were='was' if len(days) == 1 else 'were')}: "
+        f"{record.job.partition.counted(len(days))} {reason.format(were='was' if len(days) == 1 else 'were')}: "
         f"{some_of(days, NAMED_DAYS, ', ')} ({record.job.headline.title.lower()} {_shift(record, days)})."
         for reason, days in sorted(by_reason.items(), key=lambda entry: (entry[0] == RIGHT, -len(entry[1])))
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from traffic_aggr.errors import GuardError
 from traffic_aggr.run.record import Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
@@ -52,12 +54,12 @@ def refuse_rollback(store: RecordStore, run_id: str, final: str) -> RunRecord:
 
 def _restating(record: RunRecord) -> tuple[str, ...]:
     """
-    Returns the command that restates a run's days.
+    Returns the command that restates a run's partitions.
 
-    For consecutive days this is ``run --dates``, which names no other day. Otherwise it is the run's command as typed,
+    For consecutive ones this is ``run --dates``, which names no other. Otherwise it is the run's command as typed,
     empty if the record does not say.
     """
-    days = sorted(record.days)
-    if days and (days[-1].day - days[0].day).days + 1 == len(days):
-        return ("run", "--dates", f"{days[0]}..{days[-1]}")
+    days = [partition.days for partition in sorted(record.days)]
+    if days and all(last + timedelta(days=1) == first for (_, last), (first, _) in zip(days, days[1:])):
+        return ("run", "--dates", f"{days[0][0]}..{days[-1][1]}")
     return record.typed.command

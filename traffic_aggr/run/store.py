@@ -15,6 +15,7 @@ from traffic_aggr.errors import StateError, UnknownRunError
 from traffic_aggr.files.local import FileInfo, Files, temporaries
 from traffic_aggr.hive.layout import RUN_ROOT, run_directory
 from traffic_aggr.run.definition import JobDefinition
+from traffic_aggr.run.dependants import PendingDependants
 from traffic_aggr.run.record import Outcome, Publication, RunRecord, is_run_id
 from traffic_aggr.run.record_json import record_from_json, record_to_json
 
@@ -31,10 +32,15 @@ _STOP = "stop"
 
 
 class RecordStore:
-    """The run records of one job, under its state directory."""
+    """
+    The run records of one job, under its state directory.
+
+    ``pending`` are the partitions of other tables that have to follow.
+    """
 
     def __init__(self, directory: str, files: Files, job: JobDefinition) -> None:
         self.job = job
+        self.pending = PendingDependants(directory, files)
         self._runs = f"{directory.rstrip('/')}/runs"
         self._files = files
 

@@ -24,6 +24,7 @@ class Unit(Enum):
 
     COUNT = "count"
     BYTES = "bytes"
+    KIBIBYTES = "kibibytes"
     SECONDS = "seconds"
     AMOUNT = "amount"
 
@@ -62,6 +63,8 @@ class Total:
             return ""
         if self.unit is Unit.BYTES:
             return data_volume(int(value))
+        if self.unit is Unit.KIBIBYTES:
+            return data_volume(int(value * 1024))
         return minutes(int(value)) if self.unit is Unit.SECONDS else f"{value:,}"
 
 
@@ -92,6 +95,11 @@ class Totals:
         if found is None:
             raise KeyError(name)
         return found
+
+    def __add__(self, other: Totals) -> Totals:
+        """Returns the totals of both, by the names that both know."""
+        sums = {name: value + other.sums[name] for name, value in self.sums.items() if name in other.sums}
+        return Totals(self.rows + other.rows, sums)
 
     def get(self, name: str) -> Optional[Number]:
         """Returns a total, None if it is unknown: a record may be older than one of the job's totals."""

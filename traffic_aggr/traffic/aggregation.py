@@ -15,13 +15,14 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from traffic_aggr.hive.partitions import PARTITION_COLUMN
 from traffic_aggr.restate.row_checks import trimmed_key, type_of, without_delimiters
+from traffic_aggr.spark.queries import summed_by
 from traffic_aggr.traffic.columns import (
     COSTS,
     FINAL_COLUMNS,
     GRAIN,
     GRAIN_TEXT,
+    PARTITION_COLUMN,
     TRIMMED,
     USAGE,
 )
@@ -169,9 +170,9 @@ def final_rows(groups: DataFrame) -> DataFrame:
     """
     measures = {
         "data_usage_in_kb": F.col("bytes").cast("decimal(19,0)") * F.lit(_KB_PER_BYTE),
-        "data_usage_in_mb": _rounded_quotient("bytes", _BYTES_PER_MB),
+        "data_usage_in_mb": rounded_quotient("bytes", _BYTES_PER_MB),
         "voice_usage_in_secs": F.col("voice_secs"),
-        "voice_usage_in_mins": _rounded_quotient("voice_secs", _SECONDS_PER_MINUTE),
+        "voice_usage_in_mins": rounded_quotient("voice_secs", _SECONDS_PER_MINUTE),
         "sms_usage": F.col("sms"),
         "noofcdrids": F.col("cdrs"),
         **{name: F.col(whole).cast("decimal(20,0)") + F.col(rest) for name, whole, rest in _COST_PARTS},
@@ -183,6 +184,17 @@ def final_rows(groups: DataFrame) -> DataFrame:
     return groups.sortWithinPartitions(PARTITION_COLUMN).select(*final, PARTITION_COLUMN, "source_rows")
 
 
+def rounded_quotient(total: str, divisor: int) -> Column:
+    """
+    ``total / divisor`` of a BIGINT column to four decimals, half-up (away from zero).
+
+    Decimal division would round twice, so integer arithmetic turns the remainder into ten thousandths.
+    """
+    half = f"IF({total} < 0, -{divisor}, {divisor})"
+    fraction = f"({total} % {divisor} * 20000 + {half}) DIV {2 * divisor}"
+    return F.expr(f"CAST({total} DIV {divisor} AS DECIMAL(19,0)) + CAST({fraction} AS DECIMAL(5,0)) * 0.0001BD")
+
+
 def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
     """
     Usage of staging's or final's ``rows`` by each of ``dimensions`` separately, in one scan.
@@ -190,10 +202,6 @@ def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
     Returns ``dimension, value``, and ``rows, cdrs, bytes, voice_secs, sms`` as in ``staged_totals``. A dimension is a
     column of structs with one field, ``value``, such as those below. It does not count rows in which it is NULL.
     """
-    entries = [
-        F.when(column.isNotNull(), F.struct(F.lit(name).alias("dimension"), column["value"].alias("value")))
-        for name, column in dimensions.items()
-    ]
     # BIGINT sums are much faster than DECIMAL ones. Only a damaged value exceeds BIGINT; it counts as 0.
     usage = {
         "rows": F.lit(1),
@@ -202,9 +210,8 @@ def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
         "voice_secs": F.col("voice_usage_in_secs"),
         "sms": F.col("sms_usage"),
     }
-    columns = [F.coalesce(amount.cast("bigint"), F.lit(0)).alias(name) for name, amount in usage.items()]
-    exploded = rows.select(*columns, F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
-    return exploded.groupBy("_by.dimension", "_by.value").agg(*(F.sum(name).alias(name) for name in usage))
+    amounts = {name: F.coalesce(amount.cast("bigint"), F.lit(0)) for name, amount in usage.items()}
+    return summed_by(rows, dimensions, amounts)
 
 
 def by_value(column: str) -> Column:
@@ -357,14 +364,3 @@ def _total(name: str) -> Column:
     """Sums a BIGINT column as DECIMAL(38,0): upper and lower half separately, so it cannot wrap."""
     upper, lower = F.sum(F.shiftright(name, 32)), F.sum(F.col(name).bitwiseAND(2**32 - 1))
     return (upper.cast("decimal(20,0)") * 2**32 + lower).cast("decimal(38,0)")
-
-
-def _rounded_quotient(total: str, divisor: int) -> Column:
-    """
-    ``total / divisor`` of a BIGINT column to four decimals, half-up (away from zero).
-
-    Decimal division would round twice, so integer arithmetic turns the remainder into ten thousandths.
-    """
-    half = f"IF({total} < 0, -{divisor}, {divisor})"
-    fraction = f"({total} % {divisor} * 20000 + {half}) DIV {2 * divisor}"
-    return F.expr(f"CAST({total} DIV {divisor} AS DECIMAL(19,0)) + CAST({fraction} AS DECIMAL(5,0)) * 0.0001BD")

@@ -4,9 +4,10 @@ The columns of raw, staging, final and the lookups (domain.md, "Tables").
 
 from __future__ import annotations
 
-from traffic_aggr.hive.partitions import PARTITION_COLUMN
+from traffic_aggr.hive.partitions import PARTITION_DATE
 from traffic_aggr.hive.schema import Column
 
+PARTITION_COLUMN = PARTITION_DATE.name
 PARTITION = Column(PARTITION_COLUMN, "STRING", "day of the partition, yyyy-MM-dd", length=10)
 
 USAGE = ("bytes", "voice_secs", "sms")

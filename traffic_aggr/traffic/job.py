@@ -119,5 +119,10 @@ TRAFFIC = JobDefinition(
     open=_open,
     totals_of=_totals_of,
     make_sample=_make_sample,
+    step_names=(
+        "MNAAS_remove_partitions_from_the_table",
+        "MNAAS_traffic_aggr_adhoc_inter_table_loading",
+        "MNAAS_traffic_aggr_adhoc_table_loading",
+    ),
 )
 """What ``traffic-aggr`` restates unless its configuration names another job."""

@@ -17,12 +17,13 @@ from traffic_aggr.files.local import Files
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.hive.layout import TEXT_SERDE, RowFormat, normal
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.traffic import columns
 from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
+from traffic_aggr.traffic.columns import PARTITION_COLUMN
 from traffic_aggr.traffic.sample_rows import BIGGEST_CUSTOMER, cdrs, countries, organisations
 
 FIRST_DAY = "2021-04-01"
@@ -54,7 +55,7 @@ def generate(spark: SparkSession, config: TablesConfig, files: Files, out: str, 
     Raises InputError when ``out`` is not an empty directory, or when one of these tables exists with files elsewhere.
     """
     days, rows_per_day = asked.days, asked.rows_per_day
-    day_zero = Partition(FIRST_DAY).day - datetime.timedelta(days=1)
+    day_zero = Partition(FIRST_DAY).days[0] - datetime.timedelta(days=1)
     listed = [Partition((day_zero + datetime.timedelta(days=number)).isoformat()) for number in range(1, days + 1)]
     _refuse_used_directory(files, out)
     names = _free_names(HiveCatalog(spark), config, out)
@@ -147,7 +148,7 @@ def _make_raw(
     with _without(spark, _WHOLE_STAGE):
         rows.write.partitionBy(PARTITION_COLUMN).parquet(location)
     fields = [Column(column, type_) for column, type_ in rows.dtypes if column != PARTITION_COLUMN]
-    spark.sql(sql.create_external_table(name, fields, location))
+    spark.sql(sql.create_external_table(name, fields, PARTITION_COLUMN, location))
     for some in sql.batches(listed):
         spark.sql(sql.add_partitions(name, {day: f"{location}/{day.directory}" for day in some}))
     return spark.table(name.quoted)
@@ -168,6 +169,7 @@ def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: str,
     statement = sql.create_external_table(
         name,
         columns.FINAL_COLUMNS,
+        PARTITION_COLUMN,
         f"{out}/final",
         row_format=_TEXT if text else None,
         properties={"external.table.purge": "true"} if text else None,

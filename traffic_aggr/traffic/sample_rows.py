@@ -17,9 +17,8 @@ from typing import Optional, Union
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from traffic_aggr.hive.partitions import PARTITION_COLUMN
 from traffic_aggr.traffic.aggregation import is_data, is_sms, is_voice
-from traffic_aggr.traffic.columns import COSTS
+from traffic_aggr.traffic.columns import COSTS, PARTITION_COLUMN
 
 FILES_PER_DAY = 3
 BIGGEST_CUSTOMER = "CN000000"

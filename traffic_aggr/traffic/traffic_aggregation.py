@@ -10,10 +10,11 @@ from typing import Any, Optional
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from traffic_aggr.hive.partitions import PARTITION_COLUMN, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.totals import Totals
 from traffic_aggr.spark.queries import collected
 from traffic_aggr.traffic import aggregation
+from traffic_aggr.traffic.columns import PARTITION_COLUMN
 
 _BROADCAST_CDRIDS = 1_000_000
 

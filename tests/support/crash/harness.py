@@ -74,9 +74,9 @@ class Harness:
 
     def __init__(self, job: Job, *, text: bool = False, impala: Optional[ImpalaDouble] = None) -> None:
         self.job = job
-        table_lock = f"a ware house/final/{RUN_ROOT}/lock"
-        ignored = {*_NOT_OF_THE_WORLD, table_lock}
-        self.place = Place(job.home, lambda path: path in ignored or path.startswith("logs/"))
+        locks = (f"{table}/{RUN_ROOT}/lock" for table in ("a ware house/final", "trend/table"))
+        ignored = {*_NOT_OF_THE_WORLD, *locks}
+        self.place = Place(job.home, lambda path: path in ignored or path.startswith(("logs/", "trend/unfollowed/")))
         self.metastore = Metastore(job.spark, job.database, _CONSTANT)
         self._impala = impala
         scratch = job.home.parent / f"{job.home.name}.parquet"

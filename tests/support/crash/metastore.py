@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from traffic_aggr.hive.catalog import HiveCatalog, location_of
-from traffic_aggr.hive.partitions import PARTITION_COLUMN
 from traffic_aggr.hive.sql import TableName
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class PartitionState:
 
 @dataclasses.dataclass(frozen=True)
 class TableState:
-    """A table and its partitions by day."""
+    """A table and its partitions by day or month."""
 
     text: str
     partitions: Mapping[str, PartitionState]
@@ -80,7 +79,8 @@ class Metastore:
             each["parameters"].pop(_VOLATILE_PARAMETER, None)
             location = location_of(each["storage"])
             java, text = partial(listed.apply, index), json.dumps(each, sort_keys=True)
-            found[each["spec"][PARTITION_COLUMN]] = PartitionState(location, text, whole, java)
+            (partition,) = each["spec"].values()
+            found[partition] = PartitionState(location, text, whole, java)
         return found
 
     def put_back(self, wanted: Tables) -> None:

@@ -176,6 +176,7 @@ def test_status_as_json(command: Command) -> None:
         "data_state",
         "next_run",
         "next_command",
+        "pending_dependants",
     ]
 
 

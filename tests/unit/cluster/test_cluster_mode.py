@@ -15,7 +15,8 @@ from tests.support.paths import ROOT
 from traffic_aggr.cluster.request import DriverRequest
 from traffic_aggr.config.config import Config
 from traffic_aggr.config.load import load_config
-from traffic_aggr.hive.partitions import Partition, PartitionList, SkippedLine
+from traffic_aggr.hive.partitions import PARTITION_DATE, Partition, PartitionColumn, PartitionList, SkippedLine
+from traffic_aggr.run.dependants import Dependant
 from traffic_aggr.run.plan import RunArguments, Step
 from traffic_aggr.spark.shipping import UNPACKED, pack_dependencies, python_version, with_packages, zip_package
 from traffic_aggr.spark.yarn import container
@@ -69,8 +70,9 @@ def test_a_request_arrives_as_it_was_sent(step: Step | None) -> None:
         source="hdfs://nameservice1/app/days",
         skipped_total=7,
     )
-    sent = DriverRequest(RUN_ID, RunArguments(days, step), flag=2)
-    assert DriverRequest.from_json(sent.to_json()) == sent
+    trend = Dependant("db.trend", PartitionColumn("month", "month"), "/app/trend.yaml")
+    sent = DriverRequest(RUN_ID, RunArguments(days, step), flag=2, caused_by=RUN_ID, dependants=(trend,))
+    assert DriverRequest.from_json(sent.to_json(), PARTITION_DATE) == sent
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import datetime
 import hashlib
 import io
@@ -11,12 +12,16 @@ import pytest
 from traffic_aggr.errors import PartitionListError
 from traffic_aggr.hive import partitions
 from traffic_aggr.hive.partitions import (
+    PARTITION_DATE,
     Partition,
+    PartitionColumn,
     SkippedLine,
     parse_partition_list,
     partitions_between,
     partitions_of_month,
 )
+
+MONTH = PartitionColumn("month", "month")
 
 
 def parse(content: bytes):
@@ -51,11 +56,55 @@ def test_a_partition_knows_its_directory_and_its_day():
     day = Partition("2021-04-01")
     assert day == "2021-04-01"
     assert day.directory == "partition_date=2021-04-01"
-    assert day.day == datetime.date(2021, 4, 1)
+    assert day.days == (datetime.date(2021, 4, 1), datetime.date(2021, 4, 1))
 
 
-def test_a_partition_survives_pickling():
-    assert pickle.loads(pickle.dumps(Partition("2021-04-01"))).directory == "partition_date=2021-04-01"
+@pytest.mark.parametrize("column", [PARTITION_DATE, MONTH], ids=["day", "month"])
+def test_a_partition_survives_copying(column):
+    partition = column.partition(column.example)
+    for copied in (pickle.loads(pickle.dumps(partition)), copy.deepcopy(partition)):
+        assert (copied, copied.directory) == (partition, partition.directory)
+
+
+def test_a_month_knows_its_directory_and_its_days():
+    month = MONTH.partition("2024-02")
+    assert month.directory == "month=2024-02"
+    assert month.days == (datetime.date(2024, 2, 1), datetime.date(2024, 2, 29))
+
+
+@pytest.mark.parametrize("text", ["2021-04-01", "2021-13", "2021-00", "2021-4", "0000-01", "April", ""])
+def test_other_texts_are_no_month(text):
+    with pytest.raises(PartitionListError, match="Write a month as 2021-04"):
+        MONTH.partition(text)
+
+
+def test_a_day_is_no_partition_by_month_and_a_month_none_by_day():
+    with pytest.raises(PartitionListError, match="Write a day as 2021-04-01"):
+        PARTITION_DATE.partition("2021-04")
+
+
+@pytest.mark.parametrize(("column", "around"), [(PARTITION_DATE, "2021-04-30"), (MONTH, "2021-04")])
+def test_a_day_lies_in_one_partition(column, around):
+    assert column.around("2021-04-30") == around
+
+
+def test_a_list_of_months_is_read_as_one_of_days():
+    found = parse_partition_list(io.BytesIO(b"month=2021-05\n\n# late\n2021-04\n2021-05\n"), "list", MONTH)
+    assert found.partitions == ("2021-05", "2021-04")
+    assert found.repeated == ("2021-05",)
+    with pytest.raises(PartitionListError, match="each line is one month, such as 2021-04"):
+        parse_partition_list(io.BytesIO(b"2021-04-01\n"), "list", MONTH)
+
+
+def test_dates_and_month_choose_the_months_that_they_touch():
+    assert partitions_between("2021-04-30..2021-06-01", MONTH).partitions == ("2021-04", "2021-05", "2021-06")
+    assert partitions_of_month("2021-04", MONTH).partitions == ("2021-04",)
+
+
+def test_partitions_are_counted_by_their_unit():
+    assert (PARTITION_DATE.counted(2), MONTH.counted(1), MONTH.title) == ("2 days", "1 month", "Month")
+    with pytest.raises(ValueError, match="week is no unit"):
+        PartitionColumn("week", "week")
 
 
 NOT_DAYS = [

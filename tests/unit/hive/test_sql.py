@@ -64,7 +64,7 @@ def test_a_table_can_be_pointed_elsewhere() -> None:
 
 
 def test_a_table_is_made_as_parquet_by_default() -> None:
-    assert sql.create_external_table(FINAL, COLUMNS, "file:/b") == (
+    assert sql.create_external_table(FINAL, COLUMNS, "partition_date", "file:/b") == (
         "CREATE EXTERNAL TABLE IF NOT EXISTS `mnaas`.`final` (`mcc` STRING, `cost` DECIMAL(28,6)) "
         "PARTITIONED BY (`partition_date` STRING) STORED AS PARQUET LOCATION 'file:/b'"
     )
@@ -73,7 +73,7 @@ def test_a_table_is_made_as_parquet_by_default() -> None:
 def test_a_table_is_made_in_the_format_of_another() -> None:
     like = RowFormat(TEXT_SERDE, "the.Input", "the.Output", {"field.delim": ";", "escape.delim": "\\"})
     assert sql.create_external_table(
-        FINAL, COLUMNS[:1], "file:/b", row_format=like, properties={"b": "2", "a": "'"}
+        FINAL, COLUMNS[:1], "partition_date", "file:/b", row_format=like, properties={"b": "2", "a": "'"}
     ) == (
         "CREATE EXTERNAL TABLE IF NOT EXISTS `mnaas`.`final` (`mcc` STRING) PARTITIONED BY (`partition_date` STRING) "
         f"ROW FORMAT SERDE '{TEXT_SERDE}' "
@@ -84,7 +84,9 @@ def test_a_table_is_made_in_the_format_of_another() -> None:
 
 
 def test_a_serde_without_properties_gets_none() -> None:
-    statement = sql.create_external_table(FINAL, COLUMNS, "file:/b", row_format=RowFormat("serde", "in", "out"))
+    statement = sql.create_external_table(
+        FINAL, COLUMNS, "partition_date", "file:/b", row_format=RowFormat("serde", "in", "out")
+    )
     assert "SERDEPROPERTIES" not in statement
 
 

@@ -44,6 +44,12 @@ def test_no_shell_looks_at_the_arguments(tmp_path: Path) -> None:
     assert (tmp_path / "argument").read_text() == "$HOME; *"
 
 
+def test_a_command_can_name_the_restated_partitions(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'echo "$0" > "$1"', "--only={partitions}", str(tmp_path / "named")]
+    run_after_load([command], RUN_ID, ["2021-04-01", "2021-04-02"])
+    assert (tmp_path / "named").read_text() == "--only=2021-04-01,2021-04-02\n"
+
+
 def test_what_a_hook_says_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     run_after_load([["sh", "-c", "echo out; echo err >&2"]], RUN_ID)
     assert [text for text in caplog.messages if text in ("hook sh: out", "hook sh: err")] == [

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traffic_aggr.errors import StateError, StatusFlagError
-from traffic_aggr.host.status_file import FAILURE, RUNNING, STEP_NAMES, SUCCESS, Status, StatusFile
-from traffic_aggr.run.plan import Step
+from traffic_aggr.host.status_file import FAILURE, RUNNING, SUCCESS, Status, StatusFile
+from traffic_aggr.traffic.job import TRAFFIC
 
 SAMPLE = b"""\
 #traffic adhoc aggregation: process status
@@ -40,7 +40,7 @@ KEYS = (
 )
 EVERYTHING: dict[str, Any] = {
     "flag": 2,
-    "process_name": STEP_NAMES[2],
+    "process_name": TRAFFIC.step_names[1],
     "job_status": RUNNING,
     "ran_time": "2021-05-04 02:02:00",
     "process_id": 4711,
@@ -204,11 +204,11 @@ def test_what_was_updated_is_read_back(path: Path) -> None:
 
 
 def test_steps_have_the_old_names() -> None:
-    assert [STEP_NAMES[step] for step in (Step.DROP, Step.STAGE, Step.LOAD)] == [
+    assert TRAFFIC.step_names == (
         "MNAAS_remove_partitions_from_the_table",
         "MNAAS_traffic_aggr_adhoc_inter_table_loading",
         "MNAAS_traffic_aggr_adhoc_table_loading",
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_only_the_value_changes(path: Path, before: bytes, after: bytes) -> None
 @pytest.mark.parametrize("key", KEYS)
 def test_the_result_is_that_of_the_old_jobs_sed(path: Path, key: str) -> None:
     path.write_bytes(SAMPLE + SAMPLE)
-    values = dict(zip(KEYS, ("2", STEP_NAMES[2], "Running", "2021-05-04 02:02:00", "4711", "Yes")))
+    values = dict(zip(KEYS, ("2", TRAFFIC.step_names[1], "Running", "2021-05-04 02:02:00", "4711", "Yes")))
     arguments = dict(zip(KEYS, ("flag", "process_name", "job_status", "ran_time", "process_id", "ticket_created")))
     by_sed = path.with_name("by_sed")
     shutil.copy(path, by_sed)

@@ -21,6 +21,7 @@ from traffic_aggr.run.breakdown import Breakdown, Part
 from traffic_aggr.run.record import Change, Day, DayTotals, Next, Outcome, Publication, RunRecord, StepRecord
 from traffic_aggr.run.result import advice, period, reasons, result_json, verdict
 from traffic_aggr.run.totals import Totals
+from traffic_aggr.traffic.job import TRAFFIC
 
 HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""
 VOID = {"meta", "br"}
@@ -368,7 +369,7 @@ def test_a_run_that_succeeded_leaves_nothing_to_do() -> None:
     ],
 )
 def test_days_are_named_by_their_month_where_they_are_of_one(days: list[str], words: str) -> None:
-    assert period([Partition(day) for day in days]) == words
+    assert period(TRAFFIC, [Partition(day) for day in days]) == words
 
 
 def test_the_document_says_the_same_as_the_page() -> None:

@@ -43,6 +43,7 @@ def plan(first: Step = Step.DROP, **values: Any) -> Plan:
         "mode": "drop_and_load",
         "restated": (FIRST, SECOND),
         "days": DAYS,
+        "read": tuple(DAYS),
         "final_root": ROOT,
     }
     return Plan(TRAFFIC, **{**least, "start": Start(first), **values})
@@ -131,7 +132,7 @@ def test_a_run_that_only_verifies_asks_for_final_alone() -> None:
 
 
 def test_a_note_says_that_raw_may_be_refreshed() -> None:
-    note = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those days and asked once more"
+    note = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those and asked once more"
     assert f"Note: {note}." in plan_lines(plan(), plan_statements(plan(), TABLES, WITNESS))
     assert note not in plan_json(plan(), plan_statements(plan(), TABLES, IMPALA))["notes"]
 
@@ -209,6 +210,7 @@ def test_the_plan_is_a_document_for_scripts() -> None:
         "statements": ["A", "B"],
         "readers": "the listed days are missing from the start of drop to the end of load",
         "estimate": None,
+        "dependants": {},
     }
 
 

@@ -312,6 +312,7 @@ def test_the_json_of_an_idle_job_has_every_key(config: Config, store: RecordStor
         "data_state": None,
         "next_run": "starts over at drop",
         "next_command": None,
+        "pending_dependants": {},
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import RUN_ID, run_record
 from traffic_aggr.hive.layout import Placement
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import PARTITION_DATE, Partition
 from traffic_aggr.run.orphans import Orphan, TableDirectory, find_orphans
 from traffic_aggr.run.record import Day, Publication, RunRecord
 
@@ -19,7 +19,8 @@ ELSEWHERE = f"{ROOT}/.traffic_aggr/{RUN_ID}/staged/{DAY.directory}"
 
 
 def orphans(*records: RunRecord, **values: Any) -> list[Orphan]:
-    found: dict[str, Any] = {"table": "db.final", "root": ROOT, "names": (), "runs": (), "locations": {}, "missing": ()}
+    found: dict[str, Any] = {"table": "db.final", "column": PARTITION_DATE, "root": ROOT}
+    found |= {"names": (), "runs": (), "locations": {}, "missing": ()}
     return list(find_orphans(TableDirectory(**{**found, **values}), records))
 
 
@@ -67,7 +68,7 @@ def test_uncommitted_rows_can_be_deleted_when_their_writer_is_dead() -> None:
     found = orphans(names=names, root="hdfs://nn/final")
     assert [orphan.where for orphan in found] == [f"hdfs://nn/final/{name}" for name in names]
     assert found[0].mends == (
-        "If that writer is dead, restate the days that it was writing, then: hdfs dfs -rm -r 'hdfs://nn/final/_temporary'"
+        "If that writer is dead, restate what it was writing, then: hdfs dfs -rm -r 'hdfs://nn/final/_temporary'"
     )
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from traffic_aggr.hive.partitions import PARTITION_COLUMN
 from traffic_aggr.hive.schema import Column, check_columns, check_layout
 from traffic_aggr.traffic.columns import (
     COSTS,
@@ -16,6 +15,7 @@ from traffic_aggr.traffic.columns import (
     MEASURES,
     ORG_DETAILS_COLUMNS,
     PARTITION,
+    PARTITION_COLUMN,
     RAW_COLUMNS,
     STAGING_COLUMNS,
     TRIMMED,
