@@ -1,5 +1,6 @@
 """
-The program as a script, for ``spark-submit`` and for ``spark-submit.sh``.
+The program as a script, for ``spark-submit`` and for ``spark-submit.sh``. Restates the days of the adhoc table, unless
+the configuration names another job.
 """
 
 import importlib.util
@@ -14,7 +15,8 @@ def fail(problem: str) -> None:
     raise SystemExit(2)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Runs the command that the arguments name, and exits with its code."""
     if sys.version_info < (3, 9):  # noqa: UP036 - any Python may start a script
         fail("is not Python 3.9 or later")
     if importlib.util.find_spec("pyspark") is None:
@@ -26,3 +28,7 @@ if __name__ == "__main__":
     except ModuleNotFoundError as exc:
         fail(f"has no module {exc.name}")
     raise SystemExit(main())
+
+
+if __name__ == "__main__":
+    start()

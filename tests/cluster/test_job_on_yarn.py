@@ -37,11 +37,15 @@ VOLUME = replace(
 @pytest.mark.parametrize("mode", ["drop_and_load", pytest.param("swap", marks=pytest.mark.thorough)])
 def test_with_the_driver_in_the_cluster_a_run_restates_the_days(job: YarnJob, warehouse: Warehouse, mode: str) -> None:
     job.configure({"publish": {"mode": mode}})
+    job.follow_by_months()
 
     code, out, err = job.run("run")
 
     assert code == 0, err
     assert "raw = staging = final (Impala not asked) on all 3 days" in out
+    assert "raw = staging = final (Impala not asked) on 1 month" in out
+    assert "made from these days" in err
+    assert '"pending": {}' in job.cluster.hadoop.hdfs.read(f"/app/{job.home.name}/pending.json").decode()
     warehouse.assert_side("new")
     assert job.status()["MNAAS_job_status"] == "Success"
     assert job.status()["MNAAS_Daily_ProcessStatusFlag"] == "0"
