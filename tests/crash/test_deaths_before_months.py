@@ -23,7 +23,7 @@ def is_pending(world: World) -> bool:
     return found is not None and json.loads(found.content or b"")["pending"] != {}
 
 
-@pytest.mark.parametrize("command", ["run", "rollback"])
+@pytest.mark.parametrize("command", ["run", pytest.param("rollback", marks=pytest.mark.thorough)])
 def test_after_a_death_before_the_months_have_followed_recover_makes_them_from_the_days(
     job: Job, command: str, covered: Covered
 ) -> None:

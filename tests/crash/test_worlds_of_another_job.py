@@ -16,7 +16,7 @@ from tests.support.crash.trail import distinct
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
-WORLDS = 20
+WORLDS = 12
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def shops(spark: SparkSession, database: str, tmp_path: Path, capsys: pytest.Cap
         yield made
 
 
-@pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
+@pytest.mark.parametrize("mode", ["drop_and_load", pytest.param("swap", marks=pytest.mark.thorough)])
 def test_after_a_death_in_a_run_of_another_job_every_day_is_whole(shops: ShopJob, mode: str, covered: Covered) -> None:
     shops.settings["publish"] = {"mode": mode}
     made = Harness(shops)

@@ -18,8 +18,7 @@ def trend(job: Job) -> Trend:
     return Trend(job)
 
 
-@pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
-@pytest.mark.parametrize("kind", ["parquet", "text"])
+@pytest.mark.parametrize(("kind", "mode"), [("parquet", "swap"), ("text", "drop_and_load")])
 def test_a_month_is_made_from_all_its_days(job: Job, trend: Trend, impala: ImpalaDouble, mode: str, kind: str) -> None:
     job.create_final(kind)
     job.use_impala(impala)
