@@ -60,7 +60,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Config:
-    """The sections below, and what stands beside them. Read from the file ``path``."""
+    """The sections, and the keys outside of them. Read from the file ``path``."""
 
     path: Path
     partitions: PartitionsConfig = field(metadata=option("The days to restate"))

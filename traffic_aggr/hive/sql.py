@@ -165,6 +165,11 @@ def invalidate(table: TableName) -> str:
     return f"INVALIDATE METADATA {table}"
 
 
+def exact_sum(column: str, scale: int = 0) -> str:
+    """Impala: the sum of a number with ``scale`` decimals. It is of DECIMAL, because BIGINT sums wrap."""
+    return f"SUM(CAST({column} AS DECIMAL(38,{scale})))"
+
+
 def totals_by_partition(table: TableName, column: str, partitions: Iterable[str], expressions: Iterable[str]) -> str:
     """Impala: the partition, its number of rows, and each of ``expressions`` over its rows, for each partition."""
     wanted = ", ".join(map(literal, partitions))

@@ -88,13 +88,8 @@ def _weight(parts: Iterable[Part], weighed: Sequence[str]) -> Callable[[Part], f
 def _summed(parts: Iterable[Part]) -> Part:
     before, after = Totals(), Totals()
     for part in parts:
-        before, after = _sum(before, part.before), _sum(after, part.after)
+        before, after = before + part.before, after + part.after
     return Part(None, before, after)
-
-
-def _sum(one: Totals, other: Totals) -> Totals:
-    names = dict.fromkeys((*one.sums, *other.sums))
-    return Totals(one.rows + other.rows, {name: one[name] + other[name] for name in names})
 
 
 def _part_to_json(part: Part) -> dict[str, Any]:

@@ -97,9 +97,9 @@ class Totals:
         return found
 
     def __add__(self, other: Totals) -> Totals:
-        """Returns the totals of both, by the names that both know."""
-        sums = {name: value + other.sums[name] for name, value in self.sums.items() if name in other.sums}
-        return Totals(self.rows + other.rows, sums)
+        """Returns the sum of each total. Raises KeyError if one side does not know it, unless that has no rows."""
+        names = dict.fromkeys((*self.sums, *other.sums))
+        return Totals(self.rows + other.rows, {name: self[name] + other[name] for name in names})
 
     def get(self, name: str) -> Optional[Number]:
         """Returns a total, None if it is unknown: a record may be older than one of the job's totals."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from traffic_aggr.config.config import TablesConfig
 from traffic_aggr.files.local import Files
+from traffic_aggr.hive.sql import exact_sum
 from traffic_aggr.run.definition import Aggregation, Dimension, JobDefinition, Lookup
 from traffic_aggr.run.sample import SampleData, SampleRequest
 from traffic_aggr.run.totals import Fact, Total, Unit
@@ -53,12 +54,7 @@ def _of(calltype: str, value: str) -> str:
     return f"CASE WHEN LOWER(TRIM(calltype)) = '{calltype}' THEN {value} END"
 
 
-def _sum(column: str, scale: int = 0) -> str:
-    """The sum of a number: of DECIMAL, because BIGINT sums wrap."""
-    return f"SUM(CAST({column} AS DECIMAL(38,{scale})))"
-
-
-_CDRS = Total("cdrs", "CDRs", Unit.COUNT, final=_sum("noofcdrids"), bounds=("distinct_cdrs", "cdrs"))
+_CDRS = Total("cdrs", "CDRs", Unit.COUNT, final=exact_sum("noofcdrids"), bounds=("distinct_cdrs", "cdrs"))
 _USAGE = (
     Total(
         "bytes",
@@ -74,7 +70,7 @@ _USAGE = (
         "voice_secs",
         "Voice",
         Unit.SECONDS,
-        final=_sum("voice_usage_in_secs"),
+        final=exact_sum("voice_usage_in_secs"),
         raw=f"SUM({_of('voice', 'CAST(retailduration AS DECIMAL(38,0))')})",
         guarded=True,
     ),
@@ -82,7 +78,7 @@ _USAGE = (
         "sms",
         "SMS",
         Unit.COUNT,
-        final=_sum("sms_usage"),
+        final=exact_sum("sms_usage"),
         raw=f"COUNT({_of('sms', '1')})",
         guarded=True,
     ),
@@ -100,7 +96,7 @@ TRAFFIC = JobDefinition(
     totals=(
         _CDRS,
         *_USAGE,
-        *(Total(name, name, Unit.AMOUNT, final=f"SUM({name})", raw=_sum(name, 6), scale=6) for name in COSTS),
+        *(Total(name, name, Unit.AMOUNT, final=f"SUM({name})", raw=exact_sum(name, 6), scale=6) for name in COSTS),
     ),
     facts=(
         Fact("distinct_cdrs", "Distinct CDRs"),

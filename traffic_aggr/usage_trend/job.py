@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from traffic_aggr.hive.partitions import PARTITION_DATE
+from traffic_aggr.hive.sql import exact_sum
 from traffic_aggr.run.definition import Aggregation, Dimension, JobDefinition
 from traffic_aggr.run.totals import Total, Unit
 from traffic_aggr.traffic.columns import COSTS
@@ -29,14 +30,9 @@ def _totals_of(rows: DataFrame) -> DataFrame:
     return totals_of(rows)
 
 
-def _sum(column: str, scale: int = 0) -> str:
-    """The sum of a number: of DECIMAL, because BIGINT sums wrap."""
-    return f"SUM(CAST({column} AS DECIMAL(38,{scale})))"
-
-
 def _total(name: str, title: str, unit: Unit, column: str, *, label: str = "", scale: int = 0) -> Total:
     """A total of usage, whose column has the same name in the adhoc table and in the trend."""
-    of_both = _sum(column, scale)
+    of_both = exact_sum(column, scale)
     return Total(name, title, unit, label=label, raw=of_both, final=of_both, scale=scale, guarded=True)
 
 
@@ -50,12 +46,17 @@ USAGE_TREND = JobDefinition(
     texts=GRAIN_TEXT,
     totals=(
         Total(
-            "daily_cdrids", "CDRs by day", Unit.COUNT, label="CDRs", raw=_sum("noofcdrids"), final=_sum("daily_cdrids")
+            "daily_cdrids",
+            "CDRs by day",
+            Unit.COUNT,
+            label="CDRs",
+            raw=exact_sum("noofcdrids"),
+            final=exact_sum("daily_cdrids"),
         ),
         _DATA,
         _total("voice_secs", "Voice", Unit.SECONDS, "voice_usage_in_secs"),
         _total("sms", "SMS", Unit.COUNT, "sms_usage"),
-        *(Total(name, name, Unit.AMOUNT, raw=_sum(name, 6), final=_sum(name, 6), scale=6) for name in COSTS),
+        *(Total(name, name, Unit.AMOUNT, raw=exact_sum(name, 6), final=exact_sum(name, 6), scale=6) for name in COSTS),
     ),
     facts=(),
     headline=_DATA,
