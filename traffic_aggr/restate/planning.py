@@ -48,7 +48,7 @@ def sources_of(context: JobContext, warehouse: Warehouse, ask: RunArguments) -> 
     guards.refuse_tables(context.job, warehouse.tables)
     read = raw_partitions(warehouse.catalog, context.job, warehouse.tables.raw, days)
     guards.refuse_partitions(context.job, warehouse.catalog, warehouse.tables, days, read)
-    return open_sources(warehouse.catalog, context.job, warehouse.tables, days, warehouse.files_of)
+    return open_sources(warehouse.catalog, context.job, warehouse.tables, read, warehouse.files_of)
 
 
 def make_plan(

@@ -46,16 +46,18 @@ def open_sources(
     catalog: HiveCatalog,
     job: JobDefinition,
     tables: Tables,
-    partitions: Sequence[Partition],
+    read: Sequence[Partition],
     files_of: Callable[[str], Files],
 ) -> Iterator[Sources]:
     """
-    Yields the source tables as they are now. ``files_of`` returns the file system of a location.
+    Yields the source tables as they are now: of raw, the partitions that ``raw_partitions`` found.
+
+    ``files_of`` returns the file system of a location.
 
     Raises GuardError when Spark would read other files than Hive and Impala do, or when Parquet footers show that it
     cannot read a file.
     """
-    column, read = job.source.name, raw_partitions(catalog, job, tables.raw, partitions)
+    column = job.source.name
     needed = [(tables.raw, job.raw), *((tables.lookups[lookup.role], lookup.columns) for lookup in job.lookups)]
     scans, frames, notes = [], [], []
     for facts, columns in needed:
