@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, unquote
 
 from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from traffic_aggr.errors import PartitionListError, StateError
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _MATERIALIZED_VIEW = "MATERIALIZED VIEW"
 _PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
 _PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
+_MOST_VALUES_IN_FILTER = 50
+"""A filter that lists a thousand partitions overflows the metastore's stack."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +249,8 @@ class HiveTable:
         self._owner = catalog
         self._spark = catalog.spark
         self._catalog = catalog._catalog
+        # Spark's metastore client: the catalog hides the parameters that Spark itself sets.
+        self._client = self._catalog.unwrapped().client()
 
     def home(self, partition: Partition) -> str:
         """The standard directory of a partition."""
@@ -258,14 +263,12 @@ class HiveTable:
 
     def partitions(self, wanted: Collection[Partition]) -> dict[Partition, Placement]:
         """The placement of each of ``wanted`` that exists."""
-        return {each: self._placement(found) for each, found in self._listed().items() if each in wanted}
+        return {each: self._placement(found) for each, found in self._listed(wanted).items()}
 
     def promises(self, wanted: Collection[Partition]) -> dict[Partition, RowFormat]:
         """The row format, including the partition's parameters, of each of ``wanted`` that exists."""
         return {
-            each: _row_format(found["storage"], found["parameters"])
-            for each, found in self._listed().items()
-            if each in wanted
+            each: _row_format(found["storage"], found["parameters"]) for each, found in self._listed(wanted).items()
         }
 
     def others_in(self, partitions: Collection[Partition]) -> dict[Partition, str]:
@@ -285,32 +288,65 @@ class HiveTable:
 
     def all_locations(self) -> dict[Partition, str]:
         """The directory of every partition that is a day or month."""
-        return {partition: location_of(found["storage"]) for partition, found in self._listed().items()}
+        return {
+            partition: location_of(found["storage"]) for partition, found in self._by_partition(self._all()).items()
+        }
 
     def all_partitions(self) -> list[Partition]:
-        """Every partition that is a day or month."""
-        return list(self._listed())
+        """Every partition that is a day or month, from the names alone."""
+        everything = self._owner.classes.option.empty()
+        names: list[str] = self._owner.read(
+            self._catalog.listPartitionNames(self.name.database, self.name.name, everything)
+        )
+        (column,) = self.facts.partition_columns
+        values = (unquote(name.partition("=")[2]) for name in names)
+        return [Partition(value, column) for value in values if _is_partition(value)]
 
-    def directories(self) -> list[Directory]:
-        """Every partition's directory, or the table's own if it is unpartitioned."""
+    def directories(self, column: Optional[str] = None, values: Collection[str] = ()) -> list[Directory]:
+        """
+        Every partition's directory, or the table's own if it is unpartitioned.
+
+        With ``column``, those of the partitions that have one of ``values`` there.
+        """
         if not self.facts.partition_columns:
             return [Directory(self.facts.location)]
-        return [Directory(location_of(each["storage"]), each["spec"]) for each in self._all()]
+        found = self._all() if column is None else self._having(column, values)
+        return [Directory(location_of(each["storage"]), each["spec"]) for each in found]
 
     def _all(self) -> list[dict[str, Any]]:
         """Every partition of the table, as the fields of Spark's ``CatalogTablePartition``."""
-        # Asks Spark's metastore client: the catalog hides the parameters that Spark itself sets.
-        client, everything = self._catalog.unwrapped().client(), self._owner.classes.option.empty()
+        everything = self._owner.classes.option.empty()
         listed: list[dict[str, Any]] = self._owner.read(
-            client.getPartitions(self.name.database, self.name.name, everything)
+            self._client.getPartitions(self.name.database, self.name.name, everything)
         )
         return listed
 
-    def _listed(self) -> dict[Partition, dict[str, Any]]:
-        """Every partition that is a day or month, with the fields of Spark's ``CatalogTablePartition``."""
+    def _having(self, column: str, values: Collection[str]) -> list[dict[str, Any]]:
+        """The partitions with one of ``values`` in ``column``, as ``_all`` returns them; the others are not read."""
+        if not values:
+            return []
+        wanted = sorted(str(value) for value in values)
+        value = F.col(column)
+        among = value.isin(wanted) if len(wanted) <= _MOST_VALUES_IN_FILTER else value.between(wanted[0], wanted[-1])
+        filtered = self._spark.range(0).select(F.lit("").alias(column)).where(among)
+        condition = filtered._jdf.queryExecution().analyzed().condition()
+        found: list[dict[str, Any]] = self._owner.read(
+            self._client.getPartitionsByFilter(
+                self._client.getRawHiveTable(self.name.database, self.name.name), self._owner.classes.seq([condition])
+            )
+        )
+        kept = set(wanted)
+        return [each for each in found if each["spec"][column] in kept]
+
+    def _listed(self, wanted: Collection[Partition]) -> dict[Partition, dict[str, Any]]:
+        """Those of ``wanted`` that exist, with the fields of Spark's ``CatalogTablePartition``."""
+        (column,) = self.facts.partition_columns
+        return self._by_partition(self._having(column, wanted))
+
+    def _by_partition(self, found: Iterable[dict[str, Any]]) -> dict[Partition, dict[str, Any]]:
         (column,) = self.facts.partition_columns
         # Others, such as __HIVE_DEFAULT_PARTITION__, are never listed and never touched.
-        return {Partition(value, column): each for each in self._all() if _is_partition(value := each["spec"][column])}
+        return {Partition(value, column): each for each in found if _is_partition(value := each["spec"][column])}
 
     def _placement(self, found: Mapping[str, Any]) -> Placement:
         row_format = _row_format(found["storage"])

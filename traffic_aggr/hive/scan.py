@@ -47,7 +47,7 @@ class Scan:
     A scan of the whole table, or of those partitions whose ``column`` has one of ``values``.
 
     ``rows`` cover at least these. ``found`` maps the location of each of ``directories`` that exists to its
-    visible files. ``all_directories`` are those of the whole table.
+    visible files.
     """
 
     catalog: HiveCatalog
@@ -56,7 +56,6 @@ class Scan:
     column: Optional[str]
     values: Collection[str]
     directories: Sequence[Directory]
-    all_directories: Sequence[Directory]
     found: Mapping[str, Sequence[FileInfo]]
 
     @property
@@ -94,19 +93,18 @@ def open_scan(
     """
     table = catalog.table(facts)
     column, wanted = column if column in facts.partition_columns else None, {str(each) for each in partitions}
-    everything = table.directories()
-    directories = [each for each in everything if column is None or each.spec[column] in wanted]
+    directories = table.directories(column, wanted)
     found = files.visible_files([each.location for each in directories])
     below = {location: _below(location, infos) for location, infos in found.items()}
     if any(below.values()) and not facts.partition_columns and facts.row_format.is_parquet:
-        return Scan(catalog, facts, _rows_below(catalog, facts), column, wanted, directories, everything, found)
+        return Scan(catalog, facts, _rows_below(catalog, facts), column, wanted, directories, found)
     rows = table.rows()
     if any(below.values()) and facts.partition_columns:
         pruned = _restricted(rows, column, wanted)
         relation = _relation(facts, pruned)
         if relation is not None:  # the session's settings make Hive's reader descend by itself
             rows = _with_directories(catalog, relation, below)
-    return Scan(catalog, facts, rows, column, wanted, directories, everything, found)
+    return Scan(catalog, facts, rows, column, wanted, directories, found)
 
 
 def refuse_unread(scan: Scan, files: Files) -> None:
@@ -143,10 +141,11 @@ def _foreign(scan: Scan, files: Files) -> Iterator[str]:
 def _overlaps(scan: Scan) -> Iterator[str]:
     """Partitions that lie in another's directory: engines differ in how often they read such rows."""
     owners: dict[str, list[Directory]] = {}
-    for each in scan.all_directories:
+    everything = scan.catalog.table(scan.facts).directories()
+    for each in everything:
         owners.setdefault(each.location, []).append(each)
     wanted = set(scan.directories)
-    for each in scan.all_directories:
+    for each in everything:
         parts = each.location.split("/")
         for length in range(1, len(parts) + 1):
             for owner in owners.get("/".join(parts[:length]), ()):

@@ -136,7 +136,7 @@ def raw_inputs(warehouse: Warehouse, job: JobDefinition, partitions: Sequence[Pa
         return {}
     read = raw_partitions(warehouse.catalog, job, raw, partitions)
     table, files = warehouse.catalog.table(raw), warehouse.files_of(raw.location)
-    directories = [each for each in table.directories() if each.spec[job.source.name] in read]
+    directories = table.directories(job.source.name, read)
     return _inputs(_directories(job, raw, directories), files.visible_files([each.location for each in directories]))
 
 
