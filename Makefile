@@ -1,5 +1,6 @@
 # make setup        .venv with everything pinned in constraints.txt; `make PYTHON=python3.12 setup` picks the Python,
-#                   `make EXTRAS=kerberos setup` adds what Impala with Kerberos needs (libkrb5-dev and gcc)
+#                   `make EXTRAS=kerberos setup` adds what Impala with Kerberos needs (libkrb5-dev and gcc),
+#                   `make EXTRAS=velox setup` the native engine (180 MB, for spark.engine: velox)
 # make demo         the whole job on sample data, with a stand-in for Impala
 # make demo-shell   a shell in which the demo goes on: `traffic-aggr run` and all other commands
 # make test         the tests of everything that needs no Spark, and of the job from end to end: minutes
@@ -50,6 +51,12 @@ $(STAMP): another_python
 endif
 endif
 
+# velox is no extra of the package: its wheel names another PySpark, and only the jar in it is used.
+comma := ,
+space := $(subst ,, )
+ASKED_EXTRAS := $(subst $(comma), ,$(EXTRAS))
+PYTHON_EXTRAS := $(subst $(space),$(comma),$(filter-out velox,$(ASKED_EXTRAS)))
+
 setup: $(STAMP)
 	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; \
 	if ! "$$java" -version 2>&1 | grep -Eq 'version "(1\.8\.|11[."]|17[."])' \
@@ -57,9 +64,10 @@ setup: $(STAMP)
 	  echo "No Java 8, 11 or 17 here: adding a JRE to $(VENV)"; \
 	  $(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[jre]'; \
 	fi
-	@if [ -n "$(EXTRAS)" ]; then \
-	  $(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[$(EXTRAS)]'; \
+	@if [ -n "$(PYTHON_EXTRAS)" ]; then \
+	  $(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[$(PYTHON_EXTRAS)]'; \
 	fi
+	@if [ -n "$(filter velox,$(ASKED_EXTRAS))" ]; then $(PIP) install --no-deps --requirement requirements-velox.txt; fi
 
 # Nothing is built apart from the pins: setuptools and wheel come first, and build isolation, which ignores them, is off.
 $(STAMP): $(CONSTRAINTS) setup.cfg pyproject.toml

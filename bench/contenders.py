@@ -56,7 +56,7 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
-def _ours(mode: str, verb: str = "run") -> Callable[[Path, Data], Sequence[str]]:
+def _ours(mode: str, verb: str = "run", engine: str = "jvm") -> Callable[[Path, Data], Sequence[str]]:
     def command(home: Path, data: Data) -> Sequence[str]:
         conf = {key: literal(value) for key, value in settings(home).items() if key != "spark.master"}
         (home / "days").write_text("".join(f"{day}\n" for day in data.dates))
@@ -68,7 +68,7 @@ def _ours(mode: str, verb: str = "run") -> Callable[[Path, Data], Sequence[str]]
             "state": {"dir": f"{home}/state", "status_file": f"{home}/status", "lock_file": f"{home}/lock"},
             "logs": {"dir": f"{home}/logs"},
             "notify": {"smtp": {"host": None}, "alert_file": f"{home}/alerts.jsonl"},
-            "spark": {"master": f"local[{CORES}]", "conf": conf},
+            "spark": {"master": f"local[{CORES}]", "engine": engine, "conf": conf},
         }
         (home / "config.yaml").write_text(yaml.safe_dump(document))
         return [
@@ -104,11 +104,17 @@ def _peer(module: str, python: Path = Path(sys.executable)) -> Callable[[Path, D
     return lambda home, data: [str(python), "-m", f"bench.peers.{module}", str(home), str(data.home), *data.dates]
 
 
+def _on_velox(command: Callable[[Path, Data], Sequence[str]]) -> Callable[[Path, Data], Sequence[str]]:
+    return lambda home, data: ["env", "BENCH_ENGINE=velox", *command(home, data)]
+
+
 CONTENDERS = (
     Contender("swap", "traffic_aggr, swap", _ours("swap"), result=_newest_staged),
     Contender("archived", "traffic_aggr, swap, faster start", _archived, before=_archiving, result=_newest_staged),
+    Contender("velox", "traffic_aggr, swap, velox", _ours("swap", engine="velox"), result=_newest_staged),
     Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load")),
     Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
+    Contender("hand_written_velox", "hand-written Spark SQL, velox", _on_velox(_peer("hand_written"))),
     Contender("old_way", "an INSERT a day, then INSERT INTO", _peer("old_way")),
     Contender("dbt", "dbt-spark, insert_overwrite, 4 tests", _peer("in_dbt", PEERS_PYTHON)),
     Contender("duckdb", "DuckDB, files only", _peer("in_duckdb"), has_tables=False),

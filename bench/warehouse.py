@@ -13,10 +13,12 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName, add_partitions, batches, create_external_table
-from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, LOCAL_DEFAULTS
+from traffic_aggr.spark.engine import VELOX, with_engine
+from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, GLUTEN, LOCAL_DEFAULTS
 from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION
 
 DATABASE = "bench"
@@ -43,8 +45,10 @@ def settings(home: Path) -> dict[str, str]:
 
 def session(home: Path) -> SparkSession:
     """Starts a session as a script would."""
-    builder = SparkSession.builder.appName("bench")
-    for key, value in settings(home).items():
+    builder, conf = SparkSession.builder.appName("bench"), settings(home)
+    if os.environ.get("BENCH_ENGINE") == VELOX:
+        conf = {**with_engine(SparkConfig(master=conf["spark.master"], engine=VELOX, conf=conf)), GLUTEN: "true"}
+    for key, value in conf.items():
         builder = builder.config(key, value)
     return builder.enableHiveSupport().getOrCreate()
 
@@ -61,7 +65,7 @@ def make(home: Path, data: Path) -> None:
         ("final", FINAL_COLUMNS, home / "final"),
     ):
         table = TableName(DATABASE, name)
-        spark.sql(create_external_table(table, columns, f"file:{location}"))
+        spark.sql(create_external_table(table, columns, PARTITION.name, f"file:{location}"))
         for some in batches(days):
             spark.sql(add_partitions(table, {day: f"file:{location}/{PARTITION.name}={day}" for day in some}))
     spark.sql(

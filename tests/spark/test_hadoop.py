@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pyspark.sql import SparkSession
 
+from traffic_aggr.config.config import SparkConfig
 from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.errors import ConfigError
 from traffic_aggr.run.store import RecordStore
@@ -32,9 +32,7 @@ def hadoop(spark: SparkSession, tmp_path: Path) -> Hadoop:
         secret[position] = character
     provider.createCredentialEntry("impala", secret)
     provider.flush()
-    settings = SimpleNamespace(
-        master="local[2]", deploy_mode="client", submit=(), conf={f"spark.hadoop.{PROVIDER}": where}
-    )
+    settings = SparkConfig(master="local[2]", deploy_mode="client", submit=(), conf={f"spark.hadoop.{PROVIDER}": where})
     return Hadoop(settings, tmp_path, spark)
 
 

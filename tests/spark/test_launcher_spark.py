@@ -27,7 +27,7 @@ LIMIT_S = 120
 PROLOGUE = """
 import json, logging, os, signal, sys, time
 from pathlib import Path
-from types import SimpleNamespace
+from traffic_aggr.config.config import SparkConfig
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.spark.session import explain_lost_jvm, explain_start_failure, jvm_process_id
 from traffic_aggr.spark.session import start_session, stop_session
@@ -37,7 +37,7 @@ conf = {"spark.sql.warehouse.dir": str(Path("warehouse").resolve()), "spark.driv
 def start(**changes):
     given = {"master": "local[1]", "deploy_mode": "client", "submit": (), "conf": {}, **changes}
     given["conf"] = {**conf, **given["conf"]}
-    return start_session(SimpleNamespace(**given), "a driver", log_dir=Path("logs"))
+    return start_session(SparkConfig(**given), "a driver", log_dir=Path("logs"))
 
 def tell(value):
     print(json.dumps(value), flush=True)

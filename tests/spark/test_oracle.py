@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from tests.support.awkward_rows import COUNTRIES, DAYS, ORGANISATIONS, awkward_rows
 from tests.support.oracle import expected_rows
 from traffic_aggr.restate.sources import of_partitions
+from traffic_aggr.spark.engine import aggregating
 from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
 from traffic_aggr.traffic.columns import RAW_COLUMNS
 from traffic_aggr.traffic.job import TRAFFIC
@@ -39,7 +40,8 @@ class Source:
         days = of_partitions(self.raw_frame, TRAFFIC, DAYS)
         repeated = repeated_cdrids(days) if repeats else None
         rows = aggregate(days, self.organisation_names, self.country_names, repeated=repeated)
-        return [tuple(row) for row in rows.collect()]
+        with aggregating(rows.sparkSession):
+            return [tuple(row) for row in rows.collect()]
 
 
 def write(spark: SparkSession, database: str, out: Path, rows: list[dict[str, Any]]) -> Source:

@@ -60,7 +60,7 @@ NOTHING: Mapping[str, str] = {}
 DRIVER = """
 import gzip, json, sys
 from pathlib import Path
-from types import SimpleNamespace
+from traffic_aggr.config.config import SparkConfig
 from pyspark.sql import functions as F
 from tests.support.spark_session import HOST_TIME_ZONE, QUICK_JVM
 from tests.support.awkward_days import DAYS, AwkwardDays
@@ -73,7 +73,7 @@ from traffic_aggr.traffic.job import TRAFFIC
 
 home = Path.cwd()
 spark = start_session(
-    SimpleNamespace(master="local[2]", deploy_mode="client", submit=(), conf=json.loads(sys.argv[1])),
+    SparkConfig(master="local[2]", deploy_mode="client", submit=(), conf=json.loads(sys.argv[1])),
     "a hostile site",
     log_dir=home / "logs",
 )

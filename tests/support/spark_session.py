@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.spark.settings import CORRECTNESS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 HOST_TIME_ZONE = "Asia/Kolkata"
+ENGINE = os.environ.get("TRAFFIC_AGGR_TEST_ENGINE", "jvm")
 LONG_JVM = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 """C1 and C2, whose code needs a large cache. After about forty runs of the job C2 has saved more than it cost."""
 
@@ -34,34 +36,37 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
+    from traffic_aggr.spark.engine import with_engine
+    from traffic_aggr.spark.session import remember_classes
+
     # Derby need not survive a power cut here, and is much faster without syncing each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
     java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {jvm} {class_archive_in_use()}"
-    builder = (
-        SparkSession.builder.master("local[2]")
-        .appName("traffic_aggr tests")
-        .config("spark.driver.memory", "1500m")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.extraJavaOptions", java_options)
-        .config("spark.local.dir", str(home))
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
+    conf = {
+        "spark.driver.memory": "1500m" if ENGINE == "jvm" else "2500m",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": java_options,
+        "spark.local.dir": str(home),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         # Spark keeps a thousand of each, which the job's progress has to sort.
-        .config("spark.ui.retainedJobs", "50")
-        .config("spark.ui.retainedStages", "100")
-        .config("spark.sql.ui.retainedExecutions", "20")
-        .config("spark.sql.shuffle.partitions", "2")
+        "spark.ui.retainedJobs": "50",
+        "spark.ui.retainedStages": "100",
+        "spark.sql.ui.retainedExecutions": "20",
+        "spark.sql.shuffle.partitions": "2",
         # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
-        .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={home}/metastore;create=true")
-        .config("spark.hadoop.hive.exec.scratchdir", str(home / "hive"))
-    )
-    for key, value in CORRECTNESS.items():
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.warehouse.dir": (home / "warehouse").as_uri(),
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home}/metastore;create=true",
+        "spark.hadoop.hive.exec.scratchdir": str(home / "hive"),
+    }
+    builder = SparkSession.builder.master("local[2]").appName("traffic_aggr tests")
+    for key, value in {**with_engine(SparkConfig(conf=conf, engine=ENGINE)), **CORRECTNESS}.items():
         builder.config(key, value)
     session = builder.getOrCreate()
+    remember_classes(session)
     session.sparkContext.setLogLevel("ERROR")
     return session
 

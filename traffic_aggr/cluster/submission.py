@@ -18,6 +18,7 @@ from traffic_aggr.cluster.request import DriverRequest
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import InputError
 from traffic_aggr.spark import shipping
+from traffic_aggr.spark.engine import append, with_engine
 from traffic_aggr.spark.jvm import child_environment, open_log, told_by_spark
 
 COMMAND = "in-cluster"
@@ -90,13 +91,13 @@ def _settings(config: Config, request: DriverRequest, directory: Path) -> Mappin
         "spark.yarn.submit.waitAppCompletion": "false",
     }
     settings = shipping.with_packages(
-        {**defaults, **config.spark.conf}, directory, config.job.definition.partition(":")[0]
+        {**defaults, **with_engine(config.spark)}, directory, config.job.definition.partition(":")[0]
     )
-    shipping.append(settings, "spark.yarn.tags", tag(request.run_id))
-    shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / REQUEST_FILE}")
+    append(settings, "spark.yarn.tags", tag(request.run_id))
+    append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / REQUEST_FILE}")
     authority = config.impala.tls.ca_cert
     if authority is not None:
-        shipping.append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")
+        append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")
     return settings
 
 

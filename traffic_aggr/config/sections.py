@@ -300,5 +300,14 @@ class SparkConfig:
         default="client",
         metadata=option("Where the driver runs: client (on this host) or cluster", choices=("client", "cluster")),
     )
+    engine: str = field(
+        default="jvm",
+        metadata=option(
+            "What aggregates: jvm, or velox (native code, with Gluten under Spark 3.5)", choices=("jvm", "velox")
+        ),
+    )
+    engine_jar: Optional[Path] = field(
+        default=None, metadata=option("Gluten's jar, for velox; null for that of `make EXTRAS=velox setup`")
+    )
     submit: tuple[str, ...] = field(default=(), metadata=option("Further arguments of spark-submit", free=True))
     conf: Mapping[str, str] = field(default_factory=dict, metadata=option("Spark settings"))

@@ -36,6 +36,7 @@ from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse, files_of
 from traffic_aggr.run.record import Publication, RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_misleading_copy
+from traffic_aggr.spark.engine import VELOX, engine_of, gluten_version
 from traffic_aggr.spark.hadoop import Hadoop
 from traffic_aggr.spark.session import (
     explain_java_error,
@@ -133,6 +134,8 @@ class JobContext:
 
     def name_session(self, record: RunRecord, lock: RunLock, spark: SparkSession) -> None:
         versions = {"traffic_aggr": __version__, "spark": spark.version, "pyspark": pyspark.__version__}
+        if engine_of(spark) == VELOX:
+            versions["gluten"] = gluten_version(spark)
         application_id, process_id = spark.sparkContext.applicationId, jvm_process_id(spark)
         record.name_session(application_id, process_id, versions)
         lock.name_jvm(process_id, application_id)

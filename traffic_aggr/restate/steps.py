@@ -36,6 +36,7 @@ from traffic_aggr.run.reconcile import Difference, reconcile_final, reconcile_st
 from traffic_aggr.run.record import RunRecord, Staged
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.totals import Totals
+from traffic_aggr.spark.engine import aggregating
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
 from traffic_aggr.text import some_of
@@ -149,12 +150,13 @@ def stage(work: Work) -> None:
             files=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in raw.values())),
             delimiters=delimiters if work.config.tables.replaces_delimiters else None,
         ).select(work.columns)
-        if by_day:
-            # Where both tables are Parquet, staging's files become final's, so they get final's codec.
-            like = work.final if work.final.row_format.is_parquet else work.staging
-            write_parquet(rows, plan.job.partition.name, directory, like)
-        else:
-            rows.write.insertInto(work.staging.name.quoted)
+        with aggregating(work.warehouse.spark):
+            if by_day:
+                # Where both tables are Parquet, staging's files become final's, so they get final's codec.
+                like = work.final if work.final.row_format.is_parquet else work.staging
+                write_parquet(rows, plan.job.partition.name, directory, like)
+            else:
+                rows.write.insertInto(work.staging.name.quoted)
         source_rows |= {day: count or 0 for day, count in counts.get.items()}
     if by_day:
         staged = read_parquet(work.warehouse.spark, directory, plan.job.staging)

@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional, Protocol
@@ -20,6 +20,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import InputError, StepError, TrafficAggrError
+from traffic_aggr.spark.engine import EngineSettings, refuse_missing_plugin, with_engine
 from traffic_aggr.spark.errors import java_says, spark_says
 from traffic_aggr.spark.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
 from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, REFUSED
@@ -30,17 +31,11 @@ _MASTER = "spark.master"
 _EXECUTOR_OPTIONS = "spark.executor.extraJavaOptions"
 
 
-class SparkSettings(Protocol):
+class SparkSettings(EngineSettings, Protocol):
     """
     The ``spark`` section of the configuration.
     """
 
-    @property
-    def master(self) -> str: ...
-    @property
-    def deploy_mode(self) -> str: ...
-    @property
-    def conf(self) -> Mapping[str, str]: ...
     @property
     def submit(self) -> Sequence[str]: ...
 
@@ -55,7 +50,7 @@ def start_gateway(config: SparkSettings, log_dir: Path) -> Any:
     logging.getLogger().addFilter(_py4j_at_root)
     if given_gateway():
         return launch_gateway()  # type: ignore[no-untyped-call]
-    return start_jvm({_MASTER: config.master, **config.conf}, config.submit, log_dir)
+    return start_jvm({_MASTER: config.master, **with_engine(config)}, config.submit, log_dir)
 
 
 def start_session(
@@ -70,7 +65,9 @@ def start_session(
     jvm = gateway or start_gateway(config, log_dir)
     SparkContext._ensure_initialized(gateway=jvm)
     try:
-        return _session(_spark_conf(config, app_name, jvm))
+        conf = _spark_conf(config, app_name, jvm)
+        refuse_missing_plugin(jvm.jvm, dict(conf.getAll()))
+        return _session(conf)
     except BaseException as exc:  # a signal's exception, too: the JVM must not outlive the attempt
         explained = explain_start_failure(exc) or _start_failure(exc, log_dir)
         if gateway is None:
@@ -219,10 +216,10 @@ def _spark_conf(config: SparkSettings, app_name: str, gateway: Any) -> SparkConf
     for key, value in {**DEFAULTS, **(LOCAL_DEFAULTS if local else {})}.items():
         conf.setIfMissing(key, value)
     # In cluster mode the JVM already has spark.conf, with this host's paths in place of the launcher's.
-    in_cluster = conf.get("spark.submit.deployMode") == "cluster"
-    for key, value in config.conf.items():
-        if key != _MASTER and not in_cluster:
-            conf.set(key, value)
+    if conf.get("spark.submit.deployMode") != "cluster":
+        for key, value in with_engine(config).items():
+            if key != _MASTER:
+                conf.set(key, value)
     for key, value in CORRECTNESS.items():
         if config.conf.get(key, value) != value:
             log.warning("spark.conf: %s is %s here, since results depend on it", key, value)
@@ -241,8 +238,21 @@ def _session(conf: SparkConf) -> SparkSession:
     finally:
         if in_main_thread:
             signal.signal(signal.SIGINT, handler)
+    remember_classes(spark)
     _settle_java(spark)
     return spark
+
+
+def remember_classes(spark: SparkSession) -> None:
+    """
+    Has PySpark look up once what it otherwise looks up for every column that it makes.
+
+    For each short name, Java searches every jar once for each package in which the class might be: a tenth of a small
+    run.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    for name in ("functions", "PythonUtils"):
+        setattr(jvm, name, getattr(jvm, name))
 
 
 def _settle_java(spark: SparkSession) -> None:

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+GLUTEN = "spark.gluten.enabled"
+
 _SPARK: Mapping[str, str] = {
+    # Velox only aggregates; what proves the aggregation runs in the JVM (engine.py).
+    GLUTEN: "false",
     "spark.sql.catalogImplementation": "hive",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",

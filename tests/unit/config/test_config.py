@@ -85,7 +85,7 @@ def test_what_is_not_given_has_the_defaults_of_the_contract(load):
     assert config.notify.cc == ()
     assert config.metrics.textfile is None
     assert config.hooks.after_load == ()
-    assert dataclasses.astuple(config.spark) == ("local[*]", "client", (), {})
+    assert dataclasses.astuple(config.spark) == ("local[*]", "client", "jvm", None, (), {})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""
+The engine that aggregates: Spark's own, in the JVM, or Velox, native code that the plugin Gluten puts under Spark.
+
+Velox aggregates and writes. All else stays in the JVM, so that what proves the aggregation does not share its faults.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Protocol
+
+import pyspark
+
+from traffic_aggr.errors import InputError
+from traffic_aggr.spark.settings import GLUTEN
+from traffic_aggr.text import first_line
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JVM, VELOX = "jvm", "velox"
+_PLUGIN = "org.apache.gluten.GlutenPlugin"
+_PLUGINS = "spark.plugins"
+_SPARK = "3.5"
+_WHEEL = "velox_spark"
+_LIBRARY = "linux/amd64/libvelox.so"
+_BUILD_INFO = "gluten-build-info.properties"
+_IN_CONTAINER = "gluten.jar"
+_OFF_HEAP = "spark.memory.offHeap.size"
+_MEMORY = re.compile(r"(\d+)([mgt]?)b?", re.IGNORECASE)
+_MIB = {"": 1, "m": 1, "g": 1024, "t": 1024**2}
+_OR_JVM = "or set spark.engine: jvm"
+
+
+class EngineSettings(Protocol):
+    """The keys of the ``spark`` section of the configuration that an engine needs."""
+
+    @property
+    def master(self) -> str: ...
+    @property
+    def deploy_mode(self) -> str: ...
+    @property
+    def conf(self) -> Mapping[str, str]: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def engine_jar(self) -> Optional[Path]: ...
+
+
+def with_engine(config: EngineSettings) -> dict[str, str]:
+    """
+    Returns ``spark.conf`` with the settings of the configured engine.
+
+    Those that ``spark.conf`` has itself win; to those that are lists, the engine's entries are added.
+
+    Raises InputError when the engine cannot run here: Velox needs Spark 3.5, Linux on x86-64 with glibc, and Gluten's
+    jar.
+    """
+    if config.engine != VELOX:
+        return dict(config.conf)
+    _refuse_platform()
+    jar = _jar(config.engine_jar)
+    on_yarn = config.master == "yarn"
+    memory = "spark.driver.memory" if config.master.startswith("local") else "spark.executor.memory"
+    conf = {
+        "spark.shuffle.manager": "org.apache.spark.shuffle.sort.ColumnarShuffleManager",
+        "spark.memory.offHeap.enabled": "true",
+        # Gluten leaves deeper expressions to the JVM; its own limit is 50.
+        "spark.gluten.sql.columnar.fallback.expressions.threshold": "250",
+        **config.conf,
+        **_shared_memory(memory, config.conf),
+    }
+    here, there = str(jar), _IN_CONTAINER if on_yarn else str(jar)
+    append(conf, _PLUGINS, _PLUGIN)
+    append(conf, "spark.driver.extraClassPath", there if config.deploy_mode == "cluster" else here, ":")
+    append(conf, "spark.executor.extraClassPath", there, ":")
+    for role in ("driver", "executor"):  # without it, Arrow finds no direct memory
+        append(conf, f"spark.{role}.extraJavaOptions", "-Dio.netty.tryReflectionSetAccessible=true", " ")
+    if on_yarn:
+        append(conf, "spark.yarn.dist.files", f"{here}#{_IN_CONTAINER}")
+    return conf
+
+
+def append(conf: MutableMapping[str, str], key: str, value: str, separator: str = ",") -> None:
+    """Appends ``value`` to a setting that is a list."""
+    conf[key] = f"{conf[key]}{separator}{value}" if conf.get(key) else value
+
+
+def refuse_missing_plugin(jvm: Any, conf: Mapping[str, str]) -> None:
+    """Raises InputError when ``conf`` names Gluten and the running JVM was started without its jar."""
+    if _PLUGIN not in conf.get(_PLUGINS, ""):
+        return
+    try:
+        jvm.java.lang.Class.forName(_PLUGIN)
+    except Exception as exc:
+        raise InputError(
+            "spark.engine is velox, and this JVM was started without Gluten's jar",
+            hint=f"Start with spark-submit.sh, give spark-submit --driver-class-path, {_OR_JVM}",
+        ) from exc
+
+
+def engine_of(spark: SparkSession) -> str:
+    """Returns the engine with which the session aggregates."""
+    return VELOX if _PLUGIN in str(spark.conf.get(_PLUGINS, "")) else JVM
+
+
+@contextmanager
+def aggregating(spark: SparkSession) -> Iterator[None]:
+    """Has the session's engine run the queries inside. Outside, all run in the JVM."""
+    if engine_of(spark) == JVM:
+        yield
+        return
+    spark.conf.set(GLUTEN, "true")
+    try:
+        yield
+    finally:
+        spark.conf.set(GLUTEN, "false")
+
+
+def gluten_version(spark: SparkSession) -> str:
+    """Returns Gluten's version, such as ``1.7.0``."""
+    jvm: Any = spark.sparkContext._jvm
+    return str(jvm.org.apache.gluten.GlutenBuildInfo.VERSION())
+
+
+def _shared_memory(key: str, conf: Mapping[str, str]) -> dict[str, str]:
+    """
+    Takes half of the memory that ``conf`` gives the JVM off its heap, for Velox, unless ``conf`` has a size for that.
+
+    Where it gives none, Velox gets as much as Spark's own default, 1 GiB, gives the heap.
+    """
+    if _OFF_HEAP in conf:
+        return {}
+    if key not in conf:
+        return {_OFF_HEAP: "1g"}
+    match = _MEMORY.fullmatch(conf[key].strip())
+    if match is None:  # Spark says what is wrong with it
+        return {}
+    mib = int(match[1]) * _MIB[match[2].lower()]
+    return {key: f"{mib - mib // 2}m", _OFF_HEAP: f"{mib // 2}m"}
+
+
+def _refuse_platform() -> None:
+    if not pyspark.__version__.startswith(f"{_SPARK}."):
+        raise InputError(
+            f"spark.engine: velox needs Spark {_SPARK}; this is {pyspark.__version__}", hint=f"Use that, {_OR_JVM}"
+        )
+    here = f"{sys.platform} on {platform.machine()} with {platform.libc_ver()[0] or 'another C library'}"
+    if here != "linux on x86_64 with glibc":
+        raise InputError(
+            f"spark.engine: velox needs linux on x86_64 with glibc; this is {here}", hint=f"Run it there, {_OR_JVM}"
+        )
+
+
+def _jar(configured: Optional[Path]) -> Path:
+    jar = configured or _installed_jar()
+    if jar is None:
+        raise InputError(
+            "spark.engine: velox needs Gluten's jar, which is not installed here",
+            hint=f"Run `make EXTRAS=velox setup`, name the jar in spark.engine_jar, {_OR_JVM}",
+        )
+    wrong = _what_is_wrong(jar)
+    if wrong:
+        raise InputError(
+            f"{jar} does not fit spark.engine: velox: {wrong}",
+            hint=f"Name Gluten's bundle for Velox, Spark {_SPARK} and linux_amd64 in spark.engine_jar, {_OR_JVM}",
+        )
+    return jar
+
+
+def _installed_jar() -> Optional[Path]:
+    """The jar in the wheel ``velox-spark``, of which nothing else is used."""
+    spec = importlib.util.find_spec(_WHEEL)
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted(Path(spec.origin).parent.glob("jars/gluten-velox-bundle-*.jar"))), None)
+
+
+def _what_is_wrong(jar: Path) -> str:
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            names = archive.NameToInfo
+            if _BUILD_INFO not in names:
+                return "it is not a bundle of Gluten"
+            lines = archive.read(_BUILD_INFO).decode(errors="replace").splitlines()
+    except (OSError, zipfile.BadZipFile) as exc:
+        return first_line(exc)
+    built = dict(line.partition("=")[::2] for line in lines)
+    spark, backend = built.get("spark_version", ""), built.get("backend_type", "")
+    if backend != VELOX:
+        return f"it was built for {backend or 'another engine'}"
+    if not spark.startswith(f"{_SPARK}."):
+        return f"it was built for Spark {spark}"
+    return "" if _LIBRARY in names else f"it has no {_LIBRARY}"
