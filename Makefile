@@ -7,7 +7,7 @@
 # make test-spark   all others on Spark
 # make test-crash   the long ones: deaths at every point, kills, full disks, restarts
 # make test-cluster on HDFS and YARN, of which a small cluster is started for them
-# make test-versions the core of them on Spark 4, then unit tests and a whole run on Python 3.9;
+# make test-versions the core of them on Spark 4 and with Velox, then unit tests and a whole run on Python 3.9;
 #                   `make PYTHONS="3.12 3.13" test-versions` picks other Pythons
 # make test-all     all of these tests, one after another; TRAFFIC_AGGR_THOROUGH=1 in the environment adds some that take
 #                   minutes and whose points other tests cover for the most part
@@ -29,6 +29,7 @@ SPARK4_CONSTRAINTS := $(SPARK4)-constraints.txt
 PYTHONS ?= 3.9
 ON_PYTHONS := $(PYTHONS:%=test-python-%)
 WHOLE_RUN := test_the_final_table_agrees_with_an_independent_computation[external-parquet]
+ON_AWKWARD_DATA := tests/spark/test_oracle.py::test_every_row_of_awkward_data_is_as_duckdb_has_it
 PYTEST := $(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 BESIDE := $(MAKE) --no-print-directory
 
@@ -38,7 +39,7 @@ ROWS ?= 3000000
 DAYS ?= 3
 ROUNDS ?= 3
 
-.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 $(ON_PYTHONS) bench cluster-up cluster-down lint
+.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 test-velox $(ON_PYTHONS) bench cluster-up cluster-down lint
 .PHONY: another_python
 .DEFAULT_GOAL := setup
 
@@ -103,7 +104,7 @@ test-crash: setup
 test-cluster: setup
 	@$(PYTEST) -p no:hypothesispytest -m cluster
 
-test-versions: test-spark4 $(ON_PYTHONS)
+test-versions: test-spark4 test-velox $(ON_PYTHONS)
 
 test-all: test test-spark test-crash test-cluster test-versions
 
@@ -124,6 +125,11 @@ test-spark4: setup $(SPARK4_CONSTRAINTS)
 
 $(SPARK4_CONSTRAINTS): constraints.txt constraints-spark4.txt
 	@{ grep -vE '^(py4j|pyspark)==' constraints.txt; cat constraints-spark4.txt; } >$@
+
+test-velox:
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then echo "test-velox: Velox is left out; it needs x86-64 Linux"; exit; fi; \
+	$(BESIDE) EXTRAS=velox setup \
+	  && TRAFFIC_AGGR_TEST_ENGINE=velox $(VENV)/bin/python -m pytest -q tests/spark/test_velox.py $(ON_AWKWARD_DATA)
 
 # pyenv has a program for each version on PATH, which needs to be told that it is meant. The kerberos extra is not there.
 $(ON_PYTHONS): test-python-%:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SPARK_TESTS = Path(__file__).parent / "spark"
-MANY_TESTS = 100
+MANY_RUNS = 100
+RUNS_IN_CRASH_TEST = 6
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -73,8 +74,9 @@ def spark(
     """
     One local session with an embedded metastore, all of it in a directory of this test session.
     """
-    in_spark = sum("spark" in getattr(item, "fixturenames", ()) for item in request.session.items)
-    jvm = LONG_JVM if in_spark > MANY_TESTS else QUICK_JVM
+    in_spark = [item for item in request.session.items if "spark" in getattr(item, "fixturenames", ())]
+    runs = sum(RUNS_IN_CRASH_TEST if item.get_closest_marker("crash") else 1 for item in in_spark)
+    jvm = LONG_JVM if runs > MANY_RUNS else QUICK_JVM
     session = start_session(tmp_path_factory.mktemp("spark"), odd_time_zone, jvm)
     yield session
     session.stop()

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 HOST_TIME_ZONE = "Asia/Kolkata"
 ENGINE = os.environ.get("TRAFFIC_AGGR_TEST_ENGINE", "jvm")
-LONG_JVM = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
-"""C1 and C2, whose code needs a large cache. After about forty runs of the job C2 has saved more than it cost."""
+LONG_JVM = (
+    "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m -XX:Tier4InvocationThreshold=25000"
+    " -XX:Tier4MinInvocationThreshold=3000 -XX:Tier4CompileThreshold=75000 -XX:Tier4BackEdgeThreshold=200000"
+)
+"""
+C1 and C2, whose code needs a large cache. After about forty runs of the job C2 has saved more than it cost.
+
+It compiles what runs five times as often as Java's defaults say: with those it took a third of the CPU time.
+"""
 
 QUICK_JVM = f"-XX:TieredStopAtLevel=1 {LONG_JVM}"
 """C1 only: most tests run most code a few times, so C2 would cost more than it saves."""
