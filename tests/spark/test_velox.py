@@ -46,6 +46,7 @@ def test_velox_aggregates_from_scan_to_write_and_nothing_else(job: Job) -> None:
     assert len(writes) == 1
     (names,) = writes
     assert "VeloxColumnarWriteFiles" in names
+    assert "ColumnarPartialProject" not in names  # the JVM would compute a part of each row
     others = [name for name in names if not NATIVE.match(name) and not BETWEEN.match(name)]
     in_cache = names.index("InMemoryTableScan") if "InMemoryTableScan" in names else len(names)
     assert [name for name in names[:in_cache] if name in others and not LEFT_TO_THE_JVM.match(name)] == []

@@ -24,6 +24,7 @@ from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, RunArguments, Tab
 from traffic_aggr.run.record import Input, RunRecord
 from traffic_aggr.run.totals import Totals
 from traffic_aggr.spark import progress
+from traffic_aggr.spark.queries import both
 
 LOOKING = "looking at the tables"
 
@@ -58,9 +59,11 @@ def make_plan(
     config, files, tables, job = context.config, warehouse.files, warehouse.tables, context.job
     partitions = ask.partitions.partitions
     inputs = sources.inputs
-    raw = totals.raw_totals(job, sources.aggregation, partitions)
+    raw, (placements, old, notes) = both(
+        lambda: totals.raw_totals(job, sources.aggregation, partitions),
+        lambda: totals.old_totals(job, warehouse.catalog, tables.final, files, partitions),
+    )
     final = warehouse.catalog.table(tables.final) if tables.final else None
-    placements, old, notes = totals.old_totals(job, warehouse.catalog, tables.final, files, partitions)
     unsettled, last = unfinished(context.journal.store)
     request = PlanRequest(
         job=job,

@@ -22,6 +22,7 @@ from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import Warehouse
 from traffic_aggr.run.definition import Aggregation, JobDefinition
 from traffic_aggr.run.record import Input
+from traffic_aggr.spark.queries import compiled_for
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,15 @@ def open_sources(
     try:
         aggregation = job.open(of_partitions(raw, job, read), by_role)
         directories = _directories(job, tables.raw, scans[0].directories)
-        yield Sources(
-            aggregation=aggregation,
-            lookups=by_role,
-            read=read,
-            inputs=_inputs(directories, scans[0].found),
-            directories=directories,
-            notes=notes,
-        )
+        with compiled_for(catalog.spark, sum(info.size for _, info in scans[0].files())):
+            yield Sources(
+                aggregation=aggregation,
+                lookups=by_role,
+                read=read,
+                inputs=_inputs(directories, scans[0].found),
+                directories=directories,
+                notes=notes,
+            )
     finally:
         with suppress(Py4JError, OSError):  # a lost JVM may be what ended the run
             if aggregation is not None:

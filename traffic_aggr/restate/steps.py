@@ -39,6 +39,7 @@ from traffic_aggr.run.totals import Totals
 from traffic_aggr.spark.engine import aggregating
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
+from traffic_aggr.spark.queries import both
 from traffic_aggr.text import some_of
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def stage(work: Work) -> None:
         _point_staging(work, directory)
     else:
         staged = work.warehouse.catalog.table(work.staging).rows()
-    totals = work.totals(staged, plan.restated)
+    totals, usage = both(lambda: work.totals(staged, plan.restated), lambda: _new_usage(work, staged))
     differences: list[Difference] = []
     for partition in plan.restated:
         with_sources = dataclasses.replace(totals[partition], source_rows=source_rows[partition])
@@ -174,19 +175,23 @@ def stage(work: Work) -> None:
             f"staging differs from raw: {some_of(differences)}",
             hint="Old data is in place; did raw change while it was read?",
         )
-    _break_down(work, staged)
+    _break_down(work, usage)
     record.set_staged(Staged(directory, by_day, fingerprint(work.warehouse.files, directory)))
     work.save(record)
     work.refresh(work.refreshes.after(Step.STAGE))
 
 
-def _break_down(work: Work, staged: DataFrame) -> None:
-    job, old = work.plan.job, work.old_usage
-    new = control.usage_by(job, work.sources.aggregation, staged, new=True) if old is not None else None
-    if old is None or new is None:
+def _new_usage(work: Work, staged: DataFrame) -> Optional[UsageBy]:
+    if work.old_usage is None:
+        return None
+    return control.usage_by(work.plan.job, work.sources.aggregation, staged, new=True)
+
+
+def _break_down(work: Work, new: Optional[UsageBy]) -> None:
+    if work.old_usage is None or new is None:
         work.record.note(f"not broken down: there are more than {control.MAX_VALUES:,} values to break it down by")
         return
-    work.record.break_down(compare(old, new, job.usage))
+    work.record.break_down(compare(work.old_usage, new, work.plan.job.usage))
 
 
 def load(work: Work) -> None:

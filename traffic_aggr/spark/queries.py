@@ -4,17 +4,47 @@ Queries whose results the driver needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Callable, TypeVar
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+
+_COMPILES_FROM = 16 * 1024**2
+"""Bytes of raw. With fewer, compiling the queries takes longer than it saves: a tenth of a small run."""
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
 def collected(*frames: DataFrame) -> list[list[Row]]:
     """Collects small results in parallel, since each leaves processors idle while Spark plans it and as it ends."""
     with ThreadPoolExecutor(len(frames)) as pool:
         return list(pool.map(DataFrame.collect, frames))
+
+
+def both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+    """Calls both in parallel, since Spark plans a query in one thread. Raises the first's error if both fail."""
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(second)
+        found = first()
+    return found, other.result()
+
+
+@contextmanager
+def compiled_for(spark: SparkSession, size: int) -> Iterator[None]:
+    """Has Spark interpret the queries inside, in place of compiling them, where they read few bytes."""
+    changed = [key for key in _INTERPRETED if size < _COMPILES_FROM and spark.conf.get(key, None) is None]
+    for key in changed:
+        spark.conf.set(key, _INTERPRETED[key])
+    try:
+        yield
+    finally:
+        for key in changed:
+            spark.conf.unset(key)
 
 
 def summed_by(rows: DataFrame, dimensions: Mapping[str, Column], amounts: Mapping[str, Column]) -> DataFrame:

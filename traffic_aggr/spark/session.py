@@ -240,7 +240,15 @@ def _session(conf: SparkConf) -> SparkSession:
             signal.signal(signal.SIGINT, handler)
     remember_classes(spark)
     _settle_java(spark)
+    if conf.get(_MASTER, "").startswith("local"):
+        threading.Thread(target=_warm_up, args=(spark,), daemon=True).start()
     return spark
+
+
+def _warm_up(spark: SparkSession) -> None:
+    """Has Java load the classes that every query needs, while the main thread waits for the metastore."""
+    with suppress(Exception):  # the session may have ended
+        spark.range(2).groupBy("id").count().collect()
 
 
 def remember_classes(spark: SparkSession) -> None:

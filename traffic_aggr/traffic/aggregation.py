@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import product
 from typing import Optional
 
 from pyspark.sql import Column, DataFrame, Window
@@ -56,9 +57,9 @@ def is_classified(calltype: Column) -> Column:
 
 
 def _is(calltype: Column, kind: str) -> Column:
-    text = F.trim(calltype)
-    # In the Turkish locale, a JVM lower-cases U+0130, two bytes long, to an ASCII i.
-    return (F.lower(text) == kind) & (F.octet_length(text) == len(kind))
+    # Not lower(): in the Turkish locale, a JVM lower-cases U+0130 to an ASCII i.
+    spellings = map("".join, product(*((letter, letter.upper()) for letter in kind)))
+    return F.trim(calltype).isin(*spellings)
 
 
 def lookup_names(org_details: DataFrame) -> DataFrame:

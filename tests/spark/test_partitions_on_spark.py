@@ -1,0 +1,88 @@
+"""Which partitions of a table the metastore is asked for: the listed ones, however many others there are."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.support.warehouse import Job
+from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
+from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.sql import TableName
+
+DAYS = [Partition(str(datetime.date(2021, 1, 1) + datetime.timedelta(days=number))) for number in range(80)]
+MISSING = Partition("2020-12-31")
+
+
+@pytest.fixture
+def table(spark: SparkSession, database: str, tmp_path: Path) -> HiveTable:
+    """A table with a partition for each of ``DAYS``, and two that are no days."""
+    values = [*DAYS, "2021-01-x", "__HIVE_DEFAULT_PARTITION__"]
+    where = " ".join(f"PARTITION (partition_date='{value}')" for value in values[:-1])
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {database}.t (a INT) PARTITIONED BY (partition_date STRING)"
+        f" STORED AS PARQUET LOCATION '{tmp_path}'"
+    )
+    spark.sql(f"ALTER TABLE {database}.t ADD {where}")
+    spark.sql(f"INSERT INTO {database}.t PARTITION (partition_date) SELECT 1, CAST(NULL AS STRING)")
+    catalog = HiveCatalog(spark)
+    facts = catalog.facts(TableName(database, "t"))
+    assert facts is not None
+    return catalog.table(facts)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [[], DAYS[:1], DAYS[:50], DAYS[:51], DAYS[::40], DAYS, DAYS[:10] + DAYS[30:]],
+    ids=["none", "one", "fifty", "more", "far apart", "all", "with a gap"],
+)
+def test_those_that_are_wanted_and_there_are_found(table: HiveTable, wanted: list[Partition]) -> None:
+    asked = [MISSING, *wanted]
+    found = table.partitions(asked)
+    assert sorted(found) == wanted
+    assert all(where.location.endswith(f"/partition_date={day}") for day, where in found.items())
+    assert sorted(table.promises(asked)) == wanted
+    assert sorted(each.spec["partition_date"] for each in table.directories("partition_date", asked)) == wanted
+
+
+def test_all_are_days_alone(table: HiveTable) -> None:
+    assert sorted(table.all_partitions()) == DAYS
+    assert sorted(table.all_locations()) == DAYS
+    assert len(table.directories()) == len(DAYS) + 2
+
+
+def test_one_of_several_partition_columns_may_be_wanted(spark: SparkSession, database: str, tmp_path: Path) -> None:
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {database}.t (a INT) PARTITIONED BY (region STRING, partition_date STRING)"
+        f" STORED AS PARQUET LOCATION '{tmp_path}'"
+    )
+    for day in DAYS[:2]:
+        for region in ("north", "south"):
+            spark.sql(f"ALTER TABLE {database}.t ADD PARTITION (region='{region}', partition_date='{day}')")
+    catalog = HiveCatalog(spark)
+    facts = catalog.facts(TableName(database, "t"))
+    assert facts is not None
+    found = catalog.table(facts).directories("partition_date", [DAYS[1]])
+    assert sorted(each.spec["region"] for each in found) == ["north", "south"]
+    assert {each.spec["partition_date"] for each in found} == {DAYS[1]}
+
+
+def test_a_run_lists_raw_and_the_final_table_once_each(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.create_final()
+    listed: list[str] = []
+    everything = HiveTable._all
+
+    def counted(table: HiveTable) -> Any:
+        listed.append(table.name.name)
+        return everything(table)
+
+    monkeypatch.setattr(HiveTable, "_all", counted)
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert sorted(listed) == ["traffic_aggr_adhoc", "traffic_details_raw_daily_with_no_dups"]
