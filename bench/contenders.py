@@ -39,10 +39,10 @@ class Contender:
     before: Callable[[Path, Data], Optional[Sequence[str]]] = lambda home, data: None
     result: Callable[[Path], Path] = lambda home: home / "final"
 
-    def prepare(self, home: Path, data: Data) -> None:
+    def prepare(self, home: Path, data: Data, other_partitions: int = 0) -> None:
         home.mkdir(parents=True)
-        warehouse = [sys.executable, "-m", "bench.warehouse", str(home), str(data.home)] if self.has_tables else None
-        for command in filter(None, (warehouse, self.before(home, data))):
+        warehouse = [sys.executable, "-m", "bench.warehouse", str(home), str(data.home), str(other_partitions)]
+        for command in filter(None, (warehouse if self.has_tables else None, self.before(home, data))):
             subprocess.run(
                 command,
                 check=True,

@@ -1,11 +1,14 @@
 """
 A warehouse for one contender: tables over the shared data, and a final table of its own, full of old rows.
 
-    python -m bench.warehouse HOME DATA    creates it in HOME; DATA is the directory of the data
+    python -m bench.warehouse HOME DATA OTHERS    creates it in HOME
+
+DATA is the directory of the data, OTHERS the number of partitions that raw and the final table have in addition.
 """
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import sys
@@ -13,6 +16,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from bench.data import FIRST_DAY
 from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
@@ -53,7 +57,7 @@ def session(home: Path) -> SparkSession:
     return builder.enableHiveSupport().getOrCreate()
 
 
-def make(home: Path, data: Path) -> None:
+def make(home: Path, data: Path, others: int) -> None:
     """Creates the database and its tables. The contender creates staging."""
     shutil.copytree(data / "final", home / "final", copy_function=os.link)
     spark = session(home)
@@ -66,7 +70,8 @@ def make(home: Path, data: Path) -> None:
     ):
         table = TableName(DATABASE, name)
         spark.sql(create_external_table(table, columns, PARTITION.name, f"file:{location}"))
-        for some in batches(days):
+        earlier = [Partition(str(FIRST_DAY - datetime.timedelta(days=number + 1))) for number in range(others)]
+        for some in batches([*days, *earlier], 1000):
             spark.sql(add_partitions(table, {day: f"file:{location}/{PARTITION.name}={day}" for day in some}))
     spark.sql(
         f"CREATE EXTERNAL TABLE {DATABASE}.org_details (orgno BIGINT, orgname STRING, org_abbr STRING) "
@@ -80,4 +85,4 @@ def make(home: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), Path(sys.argv[2]))
+    make(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -69,11 +69,12 @@ def open_sources(
         scans.append(scan)
         frames.append(_as_declared(scan.rows, scan.facts.columns, columns, column))
     raw, *lookups = frames
-    aggregation, by_role = None, dict(zip((lookup.role for lookup in job.lookups), lookups))
-    try:
+    by_role = dict(zip((lookup.role for lookup in job.lookups), lookups))
+    directories = _directories(job, tables.raw, scans[0].directories)
+    # Before Spark plans anything: a plan of one kind cannot be part of one of the other.
+    with compiled_for(catalog.spark, sum(info.size for _, info in scans[0].files())):
         aggregation = job.open(of_partitions(raw, job, read), by_role)
-        directories = _directories(job, tables.raw, scans[0].directories)
-        with compiled_for(catalog.spark, sum(info.size for _, info in scans[0].files())):
+        try:
             yield Sources(
                 aggregation=aggregation,
                 lookups=by_role,
@@ -82,9 +83,8 @@ def open_sources(
                 directories=directories,
                 notes=notes,
             )
-    finally:
-        with suppress(Py4JError, OSError):  # a lost JVM may be what ended the run
-            if aggregation is not None:
+        finally:
+            with suppress(Py4JError, OSError):  # a lost JVM may be what ended the run
                 aggregation.close()
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Callable, TypeVar
 
+from py4j.protocol import Py4JError
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -43,8 +44,9 @@ def compiled_for(spark: SparkSession, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for key in changed:
-            spark.conf.unset(key)
+        with suppress(Py4JError, OSError):  # a lost JVM may be what ended the run
+            for key in changed:
+                spark.conf.unset(key)
 
 
 def summed_by(rows: DataFrame, dimensions: Mapping[str, Column], amounts: Mapping[str, Column]) -> DataFrame:

@@ -95,10 +95,10 @@ def test_a_line_of_growth_has_a_cell_for_each_head(tmp_path: Path) -> None:
             StepRecord("load", "2021-05-01T02:00:30.000+00:00", "2021-05-01T02:00:35.500+00:00"),
         ],
     )
-    line = growth.row(Data(tmp_path, 30_000, 10, 3), Cost(40.0, 70.0, 2 * 1024**3), record)
+    line = growth.row(Data(tmp_path, 30_000, 10, 3), 2_000, Cost(40.0, 70.0, 2 * 1024**3), record)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert len(cells) == len(growth.HEADS)
-    assert cells == ["30,000", "10", "3", "40.0", "10.0", "20.0", "5.5", "70.0", "2.0"]
+    assert cells == ["30,000", "10", "3", "2,000", "40.0", "10.0", "20.0", "5.5", "70.0", "2.0"]
 
 
 @pytest.mark.spark
