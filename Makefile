@@ -52,7 +52,7 @@ $(STAMP): another_python
 endif
 endif
 
-# velox is no extra of the package: its wheel names another PySpark, and only the jar in it is used.
+# velox is not an extra of the package: its wheel requires another PySpark, and the job uses only the jar in it.
 comma := ,
 space := $(subst ,, )
 ASKED_EXTRAS := $(subst $(comma), ,$(EXTRAS))

@@ -51,12 +51,10 @@ HEADS = (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__.strip().splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"put the result into docs/{PAGE.name}")
-    parser.add_argument("--first", type=int, default=0, help="number of the first line to measure")
-    parser.add_argument("--last", type=int, default=len(CASES), help="number of the line before which to end")
     arguments = parser.parse_args()
     lines = [f"| {' | '.join(HEADS)} |", f"|{' --- |' * len(HEADS)}"]
     print("\n".join(lines), flush=True)
-    for rows, days, files, others in CASES[arguments.first : arguments.last]:
+    for rows, days, files, others in CASES:
         try:
             lines.append(_line(bench_data.made(rows, days, files), others))
         except CommandError as exc:

@@ -18,7 +18,7 @@ from traffic_aggr.cluster.request import DriverRequest
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import InputError
 from traffic_aggr.spark import shipping
-from traffic_aggr.spark.engine import append, with_engine
+from traffic_aggr.spark.engine import with_engine
 from traffic_aggr.spark.jvm import child_environment, open_log, told_by_spark
 
 COMMAND = "in-cluster"
@@ -93,11 +93,11 @@ def _settings(config: Config, request: DriverRequest, directory: Path) -> Mappin
     settings = shipping.with_packages(
         {**defaults, **with_engine(config.spark)}, directory, config.job.definition.partition(":")[0]
     )
-    append(settings, "spark.yarn.tags", tag(request.run_id))
-    append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / REQUEST_FILE}")
+    shipping.append(settings, "spark.yarn.tags", tag(request.run_id))
+    shipping.append(settings, "spark.yarn.dist.files", f"{directory / CONFIG_FILE},{directory / REQUEST_FILE}")
     authority = config.impala.tls.ca_cert
     if authority is not None:
-        append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")
+        shipping.append(settings, "spark.yarn.dist.files", f"{authority}#{AUTHORITY_FILE}")
     return settings
 
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 _MATERIALIZED_VIEW = "MATERIALIZED VIEW"
 _PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
 _PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
-_MOST_VALUES_IN_FILTER = 50
-"""A filter that lists a thousand partitions overflows the metastore's stack."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +203,11 @@ class HiveCatalog:
         return self._json.getTypeFactory().constructCollectionLikeType(*map(jvm.java.lang.Class.forName, names))
 
     @cached_property
+    def client(self) -> JavaObject:
+        """Spark's metastore client: the catalog hides the parameters that Spark itself sets."""
+        return self._catalog.unwrapped().client()
+
+    @cached_property
     def classes(self) -> _Classes:
         return _Classes(self.spark.sparkContext._jvm)
 
@@ -249,8 +252,6 @@ class HiveTable:
         self._owner = catalog
         self._spark = catalog.spark
         self._catalog = catalog._catalog
-        # Spark's metastore client: the catalog hides the parameters that Spark itself sets.
-        self._client = self._catalog.unwrapped().client()
 
     def home(self, partition: Partition) -> str:
         """The standard directory of a partition."""
@@ -288,8 +289,12 @@ class HiveTable:
 
     def all_locations(self) -> dict[Partition, str]:
         """The directory of every partition that is a day or month."""
+        (column,) = self.facts.partition_columns
+        # Others, such as __HIVE_DEFAULT_PARTITION__, are never listed and never touched.
         return {
-            partition: location_of(found["storage"]) for partition, found in self._by_partition(self._all()).items()
+            Partition(value, column): location_of(each["storage"])
+            for each in self._all()
+            if _is_partition(value := each["spec"][column])
         }
 
     def all_partitions(self) -> list[Partition]:
@@ -317,7 +322,7 @@ class HiveTable:
         """Every partition of the table, as the fields of Spark's ``CatalogTablePartition``."""
         everything = self._owner.classes.option.empty()
         listed: list[dict[str, Any]] = self._owner.read(
-            self._client.getPartitions(self.name.database, self.name.name, everything)
+            self._owner.client.getPartitions(self.name.database, self.name.name, everything)
         )
         return listed
 
@@ -327,13 +332,13 @@ class HiveTable:
             return []
         wanted = sorted(str(value) for value in values)
         value = F.col(column)
-        among = value.isin(wanted) if len(wanted) <= _MOST_VALUES_IN_FILTER else value.between(wanted[0], wanted[-1])
+        among = value.isin(wanted) if len(wanted) <= sql.FILTER_PARTITIONS else value.between(wanted[0], wanted[-1])
         filtered = self._spark.range(0).select(F.lit("").alias(column)).where(among)
         condition = filtered._jdf.queryExecution().analyzed().condition()
+        client = self._owner.client
+        table = client.getRawHiveTable(self.name.database, self.name.name)
         found: list[dict[str, Any]] = self._owner.read(
-            self._client.getPartitionsByFilter(
-                self._client.getRawHiveTable(self.name.database, self.name.name), self._owner.classes.seq([condition])
-            )
+            client.getPartitionsByFilter(table, self._owner.classes.seq([condition]))
         )
         kept = set(wanted)
         return [each for each in found if each["spec"][column] in kept]
@@ -341,12 +346,7 @@ class HiveTable:
     def _listed(self, wanted: Collection[Partition]) -> dict[Partition, dict[str, Any]]:
         """Those of ``wanted`` that exist, with the fields of Spark's ``CatalogTablePartition``."""
         (column,) = self.facts.partition_columns
-        return self._by_partition(self._having(column, wanted))
-
-    def _by_partition(self, found: Iterable[dict[str, Any]]) -> dict[Partition, dict[str, Any]]:
-        (column,) = self.facts.partition_columns
-        # Others, such as __HIVE_DEFAULT_PARTITION__, are never listed and never touched.
-        return {Partition(value, column): each for each in found if _is_partition(value := each["spec"][column])}
+        return {Partition(each["spec"][column], column): each for each in self._having(column, wanted)}
 
     def _placement(self, found: Mapping[str, Any]) -> Placement:
         row_format = _row_format(found["storage"])

@@ -17,6 +17,9 @@ from traffic_aggr.hive.schema import Column
 STATEMENT_PARTITIONS = 100
 """Maximum number of partitions in one statement: batches are fast, but a huge statement is slow."""
 
+FILTER_PARTITIONS = 50
+"""Maximum number of partitions that a filter names: a thousand overflow the metastore's stack."""
+
 REFRESH_PARTITIONS_LIMIT = 100
 """With more moved partitions, one INVALIDATE METADATA replaces their REFRESHes (contract: "Impala")."""
 

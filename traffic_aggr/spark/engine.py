@@ -11,19 +11,24 @@ import platform
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Optional
 
 import pyspark
+from py4j.protocol import Py4JJavaError
 
 from traffic_aggr.errors import InputError
 from traffic_aggr.spark.settings import GLUTEN
+from traffic_aggr.spark.shipping import append
 from traffic_aggr.text import first_line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from traffic_aggr.spark.session import SparkSettings
 
 JVM, VELOX = "jvm", "velox"
 _PLUGIN = "org.apache.gluten.GlutenPlugin"
@@ -39,22 +44,7 @@ _MIB = {"": 1, "m": 1, "g": 1024, "t": 1024**2}
 _OR_JVM = "or set spark.engine: jvm"
 
 
-class EngineSettings(Protocol):
-    """The keys of the ``spark`` section of the configuration that an engine needs."""
-
-    @property
-    def master(self) -> str: ...
-    @property
-    def deploy_mode(self) -> str: ...
-    @property
-    def conf(self) -> Mapping[str, str]: ...
-    @property
-    def engine(self) -> str: ...
-    @property
-    def engine_jar(self) -> Optional[Path]: ...
-
-
-def with_engine(config: EngineSettings) -> dict[str, str]:
+def with_engine(config: SparkSettings) -> dict[str, str]:
     """
     Returns ``spark.conf`` with the settings of the configured engine.
 
@@ -88,18 +78,13 @@ def with_engine(config: EngineSettings) -> dict[str, str]:
     return conf
 
 
-def append(conf: MutableMapping[str, str], key: str, value: str, separator: str = ",") -> None:
-    """Appends ``value`` to a setting that is a list."""
-    conf[key] = f"{conf[key]}{separator}{value}" if conf.get(key) else value
-
-
-def refuse_missing_plugin(jvm: Any, conf: Mapping[str, str]) -> None:
-    """Raises InputError when ``conf`` names Gluten and the running JVM was started without its jar."""
-    if _PLUGIN not in conf.get(_PLUGINS, ""):
+def refuse_missing_plugin(jvm: Any, config: SparkSettings) -> None:
+    """Raises InputError when the engine is Velox and the running JVM was started without Gluten's jar."""
+    if config.engine != VELOX:
         return
     try:
         jvm.java.lang.Class.forName(_PLUGIN)
-    except Exception as exc:
+    except Py4JJavaError as exc:
         raise InputError(
             "spark.engine is velox, and this JVM was started without Gluten's jar",
             hint=f"Start with spark-submit.sh, give spark-submit --driver-class-path, {_OR_JVM}",
@@ -176,13 +161,14 @@ def _jar(configured: Optional[Path]) -> Path:
 
 
 def _installed_jar() -> Optional[Path]:
-    """The jar in the wheel ``velox-spark``, of which nothing else is used."""
+    """Returns Gluten's jar in the wheel ``velox-spark``. The job uses nothing else of that wheel."""
     spec = importlib.util.find_spec(_WHEEL)
     if spec is None or spec.origin is None:
         return None
     return next(iter(sorted(Path(spec.origin).parent.glob("jars/gluten-velox-bundle-*.jar"))), None)
 
 
+@lru_cache(maxsize=1)  # each start asks twice, and the jar has 14,000 entries
 def _what_is_wrong(jar: Path) -> str:
     try:
         with zipfile.ZipFile(jar) as archive:

@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional, Protocol
@@ -20,7 +20,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import InputError, StepError, TrafficAggrError
-from traffic_aggr.spark.engine import EngineSettings, refuse_missing_plugin, with_engine
+from traffic_aggr.spark.engine import refuse_missing_plugin, with_engine
 from traffic_aggr.spark.errors import java_says, spark_says
 from traffic_aggr.spark.jvm import SPARK_LOG, given_gateway, start_jvm, stop_jvm
 from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOCAL_DEFAULTS, REFUSED
@@ -31,11 +31,21 @@ _MASTER = "spark.master"
 _EXECUTOR_OPTIONS = "spark.executor.extraJavaOptions"
 
 
-class SparkSettings(EngineSettings, Protocol):
+class SparkSettings(Protocol):
     """
     The ``spark`` section of the configuration.
     """
 
+    @property
+    def master(self) -> str: ...
+    @property
+    def deploy_mode(self) -> str: ...
+    @property
+    def conf(self) -> Mapping[str, str]: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def engine_jar(self) -> Optional[Path]: ...
     @property
     def submit(self) -> Sequence[str]: ...
 
@@ -65,9 +75,8 @@ def start_session(
     jvm = gateway or start_gateway(config, log_dir)
     SparkContext._ensure_initialized(gateway=jvm)
     try:
-        conf = _spark_conf(config, app_name, jvm)
-        refuse_missing_plugin(jvm.jvm, dict(conf.getAll()))
-        return _session(conf)
+        refuse_missing_plugin(jvm.jvm, config)
+        return _session(_spark_conf(config, app_name, jvm))
     except BaseException as exc:  # a signal's exception, too: the JVM must not outlive the attempt
         explained = explain_start_failure(exc) or _start_failure(exc, log_dir)
         if gateway is None:

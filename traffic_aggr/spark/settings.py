@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from traffic_aggr.hive.sql import FILTER_PARTITIONS
+
 GLUTEN = "spark.gluten.enabled"
 
 _SPARK: Mapping[str, str] = {
@@ -91,9 +93,8 @@ JAVA_OPTIONS = "-Duser.language=en -Duser.timezone=UTC -Dfile.encoding=UTF-8"
 """Options of the executors' JVMs: lower-casing depends on their locale, Hive's readers on their time zone."""
 
 DEFAULTS: Mapping[str, str] = {
-    # A filter that lists a thousand days overflows the metastore's stack. Above this many days Spark asks for all days
-    # between the first and the last instead.
-    "spark.sql.hive.metastorePartitionPruningInSetThreshold": "50",
+    # With more days, Spark's filter names only the first and the last.
+    "spark.sql.hive.metastorePartitionPruningInSetThreshold": str(FILTER_PARTITIONS),
     # The two-level aggregate map only adds cost at this group count.
     "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
     # Hive creates a directory for added jars and leaves it behind. The job adds none, so all sessions share one.

@@ -13,12 +13,11 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from traffic_aggr.errors import InputError
-from traffic_aggr.spark.engine import append
 
 PACKAGE = Path(__file__).parents[1]
 UNPACKED = "dependencies"
@@ -54,6 +53,11 @@ def with_packages(conf: Mapping[str, str], directory: Path, module: str) -> dict
     for key in ("spark.yarn.appMasterEnv.PYTHONPATH", "spark.executorEnv.PYTHONPATH"):
         append(found, key, UNPACKED, separator=":")
     return found
+
+
+def append(conf: MutableMapping[str, str], key: str, value: str, separator: str = ",") -> None:
+    """Appends ``value`` to a setting that is a list."""
+    conf[key] = f"{conf[key]}{separator}{value}" if conf.get(key) else value
 
 
 def zip_package(directory: Path, package: Path = PACKAGE) -> Path:
