@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from tests.support.awkward_days import AwkwardDays
+from tests.support.installation import PATIENCE_S, Installation
 from tests.support.spark_session import ENGINE
 from tests.support.warehouse import Job
 from traffic_aggr.spark.engine import VELOX
+from traffic_aggr.traffic import aggregation
 
 pytestmark = pytest.mark.skipif(ENGINE != VELOX, reason="runs with TRAFFIC_AGGR_TEST_ENGINE=velox: make test-velox")
 
@@ -40,7 +47,11 @@ def test_velox_aggregates_from_scan_to_write_and_nothing_else(job: Job) -> None:
 
     assert result.code == 0, result.err
     assert sorted(map(tuple, job.final_rows().collect()), key=repr) == job.sources.expected()
-    assert re.fullmatch(r"\d+\.\d+\.\d+", job.record()["versions"]["gluten"])
+    record = job.record()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", record["versions"]["gluten"])
+    assert record["engine"] == VELOX
+    assert sorted(name.rpartition(".")[2] for name in record["fallbacks"]) == ["CollectMetrics", "org_details"]
+    assert all(record["fallbacks"].values()), "each has a reason"
     made = [names for number, names in plans(job.spark).items() if number > before]
     writes = [names for names in made if any("InsertInto" in name for name in names)]
     assert len(writes) == 1
@@ -53,6 +64,63 @@ def test_velox_aggregates_from_scan_to_write_and_nothing_else(job: Job) -> None:
     proofs = [names for names in made if names not in writes]
     assert len(proofs) > 5
     assert [name for names in proofs for name in names if NATIVE.match(name)] == []
+
+
+def test_check_names_what_velox_leaves_to_the_jvm_before_any_run(job: Job) -> None:
+    result = job("check")
+    assert result.code == 0, result.out
+    line = next(line for line in result.out.splitlines() if "velox aggregates" in line)
+    assert re.search(r"^ok    velox aggregates; in its place, the JVM does .*CollectMetrics \(.+\)", line)
+
+
+def test_velox_reads_all_kinds_of_files_as_duckdb_does(spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql("CREATE DATABASE awkward_for_velox")
+    try:
+        assert AwkwardDays(spark, "awkward_for_velox", tmp_path).wrong() == []
+    finally:
+        spark.sql("DROP DATABASE awkward_for_velox CASCADE")
+
+
+def test_a_value_that_velox_gets_wrong_is_never_published(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.settings["publish"] = {"mode": "swap"}
+    job.create_final()
+    before = sorted(map(tuple, job.final_rows().collect()), key=repr)
+    right = aggregation.final_rows
+
+    def wrong(groups: DataFrame) -> DataFrame:
+        """One second too many in some rows, computed by Velox."""
+        more = F.when(F.col("customernumber") == "c1", 1).otherwise(0)
+        return right(groups).withColumn("voice_usage_in_secs", F.col("voice_usage_in_secs") + more)
+
+    monkeypatch.setattr(aggregation, "final_rows", wrong)
+    result = job("run")
+    assert result.code == 3, result.err
+    assert "staging differs from raw" in result.err
+    assert "nothing was touched, old data is in place" in result.err
+    assert sorted(map(tuple, job.final_rows().collect()), key=repr) == before
+
+
+def test_a_crash_in_native_code_is_an_ordinary_death(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.make_sample_data()
+    installation.configure({"spark": {"engine": VELOX}, "publish": {"mode": "swap"}})
+    old = installation.data()
+
+    process = installation.start("run")
+    installation.wait_until(lambda record: [step["name"] for step in record.get("steps", ())] == ["stage"], process)
+    os.kill(installation.newest_record()["jvm_process_id"], signal.SIGSEGV)
+    _, err = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 1, err
+    assert "Spark's JVM has ended" in err
+    assert "libjvm.so" not in err, "the native stack is not the operator's"
+    assert installation.data() == old
+    assert [each.name for each in (tmp_path / "logs").glob("hs_err_pid*.log")], "beside Spark's log"
+    assert not list(Path("/").glob("core*")) + list(Path("/").glob("hs_err*")), "not in the working directory"
+
+    code, out, err = installation.run("run")
+    assert code == 0, err
+    assert "raw = staging = final" in out
 
 
 def test_text_is_written_from_what_velox_has_aggregated(job: Job) -> None:

@@ -25,16 +25,17 @@ from tests.support.totals import grouped
 from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import HiveCatalog, TableFacts
 from traffic_aggr.hive.layout import TEXT_SERDE, Placement, RowFormat
-from traffic_aggr.hive.partitions import PARTITION_DATE, Partition
+from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.restate import guards
 from traffic_aggr.restate import totals as control
 from traffic_aggr.restate.sources import open_sources
-from traffic_aggr.restate.staged_rows import counted_by_partition, read_parquet, together_by, write_parquet
+from traffic_aggr.restate.staged_rows import aggregated, read_parquet, together_by, write_parquet
 from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import files_of
 from traffic_aggr.run.reconcile import reconcile_final, reconcile_staging
 from traffic_aggr.run.totals import Totals
+from traffic_aggr.spark.engine import aggregating
 from traffic_aggr.traffic.columns import COSTS, FINAL_COLUMNS, PARTITION_COLUMN, RAW_COLUMNS, STAGING_COLUMNS
 from traffic_aggr.traffic.job import TRAFFIC
 
@@ -87,9 +88,9 @@ class AwkwardDays:
             found = [refusal.what for refusal in guards.refuse_duplicate_keys(TRAFFIC, sources.lookups)]
             raw = control.raw_totals(TRAFFIC, sources.aggregation, DAYS)
             counts = Observation()
-            counted = partial(counted_by_partition, column=PARTITION_DATE, partitions=DAYS, counts=counts)
-            rows = sources.aggregation.rows(raw, counted, files=1, delimiters=None)
-            write_parquet(rows.select(RESULT), PARTITION_COLUMN, staged, self.final)
+            with aggregating(self.spark):
+                rows = aggregated(sources.aggregation, TRAFFIC, raw, counts)
+                write_parquet(rows, PARTITION_COLUMN, staged, self.final)
             source_rows = counts.get
         final = self.catalog.table(self.final)
         final.drop(DAYS)

@@ -21,6 +21,7 @@ from traffic_aggr.run.result import (
     daily_csv,
     days_in_words,
     differences,
+    engine_in_words,
     reasons,
     result_json,
     state_of,
@@ -281,5 +282,6 @@ def _facts(record: RunRecord) -> Iterable[tuple[str, object]]:
     yield "Application", record.application_id
     yield "By", f"{record.user}@{record.host}, process {record.process_id}"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    yield "Engine", engine_in_words(record.engine, record.fallbacks) if record.engine else None
     yield "Resumes", record.resumes
     yield "Follows", record.caused_by

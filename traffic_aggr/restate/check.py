@@ -6,17 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Callable
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Observation, SparkSession
 
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.files.local import files_for
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.restate import cleanup, guards
 from traffic_aggr.restate.context import JobContext
+from traffic_aggr.restate.planning import sources_of
 from traffic_aggr.restate.probes import (
     ProbeResult,
     exit_code,
@@ -29,13 +31,18 @@ from traffic_aggr.restate.probes import (
     probe_smtp,
     probe_state,
 )
+from traffic_aggr.restate.staged_rows import aggregated
 from traffic_aggr.restate.tables import table_names
+from traffic_aggr.run.plan import RunArguments
+from traffic_aggr.run.result import engine_in_words
+from traffic_aggr.run.totals import Totals
+from traffic_aggr.spark.engine import VELOX, aggregating, engine_of, fallbacks
 from traffic_aggr.spark.shipping import interpreter, with_packages
 
 
 def check(
     context: JobContext,
-    ask: Callable[[], object],
+    ask: Callable[[], RunArguments],
     show: Callable[[str], object],
     before: Iterable[ProbeResult] = (),
 ) -> int:
@@ -46,14 +53,14 @@ def check(
     """
     findings: list[ProbeResult] = []
     show(f"ok    config {context.config.path}, job {context.job.name} ({context.config.job.definition})")
-    for each in (before, _probe_host(context, ask), _probe_spark(context)):
+    for each in (before, _probe_host(context, ask), _probe_spark(context, ask)):
         for finding in each:
             findings.append(finding)
             show(str(finding))
     return exit_code(findings)
 
 
-def _probe_host(context: JobContext, ask: Callable[[], object]) -> Iterator[ProbeResult]:
+def _probe_host(context: JobContext, ask: Callable[[], RunArguments]) -> Iterator[ProbeResult]:
     config = context.config
     yield probe_list(config, ask)
     yield from probe_state(config, lambda location: files_for(location, lambda: context.hadoop.files))
@@ -62,7 +69,7 @@ def _probe_host(context: JobContext, ask: Callable[[], object]) -> Iterator[Prob
     yield from probe_smtp(config)
 
 
-def _probe_spark(context: JobContext) -> Iterator[ProbeResult]:
+def _probe_spark(context: JobContext, ask: Callable[[], RunArguments]) -> Iterator[ProbeResult]:
     config = context.config
     try:
         with _probing_session(context) as spark:
@@ -80,8 +87,27 @@ def _probe_spark(context: JobContext) -> Iterator[ProbeResult]:
             if tables.error is None:
                 for orphan in cleanup.orphans(context, spark):
                     yield ProbeResult(str(orphan), None, warning=True)
+                if engine_of(spark) == VELOX:
+                    yield _probe_velox(context, spark, ask)
     except TrafficAggrError as exc:
         yield ProbeResult("Spark", exc)
+
+
+def _probe_velox(context: JobContext, spark: SparkSession, ask: Callable[[], RunArguments]) -> ProbeResult:
+    """Probes what of the aggregation Velox leaves to the JVM. Reads no rows; looks at the list's first partition."""
+    job, left = context.job, dict[str, str]()
+
+    def plan() -> None:
+        asked = ask()
+        one = replace(asked, partitions=replace(asked.partitions, partitions=asked.partitions.partitions[:1]))
+        totals = Totals(rows=1, sums=dict.fromkeys((*job.names, *(fact.name for fact in job.facts)), 1))
+        with sources_of(context, context.open(spark), one) as sources:
+            rows = aggregated(sources.aggregation, job, dict.fromkeys(one.partitions.partitions, totals), Observation())
+            with aggregating(spark):
+                left.update(fallbacks(rows))
+
+    found = probe("Velox aggregates", plan)
+    return found if found.error else ProbeResult(engine_in_words(VELOX, left), None)
 
 
 @contextmanager

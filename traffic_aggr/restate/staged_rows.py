@@ -4,7 +4,10 @@ Rows as the steps write them: counted, together by partition, and as Parquet wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Optional
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Observation, SparkSession
@@ -14,6 +17,37 @@ from traffic_aggr.hive import sql
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.partitions import Partition, PartitionColumn
 from traffic_aggr.hive.schema import Column
+from traffic_aggr.run.definition import Aggregation, JobDefinition
+from traffic_aggr.run.totals import Totals
+
+_RAW_ROWS_PER_FILE = 10_000_000
+"""
+Gives files of 80 MB where seven raw rows become one, and of 600 MB where each stays a row of its own.
+
+Impala reads files of such sizes best.
+"""
+
+
+def aggregated(
+    aggregation: Aggregation,
+    job: JobDefinition,
+    raw: Mapping[Partition, Totals],
+    counts: Observation,
+    *,
+    delimiters: Optional[str] = None,
+) -> DataFrame:
+    """
+    Returns staging's rows of the partitions whose totals of raw are given.
+
+    While Spark reads them, ``counts`` sums the number of raw rows by partition. Each character of ``delimiters`` in
+    their text is a space.
+    """
+    return aggregation.rows(
+        raw,
+        partial(counted_by_partition, column=job.partition, partitions=list(raw), counts=counts),
+        files=max((math.ceil(totals.rows / _RAW_ROWS_PER_FILE) for totals in raw.values()), default=1) or 1,
+        delimiters=delimiters,
+    ).select([column.name for column in job.staging])
 
 
 def counted_by_partition(

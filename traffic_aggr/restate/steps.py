@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Callable, Optional
 
 from pyspark.sql import DataFrame, Observation, SparkSession
@@ -28,7 +26,7 @@ from traffic_aggr.restate import witness
 from traffic_aggr.restate.publish import Publisher, fingerprint
 from traffic_aggr.restate.signals import Stop
 from traffic_aggr.restate.sources import Sources, raw_inputs
-from traffic_aggr.restate.staged_rows import counted_by_partition, read_parquet, together_by, write_parquet
+from traffic_aggr.restate.staged_rows import aggregated, read_parquet, together_by, write_parquet
 from traffic_aggr.restate.warehouse import LockedWarehouse
 from traffic_aggr.run.breakdown import UsageBy, compare
 from traffic_aggr.run.plan import Plan, Step, steps_of
@@ -36,7 +34,7 @@ from traffic_aggr.run.reconcile import Difference, reconcile_final, reconcile_st
 from traffic_aggr.run.record import RunRecord, Staged
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.totals import Totals
-from traffic_aggr.spark.engine import aggregating
+from traffic_aggr.spark.engine import aggregating, engine_of, fallbacks
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.spark.progress import ExpectedRows
 from traffic_aggr.spark.queries import both
@@ -44,12 +42,6 @@ from traffic_aggr.text import some_of
 
 log = logging.getLogger(__name__)
 
-_RAW_ROWS_PER_FILE = 10_000_000
-"""
-Gives files of 80 MB where seven raw rows become one, and of 600 MB where each stays a row of its own.
-
-Impala reads files of such sizes best.
-"""
 _DAYS_AT_ONCE = 100
 """Days per aggregation. Each day adds a sum over all rows of its aggregation."""
 
@@ -145,13 +137,15 @@ def stage(work: Work) -> None:
         work.stop.check()
         counts = Observation()
         raw = {day: plan.days[day].raw for day in days}
-        rows = work.sources.aggregation.rows(
+        rows = aggregated(
+            work.sources.aggregation,
+            plan.job,
             raw,
-            partial(counted_by_partition, column=plan.job.partition, partitions=days, counts=counts),
-            files=max(1, *(math.ceil(of_day.rows / _RAW_ROWS_PER_FILE) for of_day in raw.values())),
+            counts,
             delimiters=delimiters if work.config.tables.replaces_delimiters else None,
-        ).select(work.columns)
+        )
         with aggregating(work.warehouse.spark):
+            record.set_engine(engine_of(work.warehouse.spark), fallbacks(rows))
             if by_day:
                 # Where both tables are Parquet, staging's files become final's, so they get final's codec.
                 like = work.final if work.final.row_format.is_parquet else work.staging
@@ -173,7 +167,7 @@ def stage(work: Work) -> None:
     if differences:
         raise ReconciliationError(
             f"staging differs from raw: {some_of(differences)}",
-            hint="Old data is in place; did raw change while it was read?",
+            hint="Look whether raw changed while it was read",
         )
     _break_down(work, usage)
     record.set_staged(Staged(directory, by_day, fingerprint(work.warehouse.files, directory)))
@@ -323,7 +317,8 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
     work.save(work.record)
     if differences:
         raise ReconciliationError(
-            f"the new data differs from staging: {some_of(differences)}", hint="Old data is in place"
+            f"the new data differs from staging: {some_of(differences)}",
+            hint="Keep the report and ask the job's maintainer",
         )
 
 

@@ -243,6 +243,8 @@ class RunRecord:
     refused: list[Partition] = field(default_factory=list)  # listed days for which a guard refused the run
     only_verifies: bool = False  # the run in ``resumes`` has published; this one only refreshes and verifies
     staged: Optional[Staged] = None
+    engine: Optional[str] = None  # which aggregated what is staged
+    fallbacks: dict[str, str] = field(default_factory=dict)  # operators that it left to the JVM, and why
     shadow: Optional[str] = None
     lost: list[str] = field(default_factory=list)  # days whose old data was gone when the run tried to put it back
     outside: list[str] = field(default_factory=list)  # restored days that had files but no partition before
@@ -292,7 +294,7 @@ class RunRecord:
 
     def take_staged(self, earlier: RunRecord, partitions: Sequence[Partition]) -> None:
         """Takes over the rows that ``earlier`` staged for ``partitions``."""
-        self.staged, self.breakdown = earlier.staged, dict(earlier.breakdown)
+        self._take_staged(earlier)
         for partition in partitions:
             self.set_totals(partition, replace(self.totals_of(partition), staging=earlier.totals_of(partition).staging))
 
@@ -300,9 +302,13 @@ class RunRecord:
         """Takes over all that ``earlier`` published: this run only refreshes and verifies it."""
         self.only_verifies = True
         self.take_place_of(earlier)
-        self.staged, self.breakdown = earlier.staged, dict(earlier.breakdown)
+        self._take_staged(earlier)
         # Impala may see other totals now, and this run may not ask it.
         self.totals = {day: replace(found, impala=None) for day, found in earlier.totals.items()}
+
+    def _take_staged(self, earlier: RunRecord) -> None:
+        self.staged, self.breakdown = earlier.staged, dict(earlier.breakdown)
+        self.engine, self.fallbacks = earlier.engine, dict(earlier.fallbacks)
 
     def take_place_of(self, earlier: RunRecord) -> None:
         """Takes over where ``earlier`` left each day."""
@@ -336,6 +342,10 @@ class RunRecord:
 
     def set_totals(self, partition: Partition, totals: DayTotals) -> None:
         self.totals[partition] = totals
+
+    def set_engine(self, name: str, fallbacks: Mapping[str, str]) -> None:
+        """Records which engine aggregates, and the operators that it leaves to the JVM, each with the reason."""
+        self.engine, self.fallbacks = name, dict(fallbacks)
 
     def set_staged(self, staged: Staged) -> None:
         self.staged = staged

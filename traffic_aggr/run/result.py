@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Optional
 
@@ -260,12 +260,20 @@ def result_json(record: RunRecord) -> str:
         "skipped_lines": record.skipped_lines,
         "tables": record.tables,
         "versions": record.versions,
+        "engine": record.engine,
+        "fallbacks": record.fallbacks,
         "config_digest": record.config_digest,
         "application_id": record.application_id,
         "user": record.user,
         "host": record.host,
     }
     return json.dumps(document, indent=1, default=str) + "\n"
+
+
+def engine_in_words(engine: str, fallbacks: Mapping[str, str]) -> str:
+    """Returns which engine aggregates, and what of that the JVM does in its place, with the reasons."""
+    left = ", ".join(f"{operator} ({reason})" for operator, reason in fallbacks.items())
+    return f"{engine} aggregates{f'; in its place, the JVM does {left}' if left else ''}"
 
 
 def daily_csv(record: RunRecord) -> str:

@@ -26,7 +26,7 @@ from traffic_aggr.spark.shipping import append
 from traffic_aggr.text import first_line
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from traffic_aggr.spark.session import SparkSettings
 
@@ -41,6 +41,8 @@ _IN_CONTAINER = "gluten.jar"
 _OFF_HEAP = "spark.memory.offHeap.size"
 _MEMORY = re.compile(r"(\d+)([mgt]?)b?", re.IGNORECASE)
 _MIB = {"": 1, "m": 1, "g": 1024, "t": 1024**2}
+_OPERATOR = re.compile(r"^([ :+-]*)(.*?) \((\d+)\)", re.MULTILINE)
+_CACHED = "InMemoryRelation"
 _OR_JVM = "or set spark.engine: jvm"
 
 
@@ -109,10 +111,46 @@ def aggregating(spark: SparkSession) -> Iterator[None]:
         spark.conf.set(GLUTEN, "false")
 
 
+def fallbacks(rows: DataFrame) -> dict[str, str]:
+    """
+    Returns the operators in the plan of ``rows`` that the session's engine leaves to the JVM, each with the reason.
+
+    What Spark has cached counts as read, not as computed. Call it inside ``aggregating``.
+    """
+    spark = rows.sparkSession
+    if engine_of(spark) == JVM:
+        return {}
+    jvm: Any = spark.sparkContext._jvm
+    gluten = jvm.org.apache.spark.sql.execution.GlutenImplicits
+    summary = gluten.collectQueryExecutionFallbackSummary(spark._jsparkSession, rows._jdf.queryExecution())
+    plans, by_operator = summary.physicalPlanDescription(), summary.fallbackNodeToReason()
+    found = {}
+    for index in range(plans.size()):
+        cached = _cached_operators(plans.apply(index))
+        entries = by_operator.apply(index).toSeq()
+        for entry in map(entries.apply, range(entries.size())):
+            number, _, name = entry._1().partition(" ")
+            if int(number) not in cached:
+                found[name] = " ".join(entry._2().split()).lstrip("- ")
+    return found
+
+
 def gluten_version(spark: SparkSession) -> str:
     """Returns Gluten's version, such as ``1.7.0``."""
     jvm: Any = spark.sparkContext._jvm
     return str(jvm.org.apache.gluten.GlutenBuildInfo.VERSION())
+
+
+def _cached_operators(plan: str) -> set[int]:
+    """Returns the numbers of the operators beneath a cached DataFrame, in a plan as Spark prints it."""
+    cached: set[int] = set()
+    above = None
+    for indent, name, number in _OPERATOR.findall(plan):
+        if above is not None and len(indent) > above:
+            cached.add(int(number))
+        else:
+            above = len(indent) if name == _CACHED else None
+    return cached
 
 
 def _shared_memory(key: str, conf: Mapping[str, str]) -> dict[str, str]:

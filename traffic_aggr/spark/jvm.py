@@ -50,6 +50,9 @@ _START_FAST = (
     "-XX:MetaspaceSize=256m",
 )
 
+# A crash in native code would leave the JVM's whole memory in the working directory. Java 8 ignores this option.
+_NO_CORE = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:-CreateCoredumpOnCrash")
+
 # The throughput collector: its pauses are longer than those of Java's default collector, but take less time in total.
 _COLLECTOR = "-XX:+UseParallelGC"
 _ANY_COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
@@ -193,8 +196,9 @@ def _java_options(log_dir: Path, *more: str) -> str:
         "derby.stream.error.file": log_dir / "derby.log",
         "file.encoding": "UTF-8",
     }
-    quoted = ['"-D{}={}"'.format(name, re.sub(r'(["\\])', r"\\\1", str(value))) for name, value in options.items()]
-    return " ".join([*quoted, *_START_FAST, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
+    ours = [*(f"-D{name}={value}" for name, value in options.items()), f"-XX:ErrorFile={log_dir}/hs_err_pid%p.log"]
+    quoted = ['"{}"'.format(re.sub(r'(["\\])', r"\\\1", option)) for option in ours]
+    return " ".join([*quoted, *_NO_CORE, *_START_FAST, *more, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip()
 
 
 def _utf8_locale() -> dict[str, Optional[str]]:

@@ -63,6 +63,8 @@ FULL = RunRecord(
     application_id="application_1_2",
     jvm_process_id=4712,
     versions={"spark": "3.5.9"},
+    engine="velox",
+    fallbacks={"CollectMetrics": "not supported"},
     ended="2021-05-04T02:12:00.000+00:00",
     outcome=Outcome.FAILED,
     exit_code=1,
@@ -343,7 +345,8 @@ def test_a_record_of_before_jobs_had_definitions_says_the_same() -> None:
     text = (ROOT / "tests" / "samples" / "record_before_definitions.json").read_text()
     record = record_from_json(text, "run.json", TRAFFIC)
 
-    assert json.loads(record_to_json(record)) == {**json.loads(text), "caused_by": None}
+    since = {"caused_by": None, "engine": None, "fallbacks": {}}
+    assert json.loads(record_to_json(record)) == {**json.loads(text), **since}
     assert verdict(record) == (
         "3 days of April 2021 restated; data usage 2.2 GiB → 2.2 GiB; raw, staging and final agree on every day."
     )
