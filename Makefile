@@ -140,7 +140,9 @@ $(ON_PYTHONS): test-python-%:
 	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark" tests/unit \
 	  && .venv-$*/bin/python -m pytest -q "tests/spark/test_run.py::$(WHOLE_RUN)"
 
-bench: setup $(PEERS)/.setup
+bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
+	@$(BESIDE) EXTRAS=velox setup
+	@$(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTHON=$(VENV)/bin/python $(SPARK4)/.setup
 	@$(VENV)/bin/python -m bench --rows $(ROWS) --days $(DAYS) --rounds $(ROUNDS) --write
 
 $(PEERS)/.setup: bench/requirements.txt | setup

@@ -20,6 +20,7 @@ from traffic_aggr.config.yaml_nodes import literal
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+SPARK4_PYTHON = ROOT / ".venv-spark4" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ CONTENDERS = (
     Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load")),
     Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
     Contender("hand_written_velox", "hand-written Spark SQL, velox", _on_velox(_peer("hand_written"))),
+    Contender("hand_written_spark4", "hand-written Spark SQL, Spark 4", _peer("hand_written", SPARK4_PYTHON)),
     Contender("old_way", "an INSERT a day, then INSERT INTO", _peer("old_way")),
     Contender("dbt", "dbt-spark, insert_overwrite, 4 tests", _peer("in_dbt", PEERS_PYTHON)),
-    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb"), has_tables=False),
+    Contender("sail", "hand-written SQL in Sail, files only", _peer("in_sail", PEERS_PYTHON), has_tables=False),
+    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb", PEERS_PYTHON), has_tables=False),
     Contender("polars", "Polars, files only", _peer("in_polars", PEERS_PYTHON), has_tables=False),
 )
