@@ -86,3 +86,9 @@ def test_a_run_lists_raw_and_the_final_table_once_each(job: Job, monkeypatch: py
 
     assert result.code == 0, result.err
     assert sorted(listed) == ["traffic_aggr_adhoc", "traffic_details_raw_daily_with_no_dups"]
+
+
+def test_there_are_no_facts_about_a_table_that_is_not_there(job: Job) -> None:
+    catalog = HiveCatalog(job.spark)
+    assert catalog.facts(TableName(job.database, "missing")) is None
+    assert catalog.facts(TableName("missing", "missing")) is None

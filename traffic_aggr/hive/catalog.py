@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _MATERIALIZED_VIEW = "MATERIALIZED VIEW"
+_NO_SUCH_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 _PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
 _PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
 
@@ -144,6 +145,7 @@ class HiveCatalog:
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
         self._catalog = spark._jsparkSession.sharedState().externalCatalog()
+        self._partitioned_tables: dict[TableName, JavaObject] = {}
         jvm: Any = spark.sparkContext._jvm
         jackson = jvm.com.fasterxml.jackson
         self._json = jackson.databind.ObjectMapper()
@@ -151,12 +153,13 @@ class HiveCatalog:
 
     def facts(self, name: TableName) -> Optional[TableFacts]:
         """The facts about a table; None if it does not exist."""
-        if not self._catalog.databaseExists(name.database) or not self._catalog.tableExists(name.database, name.name):
-            return None
         try:
             table = self._catalog.getTable(name.database, name.name)
         except AnalysisException as exc:
-            if "HIVE_TABLE_TYPE" not in str(exc):
+            said = str(exc)
+            if any(error in said for error in _NO_SUCH_TABLE):
+                return None
+            if "HIVE_TABLE_TYPE" not in said:
                 raise
             return TableFacts(name, _MATERIALIZED_VIEW, "hive", "", (), (), RowFormat("", "", ""))
         schema = StructType.fromJson(json.loads(table.schema().json()))
@@ -206,6 +209,12 @@ class HiveCatalog:
     def client(self) -> JavaObject:
         """Spark's metastore client: the catalog hides the parameters that Spark itself sets."""
         return self._catalog.unwrapped().client()
+
+    def partitioned_table(self, name: TableName) -> JavaObject:
+        """What the client needs to ask for partitions by filter: the table's name and partition columns."""
+        if name not in self._partitioned_tables:
+            self._partitioned_tables[name] = self.client.getRawHiveTable(name.database, name.name)
+        return self._partitioned_tables[name]
 
     @cached_property
     def classes(self) -> _Classes:
@@ -335,10 +344,9 @@ class HiveTable:
         among = value.isin(wanted) if len(wanted) <= sql.FILTER_PARTITIONS else value.between(wanted[0], wanted[-1])
         filtered = self._spark.range(0).select(F.lit("").alias(column)).where(among)
         condition = filtered._jdf.queryExecution().analyzed().condition()
-        client = self._owner.client
-        table = client.getRawHiveTable(self.name.database, self.name.name)
+        table = self._owner.partitioned_table(self.name)
         found: list[dict[str, Any]] = self._owner.read(
-            client.getPartitionsByFilter(table, self._owner.classes.seq([condition]))
+            self._owner.client.getPartitionsByFilter(table, self._owner.classes.seq([condition]))
         )
         kept = set(wanted)
         return [each for each in found if each["spec"][column] in kept]

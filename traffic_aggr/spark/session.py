@@ -264,12 +264,24 @@ def remember_classes(spark: SparkSession) -> None:
     """
     Has PySpark look up once what it otherwise looks up for every column that it makes.
 
-    For each short name, Java searches every jar once for each package in which the class might be: a tenth of a small
-    run.
+    For each short name, Java searches every jar once for each package in which the class might be, and each method is
+    looked up before it is called: a tenth of a small run.
     """
     jvm: Any = spark.sparkContext._jvm
     for name in ("functions", "PythonUtils"):
-        setattr(jvm, name, getattr(jvm, name))
+        setattr(jvm, name, _StaticMethods(getattr(jvm, name)))
+
+
+class _StaticMethods:
+    """The static methods of a Java class, each looked up once."""
+
+    def __init__(self, java_class: Any) -> None:
+        self._java_class = java_class
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._java_class, name)
+        setattr(self, name, method)
+        return method
 
 
 def _settle_java(spark: SparkSession) -> None:
