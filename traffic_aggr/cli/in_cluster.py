@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
+from traffic_aggr.cli.parser import HIDDEN
 
 
 def add_parser(commands: Any) -> None:
-    commands.add_parser("in-cluster").set_defaults(command=run, name="in-cluster")
+    commands.add_parser(HIDDEN).set_defaults(command=run, name=HIDDEN)
 
 
 def run(invocation: Invocation) -> int:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
 from traffic_aggr.config.config import Config, is_uri
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from traffic_aggr.restate.context import JobContext
     from traffic_aggr.spark.hadoop import Hadoop
 
-DEFAULT_CONFIG = "conf/local.yaml"
+_DEFAULTS = (Path(__file__).resolve().parent.parent.parent / "conf" / "local.yaml", Path("conf", "local.yaml"))
+"""The configuration of a checkout, as `spark-submit.sh` has it, else that of the current directory."""
 LOG_TAIL_LINES = 40
 
 
@@ -62,7 +64,8 @@ class Invocation:
 
     @property
     def _config_path(self) -> str:
-        return self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG") or DEFAULT_CONFIG
+        given = self.arguments.config or os.environ.get("TRAFFIC_AGGR_CONFIG")
+        return given or str(next((each for each in _DEFAULTS if each.exists()), _DEFAULTS[-1]))
 
     @cached_property
     def typed(self) -> CommandLine:

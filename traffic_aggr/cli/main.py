@@ -66,7 +66,11 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
     open_closed_streams()
     invocation: Optional[Invocation] = None
     try:
-        arguments = build_parser().parse_args(argv)
+        parser = build_parser()
+        if not (sys.argv[1:] if argv is None else argv):
+            parser.print_help(sys.stderr)
+            return 2
+        arguments = parser.parse_args(argv)
         invocation = Invocation(arguments, spark)
         code: int = arguments.command(invocation)
         if arguments.name not in _CHANGING:
@@ -114,10 +118,9 @@ def _complain(error: TrafficAggrError) -> None:
     if logging.getLogger(log.PACKAGE_LOGGER).handlers:
         logger.error("%s", _told(error), exc_info=sys.exc_info() if error.exit_code == 1 else None)
         return
-    problems = getattr(error, "problems", ())
     with suppress(OSError):  # nobody can read standard error; the exit code remains
-        for problem in problems if len(problems) > 1 else [_told(error)]:
-            print(f"traffic-aggr: {problem}", file=sys.stderr)
+        for line in getattr(error, "lines", None) or [_told(error)]:
+            print(f"traffic-aggr: {line}", file=sys.stderr)
 
 
 def _told(error: TrafficAggrError) -> str:

@@ -4,23 +4,50 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from difflib import get_close_matches
+from typing import Any, NoReturn, Optional
 
-from traffic_aggr.cli.invocation import DEFAULT_CONFIG, Invocation
+from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.run.plan import Step
 from traffic_aggr.run.record import is_run_id
 
+HIDDEN = "in-cluster"
+"""The command that the launcher runs in the cluster; help does not list it."""
+
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.+)\)")
+
 
 class Parser(argparse.ArgumentParser):
-    """Reports bad arguments in one line and exits with 2."""
+    """Reports bad arguments in one line, with what was probably meant, and exits with 2."""
+
+    def parse_args(self, args: Optional[Sequence[str]] = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            own = getattr(found, "parser", self)
+            known = re.findall(r"--[a-z-]+", own.format_help())
+            own.error(f"unknown argument {' '.join(unknown)}{_meant(unknown[0], known)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
+        choice = _CHOICE.search(message)
+        if choice:
+            choices = [each for each in re.findall(r"[\w-]+", choice[2]) if each != HIDDEN]
+            if "COMMAND" in message:
+                message = f"there is no command {choice[1]!r}"
+            message += _meant(choice[1], choices)
         with suppress(OSError):  # nobody can read standard error; the exit code remains
-            print(f"traffic-aggr: {message}. See `{self.prog} --help`", file=sys.stderr)
+            end = "" if message.endswith("?") else "."
+            print(f"traffic-aggr: {message}{end} See `{self.prog} --help`", file=sys.stderr)
         self.exit(2)
+
+
+def _meant(typed: str, known: Sequence[str]) -> str:
+    close = get_close_matches(typed.partition("=")[0], known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def add_command(
@@ -35,9 +62,9 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", metavar="FILE", help=f"configuration (default $TRAFFIC_AGGR_CONFIG, else {DEFAULT_CONFIG})"
+        "--config", metavar="FILE", help="configuration (default $TRAFFIC_AGGR_CONFIG, else conf/local.yaml)"
     )
-    parser.set_defaults(command=function, name=name)
+    parser.set_defaults(command=function, name=name, parser=parser)
     return parser
 
 

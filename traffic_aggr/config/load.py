@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Union
 
@@ -23,6 +23,13 @@ class ConfigProblemsError(ConfigError):
         super().__init__(f"{path}: {count}{'; '.join(problems)}", hint=hint)
         self.path = path
         self.problems = problems
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """The problems, a line each below a line that names the file; nothing where the message has only one."""
+        if len(self.problems) == 1:
+            return ()
+        return [f"{self.path} has {len(self.problems)} problems", *(f"  {each}" for each in self.problems)]
 
 
 def load_config(path: Union[str, Path], environ: Mapping[str, str]) -> Config:

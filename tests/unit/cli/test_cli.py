@@ -73,8 +73,10 @@ def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 @pytest.mark.parametrize(
     ("arguments", "about"),
     [
-        ([], "COMMAND"),
-        (["restate"], "restate"),
+        (["restate"], "there is no command 'restate'; did you mean "),
+        (["statsu"], "there is no command 'statsu'; did you mean status?"),
+        (["run", "--mnth", "2021-04"], "unknown argument --mnth 2021-04; did you mean --month?"),
+        (["run", "--from-step", "lod"], "did you mean load?"),
         (["--frobnicate", "status"], "--frobnicate"),
         (["status", "now"], "now"),
         (["run", "--month"], "--month"),
@@ -105,6 +107,13 @@ def test_bad_arguments_are_one_line_that_names_them_and_the_help(
     assert answer.error.endswith("--help`")
 
 
+def test_no_command_at_all_prints_the_help(command: Command) -> None:
+    answer = command()
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == command("--help").out
+    assert "in-cluster" not in answer.err + command("restate").err
+
+
 def test_bad_arguments_leave_no_trace(command: Command, home: Path) -> None:
     command("run", "--from-step", "final")
     assert [path.name for path in home.iterdir()] == ["job.yaml"]
@@ -126,17 +135,15 @@ def test_help_lists_commands_and_exit_codes(command: Command) -> None:
     assert "75 another run holds the lock" in " ".join(answer.out.split())
 
 
-@pytest.mark.parametrize("where", ["--config", "the environment", "the default"])
+@pytest.mark.parametrize("where", ["--config", "the environment"])
 def test_a_config_that_is_missing_is_one_line_that_names_it(
     command: Command, home: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.delenv("TRAFFIC_AGGR_CONFIG")
-    expected, arguments = "conf/local.yaml", ["status"]
+    expected, arguments = "missing.yaml", ["status"]
     if where == "--config":
-        expected = "missing.yaml"
         arguments += ["--config", expected]
-    elif where == "the environment":
-        expected = "other.yaml"
+    else:
         monkeypatch.setenv("TRAFFIC_AGGR_CONFIG", expected)
     answer = command(*arguments)
     assert answer.code == 2
@@ -146,11 +153,12 @@ def test_a_config_that_is_missing_is_one_line_that_names_it(
 def test_every_error_of_a_config_is_a_line_with_its_key(command: Command, home: Path) -> None:
     (home / "job.yaml").write_text(CONFIG + "jobb: {}\npublish: {mode: swop, keep_days: -1}\n")
     answer = command("status")
-    lines = answer.err.splitlines()
+    first, *lines = answer.err.splitlines()
     assert answer.code == 2
+    assert first == f"traffic-aggr: {home / 'job.yaml'} has {len(lines)} problems"
     assert len(lines) >= 3
     for key in ("jobb", "publish.mode", "publish.keep_days"):
-        assert sum(f"traffic-aggr: {key}: " in line for line in lines) == 1
+        assert sum(line.startswith(f"traffic-aggr:   {key}: ") for line in lines) == 1
 
 
 def test_config_on_the_command_line_goes_before_the_environment(

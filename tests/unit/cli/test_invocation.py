@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.main import build_parser
 from traffic_aggr.errors import ConfigError, PartitionListError
@@ -34,6 +35,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def invocation(*arguments: str) -> Invocation:
     return Invocation(build_parser().parse_args(arguments), None)
+
+
+def test_the_default_configuration_is_that_of_the_checkout_from_any_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRAFFIC_AGGR_CONFIG")
+    assert invocation("status").typed.config == str(ROOT / "conf" / "local.yaml")
 
 
 @pytest.mark.parametrize(
