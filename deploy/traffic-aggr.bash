@@ -5,7 +5,7 @@ _shtab_traffic_aggr_subparsers=(run plan rollback cleanup recover check report a
 
 _shtab_traffic_aggr_run_option_strings=(-h --help --config --partitions --dates --month --from-step --dry-run --run-id --json)
 _shtab_traffic_aggr_plan_option_strings=(-h --help --config --partitions --dates --month --from-step --json)
-_shtab_traffic_aggr_rollback_option_strings=(-h --help --config)
+_shtab_traffic_aggr_rollback_option_strings=(-h --help --config --dry-run --yes)
 _shtab_traffic_aggr_cleanup_option_strings=(-h --help --config --dry-run)
 _shtab_traffic_aggr_recover_option_strings=(-h --help --config)
 _shtab_traffic_aggr_check_option_strings=(-h --help --config)
@@ -50,6 +50,8 @@ _shtab_traffic_aggr_plan___help_nargs=0
 _shtab_traffic_aggr_plan___json_nargs=0
 _shtab_traffic_aggr_rollback__h_nargs=0
 _shtab_traffic_aggr_rollback___help_nargs=0
+_shtab_traffic_aggr_rollback___dry_run_nargs=0
+_shtab_traffic_aggr_rollback___yes_nargs=0
 _shtab_traffic_aggr_cleanup__h_nargs=0
 _shtab_traffic_aggr_cleanup___help_nargs=0
 _shtab_traffic_aggr_cleanup___dry_run_nargs=0

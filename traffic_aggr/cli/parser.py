@@ -77,6 +77,11 @@ def add_days(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from-step", choices=[step.label for step in Step], help="start at this step")
 
 
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of commands that ask on a terminal before they change anything."""
+    parser.add_argument("--yes", action="store_true", help="do not ask; only a terminal is asked")
+
+
 def run_id_argument(text: str) -> str:
     """Parses a run id. Raises ArgumentTypeError."""
     if not is_run_id(text):

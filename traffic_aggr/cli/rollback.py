@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from traffic_aggr.cli.dependants import follow
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import say
-from traffic_aggr.cli.parser import add_command, run_id_argument
+from traffic_aggr.cli.output import asks, confirm, say
+from traffic_aggr.cli.parser import add_command, add_yes, run_id_argument
 from traffic_aggr.errors import TrafficAggrError
+from traffic_aggr.report.plan_text import rollback_lines
 from traffic_aggr.run.record import RunRecord, new_run_id
 from traffic_aggr.run.rollback_rules import refuse_rollback
 from traffic_aggr.units import counted
@@ -31,22 +32,31 @@ def add_parser(commands: Any) -> None:
         restated one of its days, another writer changed one, or `cleanup` has deleted
         the old data.
         """,
+        "rollback --dry-run 20210501T020200Z-1a2b3c",
         "rollback 20210501T020200Z-1a2b3c",
     )
     parser.add_argument("run", metavar="RUN_ID", type=run_id_argument, help="the run to take back")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be put back, as far as records say")
+    add_yes(parser)
 
 
 def run(invocation: Invocation) -> int:
-    tables = invocation.config.tables
-    refuse_rollback(invocation.store(), invocation.arguments.run, f"{tables.database}.{tables.final}")
+    tables, arguments = invocation.config.tables, invocation.arguments
+    target = refuse_rollback(invocation.store(), arguments.run, f"{tables.database}.{tables.final}")
+    if arguments.dry_run or asks(arguments):
+        for line in rollback_lines(target):
+            say(line)
+    if arguments.dry_run:
+        return 0
+    confirm(arguments, "Put them back?")
     from traffic_aggr.restate.rollback import rollback
 
     run_id = new_run_id()
 
     def tell_and_follow(record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
         partitions = counted(len(record.partitions), "partition")
-        say(f"run {invocation.arguments.run} is rolled back: old data is in place for {partitions}")
+        say(f"run {arguments.run} is rolled back: old data is in place for {partitions}")
         return follow(invocation, record, spark)
 
-    rollback(invocation.context(run_id), invocation.arguments.run, run_id, follow=tell_and_follow)
+    rollback(invocation.context(run_id), arguments.run, run_id, follow=tell_and_follow)
     return 0

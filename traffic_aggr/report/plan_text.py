@@ -12,14 +12,16 @@ from traffic_aggr.hive import sql
 from traffic_aggr.hive.layout import run_directory
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
+from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.impala_totals import queries_of_final, queries_of_raw
 from traffic_aggr.run.plan import Plan, Refusal, Step
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.text import some_of
-from traffic_aggr.units import counted, data_volume, percent_change
+from traffic_aggr.units import counted, data_volume, local_time, percent_change
 
 NOTHING: Mapping[str, Sequence[Partition]] = {}
 
@@ -172,20 +174,31 @@ def _summary(plan: Plan) -> str:
 
 def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
     """Yields what a finished run did: a line for each day, which stages agree, and where report and log are."""
-    shown = record.job.headline
     for partition in record.days:
         totals = record.totals_of(partition)
-        before, after = (
-            None if found is None else found.integer(shown.name) for found in (totals.final_before, totals.final_after)
-        )
-        new = "none" if after is None else shown.format(after)
-        if before is None:
-            yield f"{partition}  none -> {new}"
-        elif after is not None:
-            yield f"{partition}  {shown.format(before)} -> {new}  {percent_change(before, after)}"
+        yield _change_line(record.job, partition, totals.final_before, totals.final_after)
     yield from _proven(record)
     yield f"report: {report}"
     yield f"log: {log_file}"
+
+
+def rollback_lines(record: RunRecord) -> Iterable[str]:
+    """Yields what a rollback of a run does: a line for each day with the change back, and how many there are."""
+    for partition in record.days:
+        totals = record.totals_of(partition)
+        yield _change_line(record.job, partition, totals.loaded, totals.final_before)
+    days = record.job.partition.counted(len(record.days))
+    yield f"rollback puts back {days} as before run {record.run_id}, which started at {local_time(record.started)}"
+
+
+def _change_line(job: JobDefinition, partition: Partition, before: Optional[Totals], after: Optional[Totals]) -> str:
+    shown = job.headline
+    old, new = (None if found is None else found.integer(shown.name) for found in (before, after))
+    then = "none" if new is None else shown.format(new)
+    if old is None:
+        return f"{partition}  none -> {then}"
+    change = "" if new is None else f"  {percent_change(old, new)}"
+    return f"{partition}  {shown.format(old)} -> {then}{change}"
 
 
 def _proven(record: RunRecord) -> Iterable[str]:

@@ -19,8 +19,9 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.holder import Holder
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.run.command_line import CommandLine
-from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord
+from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRecord
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.traffic.job import TRAFFIC
 
 CONFIG = """
@@ -374,6 +375,48 @@ def test_a_rollback_that_records_forbid_is_refused_before_anything_is_touched(
     assert answer.code == code
     assert words in answer.error
     assert answer.error.partition(". Next: ")[2] == (f"traffic-aggr {then} --config {home}/job.yaml" if then else "")
+    assert sorted(home.rglob("*")) == before
+
+
+def published(home: Path) -> None:
+    """A run that restated a day and made another."""
+    totals = {
+        FIRST: DayTotals(staging=Totals(5, {"bytes": 2048}), final_before=Totals(4, {"bytes": 1024})),
+        SECOND: DayTotals(staging=Totals(5, {"bytes": 2048})),
+    }
+    days = {FIRST: Day("h", "k"), SECOND: Day("h", "k")}
+    RecordStore(str(home / "state"), LocalFiles(), TRAFFIC).save(run_record(**PUBLISHED, days=days, totals=totals))
+
+
+PUT_BACK = f"""\
+2021-04-01  2.0 KiB -> 1.0 KiB  -50.0 %
+2021-04-02  2.0 KiB -> none
+rollback puts back 2 days as before run {RUN_ID}, which started at """
+
+
+def test_a_rollback_can_be_tried_without_changing_anything(command: Command, home: Path) -> None:
+    published(home)
+    before = sorted(home.rglob("*"))
+    answer = command("rollback", "--dry-run", RUN_ID)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(PUT_BACK)
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_rollback_asks_on_a_terminal_and_takes_no_for_an_answer(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(home)
+    before = sorted(home.rglob("*"))
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "n")
+    answer = command("rollback", RUN_ID)
+    assert asked == ["Put them back? [y/N] "]
+    assert answer.out.startswith(PUT_BACK)
+    assert answer.code == 2
+    assert answer.error == "traffic-aggr: not confirmed: nothing was changed. Answer y, or give --yes"
     assert sorted(home.rglob("*")) == before
 
 
