@@ -59,11 +59,11 @@ def main() -> int:
         shutil.rmtree(home, ignore_errors=True)
     lines = [_line(each, costs[each.name]) for each in contenders]
     print()
-    print("\n".join(table(lines)))
+    print("\n".join(table(lines, data.rows)))
     if arguments.write:
         facts = [*_facts(arguments, data, load), *machine()]
         words = ", ".join(f"{line.title} {line.wall:.0f} s" for line in lines)
-        shown = ["", *table(lines), "", f"![{words}]({PICTURE.name})"]
+        shown = ["", *table(lines, data.rows), "", f"![{words}]({PICTURE.name})"]
         write_block(PAGE, "peers", [*(f"- {fact}" for fact in facts), *shown])
         PICTURE.write_text(picture(lines), encoding="utf-8")
         print(f"\nwrote {PAGE.relative_to(ROOT)}")

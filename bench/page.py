@@ -9,6 +9,8 @@ from pathlib import Path
 
 OURS, THEIRS = "#0072b2", "#b9b9b9"
 _GIB = 1024**3
+_HOUR, _BILLION = 3600, 1_000_000_000
+_HEADS = ("", "seconds", "from, to", "ratio", "CPU seconds", "core-hours per billion CDRs", "peak GiB")
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,22 @@ class Line:
         return self.title.startswith("traffic_aggr")
 
 
-def table(lines: Sequence[Line]) -> list[str]:
-    """Returns a Markdown table. Ratios are to the first line."""
+def table(lines: Sequence[Line], cdrs: int) -> list[str]:
+    """Returns a Markdown table of what ``cdrs`` raw rows cost. Ratios are to the first line."""
     first = lines[0].wall
-    rows = [
-        f"| {line.title} | {line.wall:.1f} | {line.least:.1f} to {line.most:.1f} | {line.wall / first:.2f} "
-        f"| {line.cpu:.0f} | {line.memory / _GIB:.1f} |"
+    found = [
+        [
+            line.title,
+            f"{line.wall:.1f}",
+            f"{line.least:.1f} to {line.most:.1f}",
+            f"{line.wall / first:.2f}",
+            f"{line.cpu:.0f}",
+            f"{line.cpu / _HOUR * _BILLION / cdrs:.1f}",
+            f"{line.memory / _GIB:.1f}",
+        ]
         for line in lines
     ]
-    return ["| | seconds | from, to | ratio | CPU seconds | peak GiB |", "| --- | --- | --- | --- | --- | --- |", *rows]
+    return [f"| {' | '.join(cells)} |" for cells in (_HEADS, ["---"] * len(_HEADS), *found)]
 
 
 def picture(lines: Sequence[Line]) -> str:

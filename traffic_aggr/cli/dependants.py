@@ -32,13 +32,19 @@ def restate(
 ) -> RunRecord:
     """Restates what ``ask()`` names, where the configuration says, then what depends on it; tells each result."""
 
+    log_file = invocation.config.logs.dir / logs.FILE_NAME
+
+    def announced() -> RunArguments:
+        asked = ask()
+        log.info("run %s: %s; log: %s", run_id, _range(invocation, asked.partitions), log_file)
+        return asked
+
     def tell(record: RunRecord) -> None:
-        log_file = invocation.config.logs.dir / logs.FILE_NAME
         for line in result_lines(record, invocation.store().report_path(record.run_id), log_file):
             say(line)
 
     if invocation.spark is None and invocation.config.spark.deploy_mode == "cluster":
-        record = invocation.launcher(run_id).run(ask, run_id, caused_by)
+        record = invocation.launcher(run_id).run(announced, run_id, caused_by)
         tell(record)
         failure = follow(invocation, record, None)
         if failure is not None:
@@ -51,7 +57,15 @@ def restate(
         return follow(invocation, record, spark)
 
     context = invocation.context(run_id)
-    return restatement.run(context, ask, run_id, caused_by=caused_by, follow=tell_and_follow)
+    return restatement.run(context, announced, run_id, caused_by=caused_by, follow=tell_and_follow)
+
+
+def _range(invocation: Invocation, listed: PartitionList) -> str:
+    """``30 days, 2021-04-01 to 2021-04-30``."""
+    count = invocation.job.partition.counted(len(listed.partitions))
+    if len(listed.partitions) < 2:
+        return ", ".join((count, *listed.partitions))
+    return f"{count}, {min(listed.partitions)} to {max(listed.partitions)}"
 
 
 def follow(invocation: Invocation, record: RunRecord, spark: Optional[SparkSession]) -> Optional[TrafficAggrError]:

@@ -60,9 +60,9 @@ LINES = [Line("traffic_aggr, swap", 10, 9, 12, 20, 2 * 1024**3), Line("a < b", 2
 
 
 def test_ratios_are_to_the_first(tmp_path: Path) -> None:
-    assert table(LINES)[2:] == [
-        "| traffic_aggr, swap | 10.0 | 9.0 to 12.0 | 1.00 | 20 | 2.0 |",
-        "| a < b | 20.0 | 19.0 to 21.5 | 2.00 | 44 | 1.0 |",
+    assert table(LINES, 10_000_000)[2:] == [
+        "| traffic_aggr, swap | 10.0 | 9.0 to 12.0 | 1.00 | 20 | 0.6 | 2.0 |",
+        "| a < b | 20.0 | 19.0 to 21.5 | 2.00 | 44 | 1.2 | 1.0 |",
     ]
 
 
@@ -107,10 +107,10 @@ def test_a_line_of_growth_has_a_cell_for_each_head(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_contenders_come_to_the_same_rows(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "--rows", "3000", "--days", "3", "--rounds", "1", "--home", str(tmp_path)]
-    only = ["--only", "swap", "hand_written", "duckdb"]
+    only = ["--only", "swap", "hand_written"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "BENCH_HEAP": "1g"}
     done = subprocess.run(
         [*command, *only], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("round 1") == 3
+    assert done.stdout.count("round 1") == 2
