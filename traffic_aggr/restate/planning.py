@@ -24,6 +24,7 @@ from traffic_aggr.run.plan import FoundDay, Plan, PlanRequest, RunArguments, Tab
 from traffic_aggr.run.record import Input, RunRecord
 from traffic_aggr.run.totals import Totals
 from traffic_aggr.spark import progress
+from traffic_aggr.spark.engine import refuse_unreachable_files
 from traffic_aggr.spark.queries import both
 
 LOOKING = "looking at the tables"
@@ -45,11 +46,12 @@ def sources_of(context: JobContext, warehouse: Warehouse, ask: RunArguments) -> 
 
     A run settles interrupted runs before this check: a table's new promises must not keep old data out of it.
     """
-    days = ask.partitions.partitions
-    guards.refuse_tables(context.job, warehouse.tables)
-    read = raw_partitions(warehouse.catalog, context.job, warehouse.tables.raw, days)
-    guards.refuse_partitions(context.job, warehouse.catalog, warehouse.tables, days, read)
-    return open_sources(warehouse.catalog, context.job, warehouse.tables, read, warehouse.files_of)
+    days, tables = ask.partitions.partitions, warehouse.tables
+    guards.refuse_tables(context.job, tables)
+    refuse_unreachable_files(warehouse.spark, [warehouse.final_root, *(facts.location for facts in tables.read)])
+    read = raw_partitions(warehouse.catalog, context.job, tables.raw, days)
+    guards.refuse_partitions(context.job, warehouse.catalog, tables, days, read)
+    return open_sources(warehouse.catalog, context.job, tables, read, warehouse.files_of)
 
 
 def make_plan(

@@ -7,18 +7,22 @@ Velox aggregates and writes. All else stays in the JVM, so that what proves the 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import platform
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import urlsplit
 
 import pyspark
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
 
 from traffic_aggr.errors import InputError
 from traffic_aggr.spark.settings import GLUTEN
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
     from traffic_aggr.spark.session import SparkSettings
 
+log = logging.getLogger(__name__)
+
 JVM, VELOX = "jvm", "velox"
 _PLUGIN = "org.apache.gluten.GlutenPlugin"
 _PLUGINS = "spark.plugins"
@@ -38,6 +44,8 @@ _WHEEL = "velox_spark"
 _LIBRARY = "linux/amd64/libvelox.so"
 _BUILD_INFO = "gluten-build-info.properties"
 _IN_CONTAINER = "gluten.jar"
+_LIBHDFS = {"ARROW_LIBHDFS_DIR": "", "HADOOP_HOME": "/lib/native", "PWD": ""}
+"""Where Velox finds libhdfs.so: a directory below the value of an environment variable."""
 _OFF_HEAP = "spark.memory.offHeap.size"
 _MEMORY = re.compile(r"(\d+)([mgt]?)b?", re.IGNORECASE)
 _MIB = {"": 1, "m": 1, "g": 1024, "t": 1024**2}
@@ -96,6 +104,49 @@ def refuse_missing_plugin(jvm: Any, config: SparkSettings) -> None:
 def engine_of(spark: SparkSession) -> str:
     """Returns the engine with which the session aggregates."""
     return VELOX if _PLUGIN in str(spark.conf.get(_PLUGINS, "")) else JVM
+
+
+def refuse_unreachable_files(spark: SparkSession, locations: Iterable[str]) -> None:
+    """
+    Raises InputError when the engine is Velox and cannot read files at ``locations``.
+
+    It reads local files, and HDFS through Hadoop's ``libhdfs.so``; without that, it crashes its executor.
+    """
+    if engine_of(spark) == JVM:
+        return
+    schemes = {urlsplit(location).scheme for location in locations} - {"", "file"}
+    others = schemes - {"hdfs", "viewfs"}
+    if others:
+        raise InputError(
+            f"spark.engine: velox reads local files and HDFS, and tables are in {', '.join(sorted(others))}",
+            hint="Set spark.engine: jvm",
+        )
+    if schemes and not any(_loads(spark, path) for path in _libraries(spark)):
+        raise InputError(
+            "spark.engine: velox needs Hadoop's libhdfs.so on the executors to read HDFS; it is neither in "
+            "$ARROW_LIBHDFS_DIR nor in $HADOOP_HOME/lib/native",
+            hint=f"Set spark.conf, spark.executorEnv.ARROW_LIBHDFS_DIR to its directory, {_OR_JVM}",
+        )
+
+
+def _libraries(spark: SparkSession) -> Iterator[str]:
+    """Yields where Velox looks for libhdfs.so on an executor."""
+    values = ", ".join(f"java_method('java.lang.System', 'getenv', '{name}')" for name in _LIBHDFS)
+    (found,) = spark.sql(f"SELECT {values} FROM range(0, 1, 1, 1)").collect()
+    for below, value in zip(_LIBHDFS.values(), found):
+        if value not in (None, "null"):
+            yield f"{value}{below}/libhdfs.so"
+
+
+def _loads(spark: SparkSession, library: str) -> bool:
+    """Whether an executor can load a native library."""
+    load = F.call_function("java_method", F.lit("java.lang.System"), F.lit("load"), F.lit(library))
+    try:
+        spark.range(0, 1, 1, 1).select(load).collect()
+    except (Py4JError, PySparkException) as exc:
+        log.info("%s cannot be loaded: %s", library, first_line(exc))
+        return False
+    return True
 
 
 @contextmanager
