@@ -33,7 +33,7 @@ def library_path() -> dict[str, str]:
     return {"spark.executorEnv.ARROW_LIBHDFS_DIR": str(libhdfs().parent)}
 
 
-@pytest.mark.parametrize("deploy_mode", ["client", "cluster"])
+@pytest.mark.parametrize("deploy_mode", [pytest.param("client", marks=pytest.mark.thorough), "cluster"])
 def test_velox_aggregates_on_the_executors(
     velox_job: YarnJob, warehouse: Warehouse, library_path: dict[str, str], deploy_mode: str
 ) -> None:

@@ -104,8 +104,7 @@ def assert_next_run_goes_through(job: Job, unlisted: list[str]) -> Result:
     return result
 
 
-@every_mode
-@every_mishap
+@mode_and_mishap
 def test_old_data_comes_back_when_staging_cannot_be_written(
     job: Job, table_disk: Disk, monkeypatch: pytest.MonkeyPatch, mode: str, mishap: str
 ) -> None:

@@ -79,9 +79,9 @@ def test_what_follows_a_run_that_lost_its_metastore_makes_every_day_whole(
 @pytest.mark.parametrize(
     ("call", "nth", "when", "goes_on"),
     [
-        (DROP, 1, BEFORE, True),
+        pytest.param(DROP, 1, BEFORE, True, marks=pytest.mark.thorough),
         (DROP, 2, AFTER, False),  # Hive's client asks again, and hears that there is no such partition
-        (ADD, 2, AFTER, True),
+        pytest.param(ADD, 2, AFTER, True, marks=pytest.mark.thorough),
         (POINT, 1, BEFORE, True),
     ],
 )

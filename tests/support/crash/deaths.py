@@ -36,7 +36,7 @@ class DeathsAnywhere:
 
     @pytest.mark.parametrize(
         ("kind", "managed"),
-        [("parquet", True), ("text", False)],
+        [pytest.param("parquet", True, marks=pytest.mark.thorough), ("text", False)],
         ids=["parquet managed", "text external"],
     )
     def test_after_a_death_in_a_run_on_another_kind_of_table_every_day_is_whole(
