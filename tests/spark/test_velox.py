@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tests.support.awkward_days import AwkwardDays
 from tests.support.installation import PATIENCE_S, Installation
 from tests.support.spark_session import ENGINE
 from tests.support.warehouse import Job
-from traffic_aggr.spark.engine import VELOX
+from traffic_aggr.errors import InputError
+from traffic_aggr.spark.engine import VELOX, refuse_unreachable_files
 from traffic_aggr.traffic import aggregation
 
 pytestmark = pytest.mark.skipif(ENGINE != VELOX, reason="runs with TRAFFIC_AGGR_TEST_ENGINE=velox: make test-velox")
@@ -71,6 +73,19 @@ def test_check_names_what_velox_leaves_to_the_jvm_before_any_run(job: Job) -> No
     assert result.code == 0, result.out
     line = next(line for line in result.out.splitlines() if "velox aggregates" in line)
     assert re.search(r"^ok    velox aggregates; in its place, the JVM does .*CollectMetrics \(.+\)", line)
+
+
+@pytest.mark.parametrize(
+    ("locations", "said"),
+    [
+        (["/tables/raw", "file:/tables/raw"], ""),
+        (["file:/tables/raw", "s3a://bucket/raw"], "velox reads local files and HDFS, and tables are in s3a"),
+        (["hdfs://nameservice1/raw"], "velox needs Hadoop's libhdfs.so on the executors"),
+    ],
+)
+def test_files_that_velox_cannot_read_are_refused(spark: SparkSession, locations: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said) if said else nullcontext():
+        refuse_unreachable_files(spark, locations)
 
 
 def test_velox_reads_all_kinds_of_files_as_duckdb_does(spark: SparkSession, tmp_path: Path) -> None:

@@ -99,10 +99,13 @@ def _probe_velox(context: JobContext, spark: SparkSession, ask: Callable[[], Run
 
     def plan() -> None:
         asked = ask()
-        one = replace(asked, partitions=replace(asked.partitions, partitions=asked.partitions.partitions[:1]))
+        first = asked.partitions.partitions[:1]
+        if not first:  # partitions.empty_list is ok
+            return
         totals = Totals(rows=1, sums=dict.fromkeys((*job.names, *(fact.name for fact in job.facts)), 1))
+        one = replace(asked, partitions=replace(asked.partitions, partitions=first))
         with sources_of(context, context.open(spark), one) as sources:
-            rows = aggregated(sources.aggregation, job, dict.fromkeys(one.partitions.partitions, totals), Observation())
+            rows = aggregated(sources.aggregation, job, dict.fromkeys(first, totals), Observation())
             with aggregating(spark):
                 left.update(fallbacks(rows))
 
