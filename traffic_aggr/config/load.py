@@ -29,7 +29,7 @@ class ConfigProblemsError(ConfigError):
         """The problems, a line each below a line that names the file; nothing where the message has only one."""
         if len(self.problems) == 1:
             return ()
-        return [f"{self.path} has {len(self.problems)} problems", *(f"  {each}" for each in self.problems)]
+        return [f"{self.path} has {counted(len(self.problems), 'problem')}", *(f"  {each}" for each in self.problems)]
 
 
 def load_config(path: Union[str, Path], environ: Mapping[str, str]) -> Config:
