@@ -32,6 +32,7 @@ WHOLE_RUN := test_the_final_table_agrees_with_an_independent_computation[externa
 ON_AWKWARD_DATA := tests/spark/test_oracle.py::test_every_row_of_awkward_data_is_as_duckdb_has_it
 PYTEST := $(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 BESIDE := $(MAKE) --no-print-directory
+SET_UP_SPARK4 := $(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTHON=$(VENV)/bin/python $(SPARK4)/.setup
 
 # The benchmark's peers have an environment of their own as well.
 PEERS := .venv-bench
@@ -120,8 +121,7 @@ test-spark4: setup $(SPARK4_CONSTRAINTS)
 	if [ -n "$$lacking" ]; then \
 	  echo "test-versions: Spark 4 is left out; it needs $$lacking"; [ "$$TRAFFIC_AGGR_REQUIRE_SPARK4" != 1 ]; exit; \
 	fi; \
-	$(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTHON=$(VENV)/bin/python $(SPARK4)/.setup \
-	  && $(SPARK4)/bin/python -m pytest -q --numprocesses 2 --dist loadfile @tests/core.txt
+	$(SET_UP_SPARK4) && $(SPARK4)/bin/python -m pytest -q --numprocesses 2 --dist loadfile @tests/core.txt
 
 $(SPARK4_CONSTRAINTS): constraints.txt constraints-spark4.txt
 	@{ grep -vE '^(py4j|pyspark)==' constraints.txt; cat constraints-spark4.txt; } >$@
@@ -142,7 +142,7 @@ $(ON_PYTHONS): test-python-%:
 
 bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
 	@$(BESIDE) EXTRAS=velox setup
-	@$(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTHON=$(VENV)/bin/python $(SPARK4)/.setup
+	@$(SET_UP_SPARK4)
 	@$(VENV)/bin/python -m bench --rows $(ROWS) --days $(DAYS) --rounds $(ROUNDS) --write
 
 $(PEERS)/.setup: bench/requirements.txt | setup

@@ -15,7 +15,8 @@ from typing import Callable, Optional
 import yaml
 
 from bench.data import Data
-from bench.warehouse import CORES, DATABASE, settings
+from bench.statements import DATABASE
+from bench.warehouse import CORES, settings
 from traffic_aggr.config.yaml_nodes import literal
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+DATABASE = "bench"
 COSTS = [f"whole_sale_cost_{number}" for number in range(1, 6)]
 GRAIN = {
     "customernumber": "trim(r.customernumber)",

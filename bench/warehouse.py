@@ -17,6 +17,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from bench.data import FIRST_DAY
+from bench.statements import DATABASE
 from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
@@ -25,7 +26,6 @@ from traffic_aggr.spark.engine import VELOX, with_engine
 from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, GLUTEN, LOCAL_DEFAULTS
 from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION
 
-DATABASE = "bench"
 HEAP = os.environ.get("BENCH_HEAP", "4g")
 CORES = 2
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from devtools.hadoop_jars import JarsUnavailableError, cache_directory
 
-_SOURCES = "pydoop==2.0.0"
+_SOURCES = "pydoop-2.0.0"
 _SHA256 = "c7eb2ad8c36d2a75dc1c6cee701928334614f2e862a70798b0cb278e3102f77d"
 _SETUPTOOLS = "setuptools==80.9.0"  # the newest that still has what pydoop's setup.py imports
-_WITHIN = "pydoop-2.0.0/src/libhdfs/"
+_WITHIN = f"{_SOURCES}/src/libhdfs/"
 _TIMEOUT_S = 300
 
 
@@ -40,9 +40,9 @@ def libhdfs() -> Path:
 def _fetched(directory: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     _run([*pip, "install", "--target", f"{directory}/setuptools", _SETUPTOOLS], directory)
-    alone = ("--no-deps", "--no-build-isolation", "--no-binary", "pydoop")
-    _run([*pip, "download", *alone, "--dest", f"{directory}", _SOURCES], directory)
-    archive = directory / "pydoop-2.0.0.tar.gz"
+    as_it_is = ("--no-deps", "--no-build-isolation", "--no-binary", ":all:")
+    _run([*pip, "download", *as_it_is, "--dest", str(directory), _SOURCES.replace("-", "==")], directory)
+    archive = directory / f"{_SOURCES}.tar.gz"
     if hashlib.sha256(archive.read_bytes()).hexdigest() != _SHA256:
         raise JarsUnavailableError(f"{archive.name} does not have the checksum that is pinned")
     with tarfile.open(archive) as files:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.statements import spark_aggregation
-from bench.warehouse import DATABASE, session
+from bench.statements import DATABASE, spark_aggregation
+from bench.warehouse import session
 
 home, _, *days = sys.argv[1:]
 spark = session(Path(home))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dbt.cli.main import dbtRunner
 
-from bench.statements import spark_aggregation
-from bench.warehouse import DATABASE, settings
+from bench.statements import DATABASE, spark_aggregation
+from bench.warehouse import settings
 
 home, _, *days = sys.argv[1:]
 conf = Path(home, "conf")

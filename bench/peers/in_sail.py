@@ -7,9 +7,7 @@ import sys
 from pysail.spark import SparkConnectServer
 from pyspark.sql import SparkSession
 
-from bench.statements import spark_aggregation
-
-DATABASE = "bench"
+from bench.statements import DATABASE, spark_aggregation
 
 home, data, *days = sys.argv[1:]
 server = SparkConnectServer()
@@ -20,7 +18,7 @@ spark.conf.set("spark.sql.session.timeZone", "UTC")
 spark.sql(f"CREATE DATABASE {DATABASE}")
 for name in ("raw", "country_lookup"):
     spark.sql(f"CREATE TABLE {DATABASE}.{name} USING parquet LOCATION '{data}/{name}'")
-spark.sql(  # of a table of CSV files, Sail reads \\N as text
+spark.sql(  # Sail reads \N in a table of CSV files as text
     f"CREATE TABLE {DATABASE}.lines (orgno STRING, orgname STRING, org_abbr STRING) USING csv "
     f"OPTIONS (header 'false') LOCATION '{data}/org_details'"
 )

@@ -6,8 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from bench.statements import spark_aggregation
-from bench.warehouse import DATABASE, session
+from bench.statements import DATABASE, spark_aggregation
+from bench.warehouse import session
 from traffic_aggr.traffic.columns import STAGING_COLUMNS
 
 home, _, *days = sys.argv[1:]

@@ -32,6 +32,7 @@ from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate.tables import table_names
 from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.spark.errors import spark_says
+from traffic_aggr.spark.queries import on_executor
 from traffic_aggr.text import first_line
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def probe_compression(spark: SparkSession) -> ProbeResult:
     def load() -> None:
         for codec, needed in _NATIVE_CODECS.items():
             try:
-                spark.range(1).selectExpr(f"java_method('java.lang.Class', 'forName', '{needed}')").collect()
+                on_executor(spark, "java.lang.Class", "forName", needed)
             except (Py4JError, PySparkException) as exc:
                 reason = re.findall(r"UnsatisfiedLinkError: (?:.*: )?(/[^:\n]+: [^:\n]+)", str(exc))
                 raise StateError(

@@ -47,7 +47,7 @@ def aggregated(
         partial(counted_by_partition, column=job.partition, partitions=list(raw), counts=counts),
         files=max((math.ceil(totals.rows / _RAW_ROWS_PER_FILE) for totals in raw.values()), default=1) or 1,
         delimiters=delimiters,
-    ).select([column.name for column in job.staging])
+    ).select(job.staging_names)
 
 
 def counted_by_partition(

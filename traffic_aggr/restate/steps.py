@@ -82,11 +82,6 @@ class Work:
         finally:
             self.save(self.record)
 
-    @property
-    def columns(self) -> list[str]:
-        """The names of staging's columns, in order."""
-        return [column.name for column in self.plan.job.staging]
-
     def totals(self, rows: DataFrame, partitions: Sequence[Partition]) -> dict[Partition, Totals]:
         """Returns the control totals of rows of staging or final."""
         return control.aggregated_totals(self.plan.job, rows, partitions)
@@ -305,7 +300,7 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
         else work.warehouse.catalog.table(work.staging).rows()
     )
     column = work.plan.job.partition.name
-    together = together_by(rows.select(work.columns), column)
+    together = together_by(rows.select(work.plan.job.staging_names), column)
     work.make_directory()
     if work.final.row_format.is_parquet:
         write_parquet(together, column, directory, work.final)

@@ -136,6 +136,11 @@ class JobDefinition:
         return (*self.final, Column(self.partition.name, "STRING", length=self.partition.length))
 
     @property
+    def staging_names(self) -> list[str]:
+        """The names of staging's columns, in order."""
+        return [column.name for column in self.staging]
+
+    @property
     def usage(self) -> tuple[Total, ...]:
         """The totals that people follow: the headline, guarded ones, and those with bounds."""
         return tuple(total for total in self.totals if total.guarded or total.bounds or total is self.headline)
@@ -166,7 +171,7 @@ class JobDefinition:
         for what, found in (
             ("total or fact", [ROWS, SOURCE_ROWS, *names]),
             ("column of raw", [column.name for column in self.raw]),
-            ("column of final", [column.name for column in self.staging]),
+            ("column of final", self.staging_names),
             ("lookup", [lookup.role for lookup in self.lookups]),
             ("dimension", [dimension.name for dimension in self.dimensions]),
         ):

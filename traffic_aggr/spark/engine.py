@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 import pyspark
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
 
 from traffic_aggr.errors import InputError
+from traffic_aggr.spark.queries import on_executor
 from traffic_aggr.spark.settings import GLUTEN
 from traffic_aggr.spark.shipping import append
 from traffic_aggr.text import first_line
@@ -131,18 +131,16 @@ def refuse_unreachable_files(spark: SparkSession, locations: Iterable[str]) -> N
 
 def _libraries(spark: SparkSession) -> Iterator[str]:
     """Yields where Velox looks for libhdfs.so on an executor."""
-    values = ", ".join(f"java_method('java.lang.System', 'getenv', '{name}')" for name in _LIBHDFS)
-    (found,) = spark.sql(f"SELECT {values} FROM range(0, 1, 1, 1)").collect()
-    for below, value in zip(_LIBHDFS.values(), found):
-        if value not in (None, "null"):
+    for name, below in _LIBHDFS.items():
+        value = on_executor(spark, "java.lang.System", "getenv", name)
+        if value is not None:
             yield f"{value}{below}/libhdfs.so"
 
 
 def _loads(spark: SparkSession, library: str) -> bool:
     """Whether an executor can load a native library."""
-    load = F.call_function("java_method", F.lit("java.lang.System"), F.lit("load"), F.lit(library))
     try:
-        spark.range(0, 1, 1, 1).select(load).collect()
+        on_executor(spark, "java.lang.System", "load", library)
     except (Py4JError, PySparkException) as exc:
         log.info("%s cannot be loaded: %s", library, first_line(exc))
         return False

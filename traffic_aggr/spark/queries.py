@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 from py4j.protocol import Py4JError
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -33,6 +33,13 @@ def both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[Firs
         other = pool.submit(second)
         found = first()
     return found, other.result()
+
+
+def on_executor(spark: SparkSession, java_class: str, method: str, argument: str) -> Optional[str]:
+    """Calls a static method of Java with a text on an executor. Returns its result as text; None for Java's null."""
+    call = F.call_function("java_method", F.lit(java_class), F.lit(method), F.lit(argument))
+    ((found,),) = spark.range(0, 1, 1, 1).select(call).collect()
+    return None if found in (None, "null") else str(found)
 
 
 @contextmanager
