@@ -140,7 +140,7 @@ def stage(work: Work) -> None:
             delimiters=delimiters if work.config.tables.replaces_delimiters else None,
         )
         with aggregating(work.warehouse.spark):
-            record.set_engine(engine_of(work.warehouse.spark), fallbacks(rows))
+            record.set_engine(engine_of(work.warehouse.spark), {**record.fallbacks, **fallbacks(rows)})
             if by_day:
                 # Where both tables are Parquet, staging's files become final's, so they get final's codec.
                 like = work.final if work.final.row_format.is_parquet else work.staging
