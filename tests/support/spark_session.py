@@ -61,6 +61,7 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
         "spark.ui.retainedJobs": "50",
         "spark.ui.retainedStages": "100",
         "spark.sql.ui.retainedExecutions": "20",
+        "spark.sql.ui.explainMode": "simple",
         "spark.sql.shuffle.partitions": "2",
         # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",

@@ -5,7 +5,7 @@ Queries whose results the driver needs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Callable, Optional, TypeVar
 
@@ -20,18 +20,28 @@ _COMPILES_FROM = 16 * 1024**2
 """Bytes of raw. With fewer, compiling the queries takes longer than it saves: a tenth of a small run."""
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
+_THREADS = ThreadPoolExecutor(thread_name_prefix="query")
+"""They are kept, since each has a connection to the JVM, and there a thread with a metastore client of its own."""
+
 
 def collected(*frames: DataFrame) -> list[list[Row]]:
     """Collects small results in parallel, since each leaves processors idle while Spark plans it and as it ends."""
-    with ThreadPoolExecutor(len(frames)) as pool:
-        return list(pool.map(DataFrame.collect, frames))
+    first, *others = frames
+    pending = [_THREADS.submit(frame.collect) for frame in others]
+    try:
+        found = first.collect()
+    finally:
+        wait(pending)
+    return [found, *(each.result() for each in pending)]
 
 
 def both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
     """Calls both in parallel, since Spark plans a query in one thread. Raises the first's error if both fail."""
-    with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(second)
+    other = _THREADS.submit(second)
+    try:
         found = first()
+    finally:
+        wait([other])
     return found, other.result()
 
 
