@@ -46,6 +46,7 @@ _BUILD_INFO = "gluten-build-info.properties"
 _IN_CONTAINER = "gluten.jar"
 _LIBHDFS = {"ARROW_LIBHDFS_DIR": "", "HADOOP_HOME": "/lib/native", "PWD": ""}
 """Where Velox finds libhdfs.so: a directory below the value of an environment variable."""
+_BACKEND = "spark.gluten.sql.columnar.backend.velox"
 _OFF_HEAP = "spark.memory.offHeap.size"
 _MEMORY = re.compile(r"(\d+)([mgt]?)b?", re.IGNORECASE)
 _MIB = {"": 1, "m": 1, "g": 1024, "t": 1024**2}
@@ -74,6 +75,9 @@ def with_engine(config: SparkSettings) -> dict[str, str]:
         "spark.memory.offHeap.enabled": "true",
         # Gluten leaves deeper expressions to the JVM; its own limit is 50.
         "spark.gluten.sql.columnar.fallback.expressions.threshold": "250",
+        # A task hands on its groups when they take this share of its memory. At Gluten's 0.1, a fifth more are shuffled.
+        f"{_BACKEND}.maxPartialAggregationMemoryRatio": "0.5",
+        f"{_BACKEND}.maxExtendedPartialAggregationMemoryRatio": "0.6",
         **config.conf,
         **_shared_memory(memory, config.conf),
     }
