@@ -127,9 +127,9 @@ def test_a_crash_in_native_code_is_an_ordinary_death(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 1, err
-    assert "Spark's JVM has ended" in err
-    assert "libjvm.so" not in err, "the native stack is not the operator's"
-    assert installation.data() == old
+    assert "Spark's JVM has ended" in err, err
+    assert "libjvm.so" not in err, f"the native stack is not the operator's: {err}"
+    assert installation.data() == old, err
     assert [each.name for each in (tmp_path / "logs").glob("hs_err_pid*.log")], "beside Spark's log"
     assert not list(Path("/").glob("core*")) + list(Path("/").glob("hs_err*")), "not in the working directory"
 
