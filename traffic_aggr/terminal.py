@@ -15,6 +15,9 @@ class Colour(Enum):
     BAD = "31"
 
 
+CLEAR = "\033[H\033[2J"
+"""Clears a terminal; what follows begins at its top."""
+
 Paint = Callable[[str, Colour], str]
 
 

@@ -502,11 +502,22 @@ def test_resending_keeps_what_is_refused_what_is_broken_and_what_came_meanwhile(
                 notifier(unmailed).send(newcomer)
             return answer
 
-    mailbox = Busy(("554 no",))
-    assert notifier(on_port(config, start_server(mailbox))).resend() == ([recovery()], 1)
-    assert unsent(str(config.alert_file)) == [failure(), newcomer]
+    mailbox = Busy(("250 OK", "554 no"))
+    assert notifier(on_port(config, start_server(mailbox))).resend() == ([failure()], 1)
+    assert unsent(str(config.alert_file)) == [recovery(), newcomer]
     assert b'{"torn' in config.alert_file.read_bytes().splitlines()
     assert stat.S_IMODE(os.stat(config.alert_file).st_mode) == 0o600
+
+
+def test_resending_stops_at_the_first_that_is_refused(
+    unmailed: NotifyConfig, config: NotifyConfig, start_server: StartServer
+) -> None:
+    for alert in (failure(), recovery()):
+        notifier(unmailed).send(alert)
+    mailbox = Mailbox(("554 no",))
+    assert notifier(on_port(config, start_server(mailbox))).resend() == ([], 2)
+    assert mailbox.tries == 1
+    assert unsent(str(config.alert_file)) == [failure(), recovery()]
 
 
 def test_resending_without_a_file_does_nothing(config: NotifyConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def test_cleanup_deletes_old_data_and_nothing_that_the_table_needs(job: Job, mod
 
     assert said.code == 0, said.err
     assert f"would delete file:{old}\n" in said.out
+    assert re.search(rf"^run {run_id}: 3 partitions, [\d.]+ KiB in \d+ directories$", said.out, re.M), said.out
+    found = json.loads(job("cleanup", "--dry-run", "--json").out)
+    assert (found["version"], found["dry_run"], found["kept"]) == (1, True, [])
+    (removed,) = found["removed"]
+    assert (removed["run_id"], removed["partitions"], removed["bytes"] > 1024) == (run_id, 3, True)
+    assert [f"would delete {name}" for name in removed["names"]] == said.out.splitlines()[1:]
     assert old.exists()
     done = job("cleanup")
     assert done.code == 0, done.err
@@ -51,7 +58,7 @@ def test_days_that_are_restated_again_and_again_leave_one_copy_each_once_cleaned
             end_long_ago(job)
         done = job("cleanup")
         assert done.code == 0, done.err
-        said = [Path(line.removeprefix("deleted file:")) for line in done.out.splitlines()]
+        said = [Path(line.removeprefix("deleted file:")) for line in done.out.splitlines() if "deleted" in line]
         assert not any(path.exists() for path in said)
         assert 0 < len(said) == len(set(said))
         copies = [path.parent.name for path in directory.rglob("*.parquet")]
@@ -74,9 +81,14 @@ def test_cleanup_keeps_what_a_rollback_needs(job: Job) -> None:
     before = job.content(LISTED)
     assert job("run").code == 0
 
-    assert job("cleanup").out == "nothing to delete\n"
+    run_id = job.record()["run_id"]
+    nothing, kept = job("cleanup").out.splitlines()
+    assert nothing == "nothing to delete"
+    assert kept.startswith(f"run {run_id}: 3 partitions kept until 20")
 
-    assert job("rollback", job.record()["run_id"]).code == 0
+    taken_back = job("rollback", run_id, "--json")
+    assert taken_back.code == 0
+    assert [run["command"] for run in json.loads(taken_back.out)["runs"]] == ["rollback"]
     assert job.content(LISTED) == before
 
 
@@ -133,7 +145,7 @@ def test_a_temporary_file_that_may_be_renamed_in_an_instant_stays(job: Job) -> N
     fresh = job.home / ".status.12.0123abcd.tmp"
     fresh.write_text("")
 
-    assert job("cleanup").out == "nothing to delete\n"
+    assert job("cleanup").out.startswith("nothing to delete\n")
 
     assert fresh.exists()
 

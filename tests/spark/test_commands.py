@@ -93,12 +93,13 @@ def test_check_shows_all_failures_at_once(job: Job) -> None:
 @pytest.mark.quick
 def test_history_status_and_report_tell_of_a_run(job: Job) -> None:
     job.create_final()
-    assert job("run").code == 0
+    (told,) = json.loads(job("run", "--json").out)["runs"]
     run_id = job.record()["run_id"]
+    assert (told["run_id"], told["verdict"]) == (run_id, "raw, staging and final agree on every day")
 
     (run,) = json.loads(job("history", "--json").out)
 
-    assert (run["run_id"], run["outcome"], run["partitions"]) == (run_id, "success", len(LISTED))
+    assert (run["version"], run["run_id"], run["outcome"], run["partitions"]) == (1, run_id, "success", len(LISTED))
     assert run["rows"] == len(job.sources.expected())
     status = json.loads(job("status", "--json").out)
     assert status["last_run"]["run_id"] == run_id

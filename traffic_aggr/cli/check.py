@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.parser import add_command
+from traffic_aggr.cli.output import error_json, print_json
+from traffic_aggr.cli.parser import add_command, add_json
 from traffic_aggr.config.secrets import SecretRef
 from traffic_aggr.host import log
 
 
 def add_parser(commands: Any) -> None:
-    add_command(
+    parser = add_command(
         commands,
         "check",
         run,
@@ -27,11 +28,12 @@ def add_parser(commands: Any) -> None:
         """,
         "check --config my.yaml",
     )
+    add_json(parser)
 
 
 def run(invocation: Invocation) -> int:
     from traffic_aggr.restate.check import check
-    from traffic_aggr.restate.probes import probe
+    from traffic_aggr.restate.probes import exit_code, probe
 
     config = invocation.config
     secrets: dict[str, str] = {}
@@ -42,4 +44,16 @@ def run(invocation: Invocation) -> int:
     before = [probe(f"secret {key}", partial(reveal, key, ref)) for key, ref in config.secret_refs()]
     log_file = config.logs.dir / log.FILE_NAME
     before.append(probe(f"log {log_file}", lambda: invocation.log_to_file(None, secrets)))
-    return check(invocation.context_of(secrets), invocation.ask, print, before)
+    findings = []
+    for finding in check(invocation.context_of(secrets), invocation.ask, before):
+        findings.append(finding)
+        if not invocation.as_json:
+            print(finding)
+    code = exit_code(findings)
+    if invocation.as_json:
+        told = [
+            {"state": each.state, "what": each.what, **(error_json(each.error) if each.error else {})}
+            for each in findings
+        ]
+        print_json({"exit_code": code, "probes": told})
+    return code

@@ -16,6 +16,7 @@ from traffic_aggr.report.plan_text import result_lines
 from traffic_aggr.run.dependants import Dependant, PendingDependants
 from traffic_aggr.run.plan import RunArguments
 from traffic_aggr.run.record import RunRecord, new_run_id
+from traffic_aggr.run.result import result_document
 from traffic_aggr.text import some_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def restate(
         return asked
 
     def tell(record: RunRecord) -> None:
+        if invocation.as_json:
+            invocation.told.append(result_document(record))
+            return
         for line in result_lines(record, invocation.store().report_path(record.run_id), log_file):
             say(line)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import print_json
-from traffic_aggr.cli.parser import add_command, positive
+from traffic_aggr.cli.parser import add_command, add_json, positive
 from traffic_aggr.report.status import history_lines, summary
 from traffic_aggr.terminal import paint_for
 
@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
         "history -n 5",
         "history --json",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_json(parser)
     parser.add_argument("-n", "--number", type=positive, default=20, help="how many (default 20)")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Optional
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from traffic_aggr.config.config import Config, is_uri
 from traffic_aggr.config.load import load_config
@@ -57,6 +57,12 @@ class Invocation:
         self.arguments = arguments
         self.spark = spark
         self._used_hadoop: Optional[Hadoop] = None
+        self.told: list[Mapping[str, Any]] = []
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the command prints JSON; ``told`` then has the documents of its runs."""
+        return bool(vars(self.arguments).get("json"))
 
     @cached_property
     def config(self) -> Config:
@@ -96,13 +102,15 @@ class Invocation:
 
         What failed is taken up again by `recover`, of the configuration that was typed.
         """
-        made = Invocation(argparse.Namespace(name="run", config=dependant.config), spark)
+        made = Invocation(argparse.Namespace(name="run", config=dependant.config, json=self.as_json), spark)
+        made.told = self.told
         made.typed = CommandLine(self.typed.program, self.typed.config, ("recover",))
         return made
 
     def again(self) -> Invocation:
         """Returns the same invocation without the JVM that this one may have used and stopped."""
         made = Invocation(self.arguments, self.spark)
+        made.told = self.told
         made.typed = self.typed
         return made
 

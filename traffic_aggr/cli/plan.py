@@ -7,7 +7,7 @@ from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import print_json
-from traffic_aggr.cli.parser import add_command, add_days
+from traffic_aggr.cli.parser import add_command, add_days, add_json
 from traffic_aggr.errors import GuardError
 from traffic_aggr.report.plan_text import plan_json, plan_lines, plan_statements, refused_line
 from traffic_aggr.run.estimate import estimate
@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
         "plan --partitions days.txt --json",
     )
     add_days(parser)
-    parser.add_argument("--json", action="store_true", help="the plan as JSON")
+    add_json(parser)
 
 
 def run(invocation: Invocation) -> int:

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from traffic_aggr.cli.dependants import follow
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import say
-from traffic_aggr.cli.parser import add_command
+from traffic_aggr.cli.output import print_json, say
+from traffic_aggr.cli.parser import add_command, add_json
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.run.record import RunRecord, new_run_id
+from traffic_aggr.run.result import result_document
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
 def add_parser(commands: Any) -> None:
-    add_command(
+    parser = add_command(
         commands,
         "recover",
         run,
@@ -32,6 +33,7 @@ def add_parser(commands: Any) -> None:
         """,
         "recover --config my.yaml",
     )
+    add_json(parser)
 
 
 def run(invocation: Invocation) -> int:
@@ -40,11 +42,14 @@ def run(invocation: Invocation) -> int:
     run_id = new_run_id()
 
     def tell_and_follow(settled: list[RunRecord], record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
-        for each in settled:
+        invocation.told.extend(map(result_document, settled))
+        for each in settled if not invocation.as_json else ():
             say(f"run {each.run_id}: {each.data_state}")
-        if not settled:
+        if not settled and not invocation.as_json:
             say("nothing to recover: no run was interrupted")
         return follow(invocation, record, spark)
 
     recover(invocation.context(run_id), run_id, tell_and_follow)
+    if invocation.as_json:
+        print_json({"runs": invocation.told})
     return 0

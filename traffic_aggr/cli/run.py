@@ -6,7 +6,8 @@ from typing import Any
 
 from traffic_aggr.cli import dependants, plan
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.parser import add_command, add_days, run_id_argument
+from traffic_aggr.cli.output import print_json
+from traffic_aggr.cli.parser import add_command, add_days, add_json, run_id_argument
 from traffic_aggr.errors import InputError
 from traffic_aggr.run.record import new_run_id
 
@@ -37,7 +38,7 @@ def add_parser(commands: Any) -> None:
     add_days(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, like `plan`")
     parser.add_argument("--run-id", type=run_id_argument, help="use this id for the run (set by the launcher)")
-    parser.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
+    add_json(parser, "as JSON: the run, or with --dry-run the plan")
 
 
 def run(invocation: Invocation) -> int:
@@ -46,7 +47,7 @@ def run(invocation: Invocation) -> int:
         if arguments.run_id:
             raise InputError("--run-id has no effect with --dry-run", hint="Leave one of them out")
         return plan.run(invocation)
-    if arguments.json:
-        raise InputError("--json needs --dry-run: a run has no JSON output", hint="Add --dry-run, or leave --json out")
     dependants.restate(invocation, invocation.ask, arguments.run_id or new_run_id())
+    if arguments.json:
+        print_json({"runs": invocation.told})
     return 0

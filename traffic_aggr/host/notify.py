@@ -13,10 +13,11 @@ import re
 import smtplib
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
+from itertools import takewhile
 from typing import Callable, Optional
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -39,6 +40,13 @@ _LONGEST_WAIT_S = 30
 def unsent(alert_file: str) -> list[Alert]:
     """The alerts that could not be mailed, oldest first; skips lines that hold none. Raises OSError."""
     return [alert for _, alert in _alerts_in(_lines(alert_file))]
+
+
+def discard(alert_file: str, alerts: Collection[Alert]) -> int:
+    """Removes ``alerts`` from those that could not be mailed, and returns how many it found. Raises OSError."""
+    found = [line for line, alert in _alerts_in(_lines(alert_file)) if alert in alerts]
+    _remove(alert_file, found)
+    return len(found)
 
 
 class Notifier:
@@ -86,16 +94,13 @@ class Notifier:
         """
         Mails the alerts in the alert file, oldest first, and removes those that were sent from it.
 
-        Returns the alerts sent, and how many are left. An alert sent just before a crash is sent again, with the same
-        Message-ID. Raises OSError.
+        Stops at the first that the server does not take: it would hardly take the next. Returns the alerts sent, and
+        how many are left. An alert sent just before a crash is sent again, with the same Message-ID. Raises OSError.
         """
         path = str(self._config.alert_file)
         found = _alerts_in(_lines(path))
-        sent = {line: alert for line, alert in found if self._mail(self._cleaned(alert))}
-        if sent:
-            with _locked(path):
-                # Read again: a run may have added an alert meanwhile.
-                _write_lines(path, [line for line in _lines(path) if line not in sent])
+        sent = dict(takewhile(lambda each: self._mail(self._cleaned(each[1])), found))
+        _remove(path, sent)
         return list(sent.values()), len(found) - len(sent)
 
     def _cleaned(self, alert: Alert) -> Alert:
@@ -245,6 +250,13 @@ def _alerts_in(lines: Sequence[bytes]) -> list[tuple[bytes, Alert]]:
         except (ValueError, RecursionError) as exc:
             log.warning("line %d of the alert file holds no alert: %s", number, exc)
     return found
+
+
+def _remove(path: str, lines: Collection[bytes]) -> None:
+    if lines:
+        with _locked(path):
+            # Read again: a run may have added an alert meanwhile.
+            _write_lines(path, [line for line in _lines(path) if line not in lines])
 
 
 def _write_lines(path: str, lines: Sequence[bytes]) -> None:

@@ -21,7 +21,6 @@ from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.planning import sources_of
 from traffic_aggr.restate.probes import (
     ProbeResult,
-    exit_code,
     probe,
     probe_compression,
     probe_executors,
@@ -43,21 +42,17 @@ from traffic_aggr.spark.shipping import interpreter, with_packages
 def check(
     context: JobContext,
     ask: Callable[[], RunArguments],
-    show: Callable[[str], object],
     before: Iterable[ProbeResult] = (),
-) -> int:
+) -> Iterator[ProbeResult]:
     """
-    Probes everything that a run needs, shows a line for each probe and returns the exit code.
+    Probes everything that a run needs, one thing after another, as its results are asked for.
 
-    ``ask`` reads the partition list. The results in ``before`` are shown first and count towards the exit code.
+    ``ask`` reads the partition list. The results in ``before`` come first.
     """
-    findings: list[ProbeResult] = []
-    show(f"ok    config {context.config.path}, job {context.job.name} ({context.config.job.definition})")
-    for each in (before, _probe_host(context, ask), _probe_spark(context, ask)):
-        for finding in each:
-            findings.append(finding)
-            show(str(finding))
-    return exit_code(findings)
+    yield ProbeResult(f"config {context.config.path}, job {context.job.name} ({context.config.job.definition})", None)
+    yield from before
+    yield from _probe_host(context, ask)
+    yield from _probe_spark(context, ask)
 
 
 def _probe_host(context: JobContext, ask: Callable[[], RunArguments]) -> Iterator[ProbeResult]:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Optional
 
 from pyspark.sql import SparkSession
 
@@ -18,7 +20,7 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate import steps
 from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse
-from traffic_aggr.run.leftovers import InUse, Leftovers, find_leftovers
+from traffic_aggr.run.leftovers import InUse, Leftovers, find_leftovers, kept_until
 from traffic_aggr.run.orphans import Orphan, TableDirectory, find_orphans
 from traffic_aggr.run.record import RunRecord, is_run_id
 from traffic_aggr.run.store import COPY_NAME
@@ -29,29 +31,70 @@ log = logging.getLogger(__name__)
 _WRITING_TAKES = timedelta(hours=1)
 
 
-def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> list[str]:
+@dataclass(frozen=True)
+class Removal:
+    """
+    What cleanup deletes of one run: directories, with the ``bytes`` of their files, and the number of its partitions.
+
+    ``run_id`` is None for temporary files and shadow tables, which ``names`` then has in place of directories.
+    """
+
+    run_id: Optional[str]
+    names: Sequence[str]
+    partitions: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run whose old data stays for a rollback, and until when."""
+
+    run_id: str
+    partitions: int
+    until: datetime
+
+
+def cleanup(context: JobContext, run_id: str, *, dry_run: bool) -> tuple[list[Removal], list[Kept]]:
     """
     Deletes what runs kept or left behind and nothing needs any more, then empty run directories.
 
-    Returns what it deleted, or would delete with ``dry_run``: directories, temporary files and shadow tables. Empty run
+    Returns what it deleted, or would delete with ``dry_run``, and what it keeps, each newest run first. Empty run
     directories are not listed.
     """
     record = context.journal.new_record("cleanup", context.tables, run_id)
-    done: list[str] = []
+    done: list[Removal] = []
     with context.recorded(record) as (stop, lock), context.session() as spark:
         context.name_session(record, lock, spark)
         with context.table_lock(context.open(spark), record, lock) as warehouse:
             if not dry_run:
                 context.settle(warehouse)
             records = list(context.journal.store.newest_first())
-            done += _forget_shadows(context, warehouse, records, dry_run=dry_run)
-            done += _delete_temporaries(context, warehouse, records, dry_run=dry_run)
+            others = _forget_shadows(context, warehouse, records, dry_run=dry_run)
+            others += _delete_temporaries(context, warehouse, records, dry_run=dry_run)
+            done += [Removal(None, others)] if others else []
             for leftovers in _leftovers(context, warehouse, records):
                 stop.check()
-                done += leftovers.directories if dry_run else _delete(context, warehouse, leftovers)
+                removal = _removal(warehouse, leftovers)
+                if not dry_run:
+                    removal = replace(removal, names=_delete(context, warehouse, leftovers))
+                done += [removal] if removal.names else []
             if not dry_run:
                 _delete_empty_runs(warehouse, records)
-    return done
+            return done, list(_kept(context, records))
+
+
+def _removal(warehouse: Warehouse, leftovers: Leftovers) -> Removal:
+    usages = [warehouse.files.usage(directory) for directory in leftovers.directories]
+    record = leftovers.record
+    return Removal(record.run_id, leftovers.directories, len(record.days), sum(usage.bytes for usage in usages))
+
+
+def _kept(context: JobContext, records: Sequence[RunRecord]) -> Iterator[Kept]:
+    for record in records:
+        until = kept_until(record, context.config.publish.keep_days)
+        ours = record.tables.get("final") == context.tables["final"]
+        if ours and record.rolled_back_by is None and until is not None and until >= context.journal.now():
+            yield Kept(record.run_id, len(record.days), until)
 
 
 def _forget_shadows(

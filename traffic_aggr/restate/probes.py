@@ -56,9 +56,12 @@ class ProbeResult:
     error: Optional[TrafficAggrError]
     warning: bool = False
 
+    @property
+    def state(self) -> str:
+        return "FAIL" if self.error else "warn" if self.warning else "ok"
+
     def __str__(self) -> str:
-        state = "FAIL" if self.error else "warn" if self.warning else "ok  "
-        return f"{state}  {self.what}{f': {self.error}' if self.error else ''}"
+        return f"{self.state:4}  {self.what}{f': {self.error}' if self.error else ''}"
 
 
 def probe(what: str, action: Callable[[], object]) -> ProbeResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Optional
 
 from traffic_aggr.clock import parse_timestamp
 from traffic_aggr.hive.layout import RUN_ROOT, normal
@@ -64,8 +65,9 @@ def find_leftovers(
     ours = [record for record in records if record.tables.get("final") == final]
     newest = next((each for each in ours if each.steps), None)
     resumable = newest if newest and not newest.finished else None
-    limit = now - timedelta(days=keep_days)
-    over = [record for record in ours if record is not resumable and (record.cleaned or _is_over(record, limit))]
+    over = [
+        record for record in ours if record is not resumable and (record.cleaned or _is_over(record, keep_days, now))
+    ]
     needed = {normal(where) for record in ours if record not in over for where in _needed_by(record)}
     found: list[Leftovers] = []
     seen: set[str] = set()
@@ -87,12 +89,18 @@ def find_leftovers(
     return found
 
 
-def _is_over(record: RunRecord, limit: datetime) -> bool:
+def kept_until(record: RunRecord, keep_days: int) -> Optional[datetime]:
+    """Until when the old data of a published run is kept for a rollback; None where there is none to keep."""
+    if record.publication is not Publication.PUBLISHED or record.cleaned is not None:
+        return None
+    return parse_timestamp(record.ended or record.started) + timedelta(days=keep_days)
+
+
+def _is_over(record: RunRecord, keep_days: int, now: datetime) -> bool:
     if not record.publication.settled or record.outcome is Outcome.RUNNING:
         return False
-    if record.publication is not Publication.PUBLISHED:
-        return True
-    return parse_timestamp(record.ended or record.started) < limit
+    until = kept_until(record, keep_days)
+    return until is None or until < now
 
 
 def _needed_by(record: RunRecord) -> Iterator[str]:

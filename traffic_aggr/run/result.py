@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Optional
+from typing import Any, Optional
 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.definition import JobDefinition
@@ -222,6 +222,11 @@ def differences(job: JobDefinition, partition: Partition, totals: DayTotals) -> 
 
 
 def result_json(record: RunRecord) -> str:
+    """Returns the run as the text of a JSON document, ``report.json``."""
+    return json.dumps(result_document(record), indent=1, default=str) + "\n"
+
+
+def result_document(record: RunRecord) -> dict[str, Any]:
     """
     Returns the run as a JSON document.
 
@@ -229,7 +234,7 @@ def result_json(record: RunRecord) -> str:
     strings) and ``differences``; the ``breakdown`` by dimension; the steps; the statements sent to
     Impala; and the tables, versions, configuration, user and host of the run.
     """
-    document = {
+    return {
         "version": RESULT_VERSION,
         "run_id": record.run_id,
         "command": record.command,
@@ -267,7 +272,6 @@ def result_json(record: RunRecord) -> str:
         "user": record.user,
         "host": record.host,
     }
-    return json.dumps(document, indent=1, default=str) + "\n"
 
 
 def engine_in_words(engine: str, fallbacks: Mapping[str, str]) -> str:

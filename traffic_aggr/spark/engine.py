@@ -75,7 +75,7 @@ def with_engine(config: SparkSettings) -> dict[str, str]:
         "spark.memory.offHeap.enabled": "true",
         # Gluten leaves deeper expressions to the JVM; its own limit is 50.
         "spark.gluten.sql.columnar.fallback.expressions.threshold": "250",
-        # A task hands on its groups when they take this share of its memory. At Gluten's 0.1, a fifth more are shuffled.
+        # A task hands on its groups once they take this share of memory. Gluten's 0.1 shuffles a fifth more of them.
         f"{_BACKEND}.maxPartialAggregationMemoryRatio": "0.5",
         f"{_BACKEND}.maxExtendedPartialAggregationMemoryRatio": "0.6",
         **config.conf,

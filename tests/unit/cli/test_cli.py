@@ -120,7 +120,8 @@ def test_bad_arguments_leave_no_trace(command: Command, home: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["job.yaml"]
 
 
-COMMANDS = ["run", "plan", "rollback", "check", "recover", "status", "history", "sample-data"]
+AS_JSON = ["run", "plan", "rollback", "cleanup", "check", "recover", "alerts", "status", "history"]
+COMMANDS = [*AS_JSON, "report", "sample-data"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -128,6 +129,20 @@ def test_every_command_has_help_and_takes_a_config(command: Command, name: str) 
     answer = command(name, "--help")
     assert (answer.code, answer.err) == (0, "")
     assert "--config FILE" in answer.out
+
+
+@pytest.mark.parametrize("name", AS_JSON)
+def test_every_command_that_tells_takes_json(command: Command, name: str) -> None:
+    assert "--json" in command(name, "--help").out
+
+
+def test_an_error_is_a_document_too_where_json_is_asked_for(command: Command, home: Path) -> None:
+    answer = command("run", "--month", "2021-13", "--json")
+    document = json.loads(answer.out)
+    assert list(document) == ["version", "error", "hint", "next_command", "exit_code"]
+    assert (document["version"], document["exit_code"], answer.code) == (1, 2, 2)
+    assert document["error"] in answer.err
+    assert document["next_command"] is None, "it is the same command again"
 
 
 def test_help_lists_commands_and_exit_codes(command: Command) -> None:
@@ -178,6 +193,7 @@ def test_status_of_a_job_that_never_ran(command: Command) -> None:
 def test_status_as_json(command: Command) -> None:
     document = json.loads(command("status", "--json").out)
     assert list(document) == [
+        "version",
         "status",
         "status_error",
         "lock_holder",
@@ -187,6 +203,21 @@ def test_status_as_json(command: Command) -> None:
         "next_command",
         "pending_dependants",
     ]
+
+
+def test_status_is_shown_again_and_again_until_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    answer = command("status", "--watch")
+    assert (answer.code, answer.err, waits) == (0, "", [2, 2])
+    assert answer.out.count("Nothing is running; the lock is free.\n") == 2
+    assert command("status", "--watch", "--json").code == 2
 
 
 def test_history_without_runs(command: Command) -> None:
@@ -318,8 +349,6 @@ def code_of(command: str, home: Path) -> int:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run", "--json"),
-        ("run", "--dates", "2021-04-01", "--json"),
         ("run", "--dry-run", "--run-id", RUN_ID),
     ],
     ids=" ".join,
@@ -327,7 +356,7 @@ def code_of(command: str, home: Path) -> int:
 def test_an_option_that_has_no_effect_is_a_mistake(command: Command, home: Path, arguments: tuple[str, ...]) -> None:
     answer = command(*arguments)
     assert answer.code == 2
-    assert "--json" in answer.error or "--run-id" in answer.error
+    assert "--run-id" in answer.error
     assert {path.name for path in home.iterdir()} == {"job.yaml"}
 
 
@@ -523,6 +552,17 @@ def test_check_has_a_line_for_each_missing_secret_and_probes_what_needs_none(hom
 
 
 @pytest.mark.usefixtures("no_spark")
+def test_check_as_json(home: Path, command: Command) -> None:
+    answer = command("check", "--json")
+    document = json.loads(answer.out)
+    states = [(probe["state"], probe.get("exit_code")) for probe in document["probes"]]
+    assert (document["version"], document["exit_code"], answer.code) == (1, 2, 2)
+    assert states[0] == ("ok", None)
+    assert ("FAIL", 2) in states
+    assert "partition list" in next(probe["what"] for probe in document["probes"] if probe["state"] == "FAIL")
+
+
+@pytest.mark.usefixtures("no_spark")
 def test_check_goes_on_where_the_log_cannot_be_written(home: Path, command: Command) -> None:
     (home / "logs" / "traffic_adhoc_aggr.log").mkdir(parents=True)
 
@@ -531,3 +571,37 @@ def test_check_goes_on_where_the_log_cannot_be_written(home: Path, command: Comm
     assert answer.code == 2
     assert "traffic_adhoc_aggr.log cannot be written" in failures(answer)[0]
     assert "partition list" in failures(answer)[1]
+
+
+def test_alerts_that_wait_are_listed_and_stay_where_there_is_no_mail_server(command: Command, home: Path) -> None:
+    command("run", "--month", "2021-13")
+    waiting = (home / "alerts.jsonl").read_text()
+    listed = command("alerts").out
+    assert "FAILED at preflight" in listed
+    assert listed.endswith(f"1 alert not mailed, in {home}/alerts.jsonl; notify.smtp.host is null, so none is mailed\n")
+    document = json.loads(command("alerts", "--json").out)
+    assert (document["mails"], [alert["kind"] for alert in document["alerts"]]) == (False, ["failure"])
+
+    refused = command("alerts", "--resend")
+
+    assert refused.code == 2
+    assert "notify.smtp.host is null" in refused.error
+    assert (home / "alerts.jsonl").read_text() == waiting
+
+
+def test_alerts_are_discarded_once_that_is_confirmed(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("run", "--month", "2021-13")
+    waiting = (home / "alerts.jsonl").read_text()
+    with monkeypatch.context() as patch:
+        for stream in (sys.stdin, sys.stdout):
+            patch.setattr(stream, "isatty", lambda: True)
+        patch.setattr("builtins.input", lambda question: "n")
+        assert command("alerts", "--discard").code == 2
+    assert (home / "alerts.jsonl").read_text() == waiting
+
+    assert command("alerts", "--discard").out == "discarded 1 alert\n"
+
+    assert not (home / "alerts.jsonl").exists()
+    assert json.loads(command("alerts", "--discard", "--json").out) == {"version": 1, "discarded": 0}

@@ -53,7 +53,7 @@ def test_the_scripts_are_those_of_the_parser(shell: str) -> None:
         (["ro"], ["rollback"]),
         (["run", "--da"], ["--dates"]),
         (["run", "--from-step", ""], ["drop", "load", "stage"]),
-        (["cleanup", "--"], ["--config", "--dry-run", "--help"]),
+        (["cleanup", "--"], ["--config", "--dry-run", "--help", "--json", "--yes"]),
         (["run", "--config", "my"], ["my list.txt", "my.yaml"]),
         (["run", "--dry-run", "--config", "my."], ["my.yaml"]),
         (["import-properties", "my."], ["my.yaml"]),
