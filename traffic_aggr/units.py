@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Union
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -35,7 +36,7 @@ def minutes(seconds: int) -> str:
     return f"{seconds / 60:,.0f} min"
 
 
-def percent_change(before: int, after: int) -> str:
+def percent_change(before: Union[int, Decimal], after: Union[int, Decimal]) -> str:
     """``+7.3 %``; empty when ``before`` is 0."""
     return f"{(after - before) * 100 / before:+.1f} %" if before else ""
 

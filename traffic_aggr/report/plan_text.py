@@ -19,7 +19,7 @@ from traffic_aggr.run.plan import Plan, Refusal, Step
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
-from traffic_aggr.run.totals import Totals
+from traffic_aggr.run.totals import ROWS, Number, Total, Totals
 from traffic_aggr.text import some_of
 from traffic_aggr.units import counted, data_volume, local_time, percent_change
 
@@ -173,10 +173,10 @@ def _summary(plan: Plan) -> str:
 
 
 def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str]:
-    """Yields what a finished run did: a line for each day, which stages agree, and where report and log are."""
-    for partition in record.days:
-        totals = record.totals_of(partition)
-        yield _change_line(record.job, partition, totals.final_before, totals.final_after)
+    """
+    Yields what a finished run did: each day that changed, all days together, which stages agree, where to read on.
+    """
+    yield from _changes(record)
     yield from _proven(record)
     yield f"report: {report}"
     yield f"log: {log_file}"
@@ -191,14 +191,53 @@ def rollback_lines(record: RunRecord) -> Iterable[str]:
     yield f"rollback puts back {days} as before run {record.run_id}, which started at {local_time(record.started)}"
 
 
+def _changes(record: RunRecord) -> Iterable[str]:
+    """Yields a line for each day that changed, how many others there are, and each total that changed in all days."""
+    job, column = record.job, record.job.partition
+    days = {partition: record.totals_of(partition) for partition in record.days}
+    unchanged = 0
+    for partition, totals in days.items():
+        old, new = totals.final_before, totals.final_after
+        if old is not None and new is not None and not any(old.get(name) != new.get(name) for name in _names(job)):
+            unchanged += 1
+        else:
+            yield _change_line(job, partition, old, new)
+    if unchanged:
+        yield f"{column.counted(unchanged)} unchanged"
+    if len(days) < 2:
+        return
+    everything = f"all {column.counted(len(days))}"
+    for total in (job.headline, *(each for each in job.totals if each is not job.headline)):
+        before = _sum(total, [each.final_before for each in days.values()])
+        after = _sum(total, [each.final_after for each in days.values()])
+        if before is not None and after is not None and before != after:
+            change = f"{total.format(before)} -> {total.format(after)}  {percent_change(before, after)}".rstrip()
+            yield f"{everything}: {total.title}  {change}"
+
+
+def _names(job: JobDefinition) -> Sequence[str]:
+    return (job.headline.name, *job.names, ROWS)
+
+
+def _sum(total: Total, totals: Sequence[Optional[Totals]]) -> Optional[Number]:
+    """Returns a total of all days, of which some have none; None where that of a day is unknown."""
+    found = [each.get(total.name) for each in totals if each is not None]
+    return None if None in found else sum(value for value in found if value is not None)
+
+
 def _change_line(job: JobDefinition, partition: Partition, before: Optional[Totals], after: Optional[Totals]) -> str:
-    shown = job.headline
-    old, new = (None if found is None else found.integer(shown.name) for found in (before, after))
+    """Returns a line with the change of the headline or, where that is the same, of the first total that differs."""
+    shown, title = job.headline, ""
+    if before is not None and after is not None and before.get(shown.name) == after.get(shown.name):
+        differing = (total for total in job.totals if before.get(total.name) != after.get(total.name))
+        shown = next(differing, shown)
+        title = "" if shown is job.headline else f"{shown.title}  "
+    old, new = (None if found is None else found.get(shown.name) or 0 for found in (before, after))
     then = "none" if new is None else shown.format(new)
     if old is None:
         return f"{partition}  none -> {then}"
     change = "" if new is None else f"  {percent_change(old, new)}"
-    return f"{partition}  {shown.format(old)} -> {then}{change}"
+    return f"{partition}  {title}{shown.format(old)} -> {then}{change}"
 
 
 def _proven(record: RunRecord) -> Iterable[str]:

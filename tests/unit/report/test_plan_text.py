@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fakes import run_record
-from tests.support.totals import asked_of_final, asked_of_raw, grouped, raw, seen
+from tests.support.totals import asked_of_final, asked_of_raw, grouped, one_more, raw, seen
 from traffic_aggr.config.config import ImpalaConfig, TablesConfig
 from traffic_aggr.hive.partitions import Partition, partitions_of_month
 from traffic_aggr.hive.sql import TableName
@@ -311,6 +312,7 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on(raw: bool, final:
     assert list(result_lines(done(raw, final), "/state/report.html", Path("/log/job.log"))) == [
         "2021-04-01  1.0 TiB -> 2.0 TiB  +100.0 %",
         "2021-04-02  none -> 2.0 TiB",
+        "all 2 days: Data  1.0 TiB -> 4.0 TiB  +300.0 %",
         agreement,
         "report: /state/report.html",
         "log: /log/job.log",
@@ -370,7 +372,26 @@ def test_a_finished_run_says_what_changed_and_where_to_read_on(raw: bool, final:
 )
 def test_a_finished_run_says_what_is_true_of_its_days(record: RunRecord, lines: list[str]) -> None:
     said = list(result_lines(record, "r", Path("l")))
-    assert said[len(record.days) : -2] == lines
+    assert [line for line in said[:-2] if " -> " not in line] == lines
+
+
+def test_days_that_did_not_change_are_counted_and_what_else_changed_is_summed() -> None:
+    same = grouped(rows=1, cdrs=7, bytes=TERABYTE, whole_sale_cost_2=Decimal("2.500000"))
+    totals = {
+        FIRST: DayTotals(final_before=same, final_after=same),
+        SECOND: DayTotals(final_before=same, final_after=one_more(same, "whole_sale_cost_2", Decimal("0.500000"))),
+    }
+    assert list(result_lines(done(totals=totals), "r", Path("l")))[:-3] == [
+        "2021-04-02  whole_sale_cost_2  2.500000 -> 3.000000  +20.0 %",
+        "1 day unchanged",
+        "all 2 days: whole_sale_cost_2  5.000000 -> 5.500000  +10.0 %",
+    ]
+
+
+def test_a_run_that_changed_nothing_says_so() -> None:
+    same = grouped(rows=1, bytes=TERABYTE)
+    totals = {day: DayTotals(final_before=same, final_after=same) for day in (FIRST, SECOND)}
+    assert list(result_lines(done(totals=totals), "r", Path("l")))[:-3] == ["2 days unchanged"]
 
 
 def test_a_cleared_day_is_shown_as_empty_afterwards() -> None:
