@@ -105,6 +105,9 @@ def test_history_status_and_report_tell_of_a_run(job: Job) -> None:
     assert status["last_run"]["run_id"] == run_id
     assert status["lock_holder"] is None
     report = job.home / "state" / "runs" / run_id / "report.html"
+    index = report.parent.parent / "index.html"
+    assert f"<a href='{run_id}/report.html'>" in index.read_text()
+    assert index.stat().st_mode & 0o077 == 0
     report.unlink()
     assert job("report").out.strip() == str(report)
     assert "raw, staging and final agree on every day" in report.read_text()

@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
-from importlib import resources
-from string import Template
 from typing import Optional
 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.charts import Bar, bar_chart, lying_bars
+from traffic_aggr.report.markup import Markup, definitions, listing, rendered, table
 from traffic_aggr.run.breakdown import Breakdown, Part
 from traffic_aggr.run.definition import Dimension, JobDefinition
 from traffic_aggr.run.record import Outcome, RunRecord, seconds_between
@@ -39,62 +38,36 @@ def report_files(record: RunRecord) -> dict[str, str]:
 
 def render_report(record: RunRecord) -> str:
     """Renders the HTML page."""
-    template = Template(resources.files("traffic_aggr.report").joinpath("report.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    return rendered(
+        "report.html",
         title=escape(f"{record.command} {record.run_id}"),
         state="good" if record.outcome is Outcome.SUCCESS and not record.rolled_back_by else "bad",
         outcome=escape("rolled back" if record.rolled_back_by else record.outcome.value),
         verdict=escape(verdict(record)),
-        next=_definitions(_next(record)),
-        reasons=_list(reasons(record)),
-        notes=_list([*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]),
+        next=definitions(_next(record)),
+        reasons=listing(reasons(record)),
+        notes=listing([*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]),
         charts=_charts(record),
         changes="".join(_changes(record)),
         found="".join(_found(record)),
-        days=_table(_day_heads(record.job), _day_rows(record), "numbers"),
-        totals=_table((record.job.partition.title, "Stage", "Rows", *record.job.names), _total_rows(record), "numbers"),
-        timeline=_table(("At", "What", "Took", "Outcome"), _timeline(record)),
-        impala=_table(
+        days=table(_day_heads(record.job), _day_rows(record), "numbers"),
+        totals=table((record.job.partition.title, "Stage", "Rows", *record.job.names), _total_rows(record), "numbers"),
+        timeline=table(("At", "What", "Took", "Outcome"), _timeline(record)),
+        impala=table(
             ("Statement", "Host", "Attempts", "Seconds", "Outcome"),
             (
                 (sent["sql"], sent["host"], sent["attempts"], f"{sent['seconds']:.2f}", sent["outcome"])
                 for sent in record.impala
             ),
         ),
-        facts=_definitions(_facts(record)),
+        facts=definitions(_facts(record)),
     )
-
-
-class Markup(str):
-    """Text that is already HTML, so it is not escaped."""
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "words") -> str:
-    head = "".join(f"<th scope=col>{escape(each)}</th>" for each in heads)
-    body = "".join("<tr>" + "".join(f"<td>{_text(value)}</td>" for value in row) + "</tr>" for row in rows)
-    if not body:
-        return "<p>None.</p>"
-    table = f"<table class='{kind}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div class=wide tabindex=0>{table}</div>"
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, Markup) else escape(str(value))
-
-
-def _definitions(pairs: Iterable[tuple[str, object]]) -> str:
-    found = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs if value)
-    return f"<dl>{found}</dl>" if found else ""
 
 
 def _next(record: RunRecord) -> Iterable[tuple[str, object]]:
     if record.outcome is not Outcome.SUCCESS or record.rolled_back_by:
         yield "The data", record.data_state
         yield "What to do", advice(record)
-
-
-def _list(sentences: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>" if sentences else ""
 
 
 _ROWS = Total(ROWS, "Rows", Unit.COUNT, final="")
@@ -138,8 +111,8 @@ def _changes(record: RunRecord) -> Iterable[str]:
     heads = (f"{first.title} before and after", f"{first.title} before", f"{first.title} after", "Change")
     for dimension, found in _broken_down(record, new_only=False):
         rows = _change_rows(found, first, others)
-        table = _table((dimension.head, *heads, *(total.title for total in others)), rows, "numbers bars")
-        yield f"<h2>{dimension.title}</h2>{table}"
+        parts = table((dimension.head, *heads, *(total.title for total in others)), rows, "numbers bars")
+        yield f"<h2>{dimension.title}</h2>{parts}"
 
 
 def _broken_down(record: RunRecord, *, new_only: bool) -> Iterable[tuple[Dimension, Breakdown]]:
@@ -172,8 +145,8 @@ def _found(record: RunRecord) -> Iterable[str]:
     for dimension, found in _broken_down(record, new_only=True):
         if dimension.by_value:
             found = replace(found, parts=sorted(found.parts, key=lambda part: part.value or ""))
-        table = _table((dimension.head, *(total.title for total in shown)), _found_rows(found, shown), "amounts")
-        yield f"<h2>{dimension.title}</h2>{table}"
+        parts = table((dimension.head, *(total.title for total in shown)), _found_rows(found, shown), "amounts")
+        yield f"<h2>{dimension.title}</h2>{parts}"
 
 
 def _found_rows(found: Breakdown, shown: Sequence[Total]) -> Iterable[Sequence[object]]:

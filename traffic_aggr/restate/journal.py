@@ -19,6 +19,7 @@ from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.edge import Edge, RunLock
 from traffic_aggr.host.holder import Holder, process_start_time
+from traffic_aggr.report.index import SHOWN, render_index
 from traffic_aggr.report.page import report_files
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
 from traffic_aggr.run.dependants import Dependant
@@ -110,6 +111,7 @@ class RunJournal:
         record.end(Outcome.SUCCESS, 0, self._time())
         self.save(record)
         self._write_report(record)
+        self.write_index()
         self.show_success(record)
 
     def show_success(self, record: RunRecord) -> None:
@@ -134,6 +136,7 @@ class RunJournal:
         self._attempt("find out what to run next", lambda: self._name_next(record, error))
         self._attempt("write the run record", lambda: self.save(record))
         self._attempt("write the report", lambda: self._write_report(record))
+        self.write_index()
         self._show_failure(record, concerned)
 
     def show_failure(self, record: RunRecord) -> None:
@@ -181,6 +184,16 @@ class RunJournal:
         target.note_rolled_back(rollback.run_id)
         self.save(target)
         self._attempt("write the report of the run that was rolled back", lambda: self._write_report(target))
+
+    def write_index(self) -> None:
+        """Writes the page of all runs; a problem with it is only logged."""
+
+        def write() -> None:
+            run_ids = self.store.run_ids()
+            runs = [self.store.load(run_id) for run_id in run_ids[:SHOWN]]
+            self.store.write_index(render_index(self.config.job.name, runs, len(run_ids), self.store.pending.read()))
+
+        self._attempt("write the page of all runs", write)
 
     # ---- helpers
 

@@ -26,6 +26,9 @@ COPY_NAME = "recovery.json"
 REPORT, REPORT_JSON, DAILY_CSV = "report.html", "report.json", "daily.csv"
 """The files beside the record of a run that has ended: the report as a page and as JSON, and its days as CSV."""
 
+INDEX = "index.html"
+"""The page of all runs, beside their directories."""
+
 _REPORT_FILES = (REPORT, REPORT_JSON, DAILY_CSV)
 _RECORD = "run.json"
 _STOP = "stop"
@@ -61,6 +64,10 @@ class RecordStore:
         """Writes the report's files, given as text by name, beside the record. Raises OSError."""
         for name, text in files.items():
             self._files.replace_bytes(f"{self.directory(run_id)}/{name}", text.encode())
+
+    def write_index(self, page: str) -> None:
+        """Writes the page of all runs beside their directories. Raises OSError."""
+        self._files.replace_bytes(f"{self._runs}/{INDEX}", page.encode())
 
     def report_path(self, run_id: str) -> str:
         """Returns the path of the report page."""
@@ -115,12 +122,8 @@ class RecordStore:
         if not self._files.is_directory(self._runs):
             return []
         directories = [info.path for info in self._files.list(self._runs) if info.is_directory]
-        return [
-            found
-            for directory in directories
-            for name in (_RECORD, *_REPORT_FILES)
-            for found in temporaries(self._files, directory, name)
-        ]
+        places = [(directory, name) for directory in directories for name in (_RECORD, *_REPORT_FILES)]
+        return [found for place in (*places, (self._runs, INDEX)) for found in temporaries(self._files, *place)]
 
     def delete(self, path: str) -> None:
         """Deletes one of the ``temporaries``."""
