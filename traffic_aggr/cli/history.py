@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -21,12 +22,13 @@ def add_parser(commands: Any) -> None:
         "past runs, newest first",
         """
         A line each: id, command, start, how long it took, days, rows and outcome.
-        Changes nothing.
+        Changes nothing. A terminal gets lines as long as it is wide.
         """,
         "history -n 5",
         "history --json",
     )
     add_json(parser)
+    parser.add_argument("--full", action="store_true", help="do not cut lines to the terminal's width")
     parser.add_argument("-n", "--number", type=positive, default=20, help="how many (default 20)")
 
 
@@ -36,5 +38,7 @@ def run(invocation: Invocation) -> int:
     if invocation.arguments.json:
         print_json(runs)
     else:
-        print("\n".join(history_lines(runs, paint_for(sys.stdout, os.environ))))
+        cut = sys.stdout.isatty() and not invocation.arguments.full
+        width = shutil.get_terminal_size().columns if cut else None
+        print("\n".join(history_lines(runs, paint_for(sys.stdout, os.environ), width)))
     return 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.markup import Markup, listing, rendered, table
 from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import Outcome, RunRecord
@@ -20,7 +19,7 @@ SHOWN = 50
 """How many runs the page lists. It is written after every run, and each costs the reading of a record."""
 
 
-def render_index(name: str, runs: Sequence[RunRecord], count: int, pending: Mapping[str, Sequence[Partition]]) -> str:
+def render_index(name: str, runs: Sequence[RunRecord], count: int, pending: Mapping[str, Sequence[str]]) -> str:
     """
     Renders the page of the job ``name``, of whose ``count`` runs ``runs`` are the newest, newest first.
 

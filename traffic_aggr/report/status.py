@@ -20,8 +20,10 @@ from traffic_aggr.run.record import Outcome, RunRecord
 from traffic_aggr.run.result import day_counts
 from traffic_aggr.run.store import RecordStore
 from traffic_aggr.terminal import Colour, Paint, plain
-from traffic_aggr.text import some_of
+from traffic_aggr.text import shown, some_of
 from traffic_aggr.units import duration, local_time
+
+_WIDTH_WITH_START = 120
 
 
 @dataclass(frozen=True)
@@ -201,21 +203,35 @@ def summary(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def history_lines(summaries: Iterable[dict[str, Any]], paint: Paint = plain) -> Iterable[str]:
-    """Yields the runs as a table, its heading first."""
-    yield f"{'RUN':24}{'COMMAND':10}{'STARTED':31}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
+def history_lines(
+    summaries: Iterable[dict[str, Any]], paint: Paint = plain, width: Optional[int] = None
+) -> Iterable[str]:
+    """
+    Yields the runs as a table, its heading first.
+
+    Lines are cut to ``width``, if it is given. Narrow ones leave out when a run started, which its id says in UTC.
+    """
+    with_start = width is None or width >= _WIDTH_WITH_START
+    started = f"{'STARTED':31}" if with_start else ""
+    yield f"{'RUN':24}{'COMMAND':10}{started}{'TOOK':>12}{'DAYS':>6}{'ROWS':>14}  OUTCOME"
     for run in summaries:
         took = duration(run["seconds"]) if run["seconds"] is not None else ""
-        good = run["outcome"] == Outcome.SUCCESS.value
-        outcome = paint(run["outcome"], Colour.GOOD if good else Colour.BAD)
-        ways = {way: count for way, count in run["days"].items() if count and way != "listed"}
-        if {"cleared", "kept", "refused", "lost"} & set(ways):
-            outcome += f" ({', '.join(f'{count:,} {way}' for way, count in ways.items())})"
-        if run["rolled_back_by"]:
-            outcome += f", rolled back by {run['rolled_back_by']}"
-        elif not good and run["error"]:
-            outcome += f": {run['error']}"
-        yield (
-            f"{run['run_id']:24}{run['command']:10}{local_time(run['started']):31}{took:>12}{run['days']['listed']:>6}"
-            f"{run['rows']:>14,}  {outcome}"
+        started = f"{local_time(run['started']):31}" if with_start else ""
+        before = (
+            f"{run['run_id']:24}{run['command']:10}{started}{took:>12}{run['days']['listed']:>6}{run['rows']:>14,}  "
         )
+        good = run["outcome"] == Outcome.SUCCESS.value
+        more = _more(run, good=good)
+        if width is not None:
+            more = shown(more, max(1, width - len(before) - len(run["outcome"]))) if more else ""
+        yield f"{before}{paint(run['outcome'], Colour.GOOD if good else Colour.BAD)}{more}"
+
+
+def _more(run: dict[str, Any], *, good: bool) -> str:
+    """Returns what the table says behind a run's outcome."""
+    ways = {way: count for way, count in run["days"].items() if count and way != "listed"}
+    remarkable = {"cleared", "kept", "refused", "lost"} & set(ways)
+    counts = f" ({', '.join(f'{count:,} {way}' for way, count in ways.items())})" if remarkable else ""
+    if run["rolled_back_by"]:
+        return f"{counts}, rolled back by {run['rolled_back_by']}"
+    return f"{counts}: {run['error']}" if not good and run["error"] else counts

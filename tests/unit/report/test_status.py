@@ -422,3 +422,13 @@ def test_history_shows_a_run_a_line(run: dict[str, Any], end: str) -> None:
     assert line.endswith(end)
     assert "\n" not in line
     assert head.split() == ["RUN", "COMMAND", "STARTED", "TOOK", "DAYS", "ROWS", "OUTCOME"]
+
+
+@pytest.mark.parametrize("width", [80, 119, 120, 200])
+def test_lines_are_cut_where_the_terminal_ends(width: int) -> None:
+    run = finished(1, outcome=Outcome.FAILED, error="the metastore did not answer " * 10)
+    head, line = history_lines([run], width=width)
+    assert len(line) == width
+    assert line.endswith("…")
+    assert ("STARTED" in head) is (width >= 120)
+    assert "failed: the" in line
