@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -45,23 +45,26 @@ from traffic_aggr.run.totals import Totals
 from traffic_aggr.traffic.job import TRAFFIC
 from traffic_aggr.usage_trend.job import USAGE_TREND
 
-PAGE = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
-HEADINGS = [(match[2], len(match[1]), match) for match in re.finditer(r"^(#+) (.*)$", PAGE, re.MULTILINE)]
-ELSEWHERE = {"steps[]", "totals.DAY", "breakdown.DAY", "impala[]"}
+PAGE = re.sub(r"^```\n.*?^```\n", "", (ROOT / "docs" / "files.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+"""The page without its examples."""
+
+SECTIONS = re.findall(r"^#+ (.*)\n((?:(?!#).*\n)*)", PAGE, re.MULTILINE)
+"""Headings, each with the text up to the next one."""
+
+ELSEWHERE = {"steps[]", "totals.DAY", "breakdown.DAY"}
 """Objects of the record that the page explains together with those of the report."""
 
 
-def part(heading: str, *, below: bool = False) -> str:
-    """The text under a heading, and with ``below`` under those below it too."""
-    (start,) = (number for number, (title, _, _) in enumerate(HEADINGS) if title == heading)
-    ends = (match.start() for _, level, match in HEADINGS[start + 1 :] if not below or level <= HEADINGS[start][1])
-    return PAGE[HEADINGS[start][2].end() : next(ends, len(PAGE))]
+def part(heading: str) -> str:
+    """The text under a heading."""
+    (text,) = (text for title, text in SECTIONS if title == heading)
+    return str(text)
 
 
 def rows(heading: str, first: str) -> list[list[str]]:
     """The cells of the table under ``heading`` whose first column has the head ``first``."""
     (table,) = re.findall(rf"^\| {first} \|.*\n\|[- |]+\|\n((?:\|.*\n)+)", part(heading), re.MULTILINE)
-    return [line.strip("| ").split(" | ") for line in table.splitlines()]
+    return [re.split(r" *\| *", line.strip("|").strip()) for line in table.splitlines()]
 
 
 def names(text: str) -> list[str]:
@@ -117,12 +120,12 @@ def record() -> RunRecord:
 
 
 def test_no_heading_occurs_twice() -> None:
-    titles = [title for title, _, _ in HEADINGS]
+    titles = [title for title, _ in SECTIONS]
     assert len(titles) == len(set(titles))
 
 
 def test_links_within_the_page_lead_somewhere() -> None:
-    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title, _, _ in HEADINGS}
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title, _ in SECTIONS}
     assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) - anchors == set()
 
 
@@ -132,17 +135,17 @@ def test_every_file_beside_a_record_has_its_heading_or_row() -> None:
     assert f"/{COPY_NAME}`" in part("Files that only the job needs")
 
 
-def test_the_fields_of_the_record(record: RunRecord) -> None:
+def test_the_fields_of_the_record_are_named(record: RunRecord) -> None:
     written = {*json.loads(record_to_json(record))}
     assert named("The run record", "field") == written
     assert written == {"version", *(path for path in paths(RunRecord) if re.fullmatch(r"\w+", path))}
 
 
-def test_the_objects_in_the_record() -> None:
+def test_the_objects_in_the_record_are_named() -> None:
     assert named("Objects in the record", "field") == {path for path in paths(RunRecord) if "." in path}
 
 
-def test_the_states_of_a_publication_and_outcomes() -> None:
+def test_the_states_of_a_publication_and_outcomes_are_named() -> None:
     (meaning,) = (row[2] for row in rows("The run record", "field") if names(row[0]) == ["publication"])
     unsettled = {each.value for each in Publication if not each.settled}
     how_far, _, middle = meaning.partition(". In ")
@@ -153,13 +156,13 @@ def test_the_states_of_a_publication_and_outcomes() -> None:
     assert set(names(outcomes)) == {each.value for each in Outcome}
 
 
-def test_the_versions() -> None:
+def test_the_versions_are_named() -> None:
     assert f"`version` is {RECORD_VERSION}." in part("The run record")
     assert f"`version` is {RESULT_VERSION}." in part("report.json")
     assert f"`version` is {JSON_VERSION};" in part("Output of commands")
 
 
-def test_the_keys_of_the_report(record: RunRecord) -> None:
+def test_the_keys_of_the_report_are_named(record: RunRecord) -> None:
     document = json.loads(report_files(record)[REPORT_JSON])
     (day,) = document["days"].values()
     assert set(STAGES) < set(day)
@@ -170,7 +173,7 @@ def test_the_keys_of_the_report(record: RunRecord) -> None:
     assert named("Steps") == {*document["steps"][0]} == fields(StepRecord)
 
 
-def test_the_columns_of_the_csv_file(record: RunRecord) -> None:
+def test_the_columns_of_the_csv_file_are_named(record: RunRecord) -> None:
     (header, *_) = csv.reader(io.StringIO(report_files(record)[DAILY_CSV]))
     told = named("daily.csv", "column") - {"STAGE_TOTAL"}
     for row in rows("Control totals", "total"):
@@ -181,15 +184,15 @@ def test_the_columns_of_the_csv_file(record: RunRecord) -> None:
     assert told == set(header)
 
 
-def test_the_stages_and_totals() -> None:
+def test_the_stages_and_totals_are_named() -> None:
     assert named("Control totals", "stage") == set(STAGES)
     of_traffic = {*TRAFFIC.names, *(fact.name for fact in TRAFFIC.facts)}
     assert named("Control totals", "total") - of_traffic == {"rows", "source_rows"}
     assert set(USAGE_TREND.names) <= set(names(part("Control totals")))
 
 
-def test_the_breakdown() -> None:
-    values = {str(number): usage(bytes=number) for number in range(TOP + 2)}
+def test_a_breakdown_is_explained() -> None:
+    values: dict[Optional[str], Totals] = {str(number): usage(bytes=number) for number in range(TOP + 2)}
     found = compare({}, {"customer": values}, TRAFFIC.usage)["customer"].to_json()
     assert named("Breakdown") == {*found, *(f"parts[].{name}" for name in fields(Part))}
     assert named("Breakdown", "dimension") == {dimension.name for dimension in TRAFFIC.dimensions}
@@ -198,38 +201,38 @@ def test_the_breakdown() -> None:
     assert set(names(meaning)) == set(found["parts"][0]["before"])
 
 
-def test_the_statements_to_impala() -> None:
+def test_the_statements_to_impala_are_named() -> None:
     assert named("Statements to Impala") == fields(SentStatement)
 
 
-def test_the_metrics(record: RunRecord) -> None:
+def test_the_metrics_are_named(record: RunRecord) -> None:
     text = render_metrics(record, record, "job")
     assert named("Metrics", "metric") == set(re.findall(r"^(\w+)\{", text, re.MULTILINE))
 
 
-def test_the_keys_of_the_status_file(tmp_path: Path) -> None:
+def test_the_keys_of_the_status_file_are_named(tmp_path: Path) -> None:
     StatusFile(str(tmp_path / "status")).update(flag=0)
     keys = {line.split("=")[0] for line in (tmp_path / "status").read_text().splitlines()}
     assert named("The status file") == keys
 
 
-def test_the_keys_of_a_lock() -> None:
+def test_the_keys_of_a_lock_are_named() -> None:
     assert named("The lock files") == fields(Holder)
 
 
-def test_the_keys_of_an_alert() -> None:
+def test_the_keys_of_an_alert_are_named() -> None:
     assert named("The alert file") == fields(Alert)
     assert {FAILURE, RECOVERY} <= set(names(part("The alert file")))
 
 
-def test_the_keys_of_a_logged_line() -> None:
+def test_the_keys_of_a_logged_line_are_named() -> None:
     error = (ValueError, ValueError("x"), None)
     logged = logging.LogRecord("traffic_aggr", logging.INFO, "here", 1, "done", (), error)
     assert named("Logs") == {*json.loads(log.JsonFormatter(None, Redactor([])).format(logged))}
     assert f"`logs.dir/{log.FILE_NAME}`" in part("Logs")
 
 
-def test_the_keys_of_what_is_pending(tmp_path: Path) -> None:
+def test_the_keys_of_what_is_pending_are_named(tmp_path: Path) -> None:
     trend = Dependant("mnaas.usage_trend", USAGE_TREND.partition, "usage_trend.yaml")
     PendingDependants(str(tmp_path), LocalFiles()).note([trend], [FIRST])
     document = json.loads((tmp_path / "pending.json").read_text())
@@ -240,21 +243,21 @@ def test_the_keys_of_what_is_pending(tmp_path: Path) -> None:
 # ---- what commands print
 
 
-def test_the_keys_of_an_error() -> None:
+def test_the_keys_of_an_error_are_named() -> None:
     assert named("Errors") == {"version", "runs", *error_json(TrafficAggrError("x"))}
 
 
-def test_the_keys_of_status(tmp_path: Path) -> None:
+def test_the_keys_of_status_are_named(tmp_path: Path) -> None:
     status = StatusFile(str(tmp_path / "status")).read()
     document = Overview(status, None, None, None, None, "", None).to_json()
     assert named("status") == {"version", *document, *under("status", document["status"])}
 
 
-def test_the_keys_of_history() -> None:
+def test_the_keys_of_history_are_named() -> None:
     assert named("history") == {"version", *summary(run_record())}
 
 
-def test_the_keys_of_a_plan() -> None:
+def test_the_keys_of_a_plan_are_named() -> None:
     plan = Plan(TRAFFIC, "swap", Start(Step.STAGE), restated=(FIRST,), days={FIRST: FoundDay(raw())})
     document = plan_json(plan, [])
     assert named("plan") == {
@@ -266,7 +269,7 @@ def test_the_keys_of_a_plan() -> None:
     }
 
 
-def test_the_keys_of_other_commands() -> None:
+def test_the_keys_of_other_commands_are_named() -> None:
     kept = {f"kept[].{name}" for name in fields(Kept)}
     removed = {f"removed[].{name}" for name in fields(Removal)}
     probed = {f"probes[].{name}" for name in ("state", "what", *error_json(TrafficAggrError("x")))}
@@ -288,4 +291,4 @@ def printed(module: str) -> set[str]:
         each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and "print_json" in ast.dump(each)
     ]
     keys = [key for each in functions for node in ast.walk(each) if isinstance(node, ast.Dict) for key in node.keys]
-    return {key.value for key in keys if isinstance(key, ast.Constant)}
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
