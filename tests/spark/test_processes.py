@@ -129,6 +129,10 @@ def test_recover_takes_an_interrupted_run_back_and_says_so(
 
     assert code == 0, err
     assert "old data is back in place for 3 partitions" in out
+    killed = installation.newest_record()["run_id"]
+    runs = installation.home / "state" / "runs"
+    assert "old data" in (runs / killed / "report.html").read_text(), "a killed run writes none"
+    assert f"{killed}/report.html" in (runs / "index.html").read_text()
     assert installation.data() == before
     assert "MNAAS_Daily_ProcessStatusFlag=0" in installation.status()
     assert "MNAAS_job_status=Failure" in installation.status()

@@ -85,7 +85,7 @@ def _metrics(record: RunRecord, concerned: RunRecord, last_success: float) -> It
     yield Metric("last_run_exit_code", "Exit code of the last run; 0 is success.", record.exit_code or 0)
     yield Metric(
         "last_run_restated_partitions",
-        "Days for which the last run put new data in place.",
+        "Days that the last run published, cleared or verified.",
         len(record.days) if published else 0,
     )
     yield Metric(

@@ -198,6 +198,7 @@ class JobContext:
                 self.journal.note_dependants(day for each in touched for day in each.days)
                 self.refresh_final(touched[0], [day for each in touched for day in each.days])
             execute.close_settled(self.journal.store, settled, self.journal.note_rolled_back)
+            self.journal.report_settled(settled)
         return settled
 
     def publisher(self, warehouse: LockedWarehouse, name: TableName, mode: str) -> Publisher:

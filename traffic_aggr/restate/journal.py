@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Optional
 
 from traffic_aggr.clock import timestamp, utc_now
@@ -185,6 +186,12 @@ class RunJournal:
         self.save(target)
         self._attempt("write the report of the run that was rolled back", lambda: self._write_report(target))
 
+    def report_settled(self, settled: Iterable[RunRecord]) -> None:
+        """Writes the reports of runs that died before they wrote them, and the page of all runs."""
+        for record in settled:
+            self._attempt("write the report of an interrupted run", partial(self._write_report, record))
+        self.write_index()
+
     def write_index(self) -> None:
         """Writes the page of all runs; a problem with it is only logged."""
 
@@ -238,8 +245,9 @@ class RunJournal:
     def _attempt(self, what: str, action: Callable[[], object]) -> None:
         try:
             action()
-        except (TrafficAggrError, OSError) as exc:
+        except Exception as exc:  # whatever it is, it must not hide what came of the run
             log.error("could not %s: %s", what, exc)
+            log.debug("the traceback", exc_info=exc)
 
     def _time(self) -> str:
         return timestamp(self.now())

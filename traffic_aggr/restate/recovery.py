@@ -29,7 +29,6 @@ def recover(context: JobContext, run_id: str, follow: FollowSettled) -> list[Run
                 record.take_place_of(settled[0])
 
             settled = context.settle(warehouse, tell)
-            context.journal.write_index()
             stop.check()
         failure = stop.reason() or follow(settled, record, spark)
     if failure is not None:

@@ -23,6 +23,7 @@ from traffic_aggr.run.breakdown import Breakdown
 from traffic_aggr.run.command_line import UNKNOWN, CommandLine
 from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.totals import Totals
+from traffic_aggr.text import some_of
 from traffic_aggr.units import counted
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -261,6 +262,10 @@ class RunRecord:
         self.partitions_digest = asked.digest
         self.partitions_source = asked.source
         self.skipped_lines = [f"line {line.number}: {line.text}" for line in asked.skipped]
+        if asked.skipped_total > len(asked.skipped):
+            self.note(f"skipped {asked.skipped_total - len(asked.skipped):,} more lines of {asked.source}")
+        if asked.repeated:
+            self.note(f"listed more than once, and restated once: {some_of(asked.repeated, separator=', ')}")
         self.flag = flag
 
     def name_session(self, application_id: str, jvm_process_id: int, versions: dict[str, str]) -> None:

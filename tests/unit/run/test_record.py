@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 from tests.support.totals import grouped, one_more, raw, seen
 from traffic_aggr.errors import StateError
 from traffic_aggr.hive.layout import Placement, RowFormat
-from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.hive.partitions import Partition, PartitionList, SkippedLine
 from traffic_aggr.report.page import report_files
 from traffic_aggr.run.command_line import CommandLine
 from traffic_aggr.run.reconcile import reconcile_final
@@ -366,3 +366,19 @@ def test_a_total_that_a_record_is_too_old_for_differs_in_nothing_and_proves_noth
     now = one_more(totals.loaded, "orders", 7)
     (found,) = reconcile_final(later.totals, day, totals.loaded, now)
     assert str(found) == f"{day} orders: staging None, final 7"
+
+
+def test_what_is_repeated_or_skipped_in_the_list_is_noted() -> None:
+    record = run_record()
+    skipped = tuple(SkippedLine(number, "WARN") for number in range(1, 101))
+    record.take_list(PartitionList((FIRST,), skipped, (FIRST,), "days.txt", 1_350), 0)
+    assert record.notes == [
+        "skipped 1,250 more lines of days.txt",
+        "listed more than once, and restated once: 2021-04-01",
+    ]
+
+
+def test_a_list_without_repeats_is_not_noted() -> None:
+    record = run_record()
+    record.take_list(PartitionList((FIRST,), (SkippedLine(1, "WARN"),), (), "days.txt", 1), 0)
+    assert record.notes == []
