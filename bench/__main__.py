@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import statistics
 import sys
@@ -27,6 +28,7 @@ from traffic_aggr.units import counted
 
 NAMES = [contender.name for contender in CONTENDERS]
 PAGE = ROOT / "docs" / "performance.md"
+_PEERS = ("pyspark(?===4)", "dbt-core", "dbt-spark", "pysail", "duckdb", "polars")
 PICTURE = PAGE.with_suffix(".svg")
 
 
@@ -38,6 +40,7 @@ def main() -> int:
     data = bench_data.made(arguments.rows, arguments.days, arguments.files_per_day)
     right = bench_data.totals(data.final)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.home))
+    lines: list[Line] = []
     load = os.getloadavg()[0]
     try:
         for each in contenders:
@@ -52,22 +55,26 @@ def main() -> int:
                     f" {found.memory / 1024**3:6.2f} GiB",
                     flush=True,
                 )
+            lines = [_line(each, costs[each.name]) for each in contenders]
+            if arguments.write:  # after each round, so that a benchmark that is ended keeps those before
+                _write(lines, [*_facts(arguments, data, load, number), *machine()], data.rows)
     except CommandError as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    lines = [_line(each, costs[each.name]) for each in contenders]
     print()
     print("\n".join(table(lines, data.rows)))
     if arguments.write:
-        facts = [*_facts(arguments, data, load), *machine()]
-        words = ", ".join(f"{line.title} {line.wall:.0f} s" for line in lines)
-        shown = ["", *table(lines, data.rows), "", f"![{words}]({PICTURE.name})"]
-        write_block(PAGE, "peers", [*(f"- {fact}" for fact in facts), *shown])
-        PICTURE.write_text(picture(lines), encoding="utf-8")
         print(f"\nwrote {PAGE.relative_to(ROOT)}")
     return 0
+
+
+def _write(lines: Sequence[Line], facts: Sequence[str], cdrs: int) -> None:
+    words = ", ".join(f"{line.title} {line.wall:.0f} s" for line in lines)
+    shown = ["", *table(lines, cdrs), "", f"![{words}]({PICTURE.name})"]
+    write_block(PAGE, "peers", [*(f"- {fact}" for fact in facts), *shown])
+    PICTURE.write_text(picture(lines), encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -101,12 +108,15 @@ def _line(contender: Contender, costs: Sequence[Cost]) -> Line:
     )
 
 
-def _facts(arguments: argparse.Namespace, data: Data, load: float) -> list[str]:
+def _facts(arguments: argparse.Namespace, data: Data, load: float, rounds: int) -> list[str]:
     size = f"{data.bytes_of_raw() / 1024**3:.1f} GiB of Parquet"
+    pins = [(ROOT / name).read_text() for name in ("constraints-spark4.txt", "bench/requirements.txt")]
+    peers = [found for pin in pins for found in re.findall(rf"^((?:{'|'.join(_PEERS)})==\S+)", pin, re.MULTILINE)]
     return [
         f"{counted(arguments.rows, 'CDR')} in {counted(arguments.days, 'day')}, {size}; "
-        f"medians of {counted(arguments.rounds, 'round')}, in turns",
+        f"medians of {counted(rounds, 'round')}, in turns",
         f"load of the machine before them: {load:.1f}; driver's heap {HEAP}",
+        f"peers: {', '.join(peers).replace('==', ' ')}",
     ]
 
 
@@ -114,8 +124,7 @@ def machine() -> list[str]:
     """Returns a line on the machine and the versions of the software."""
     described = [line.partition(": ") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     model = next((value for key, _, value in described if key.startswith("model name")), platform.machine())
-    versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "duckdb"))
-    return [f"{os.cpu_count()} cores ({model}); Python {platform.python_version()}, {versions}"]
+    return [f"{os.cpu_count()} cores ({model}); Python {platform.python_version()}, pyspark {version('pyspark')}"]
 
 
 if __name__ == "__main__":
