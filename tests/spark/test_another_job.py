@@ -68,8 +68,8 @@ class Shops:
         return sorted(map(tuple, found), key=lambda row: (row[-1], str(row[0])))
 
     def newest(self) -> dict[str, Any]:
-        newest = max((self.home / "state" / "runs").iterdir(), key=lambda run: run.name)
-        found: dict[str, Any] = json.loads((newest / "run.json").read_text())
+        newest = max((self.home / "state" / "runs").glob("*/run.json"))
+        found: dict[str, Any] = json.loads(newest.read_text())
         return found
 
 

@@ -274,7 +274,7 @@ class Job:
     def record(self, run_id: Optional[str] = None) -> dict[str, Any]:
         """Returns the newest run's record, or that of ``run_id``."""
         runs = self.home / "state" / "runs"
-        newest = run_id or max(each.name for each in runs.iterdir())
+        newest = run_id or max(path.parent.name for path in runs.glob("*/run.json"))
         found: dict[str, Any] = json.loads((runs / newest / "run.json").read_text())
         return found
 

@@ -129,7 +129,8 @@ class YarnJob:
     def records(self) -> list[dict[str, Any]]:
         """Returns all run records, newest first."""
         hdfs, runs = self.cluster.hadoop.hdfs, f"/app/{self.home.name}/runs"
-        names = sorted(hdfs.list(runs), reverse=True) if hdfs.exists(runs) else []
+        found = hdfs.list(runs) if hdfs.exists(runs) else {}
+        names = sorted((name for name, status in found.items() if status["type"] == "DIRECTORY"), reverse=True)
         paths = [f"{runs}/{name}/run.json" for name in names]
         return [json.loads(hdfs.read(path)) for path in paths if hdfs.exists(path)]
 
