@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import asks, confirm, print_json, say
+from traffic_aggr.cli.output import asks, confirm, say, say_json
 from traffic_aggr.cli.parser import add_command, add_json, add_yes
 from traffic_aggr.run.record import new_run_id
 from traffic_aggr.units import counted, data_volume, local_time
@@ -45,7 +45,7 @@ def run(invocation: Invocation) -> int:
         invocation = invocation.again()
     removals, kept = _clean(invocation, dry_run=arguments.dry_run)
     if arguments.json:
-        print_json({"dry_run": arguments.dry_run, "removed": removals, "kept": kept})
+        say_json({"dry_run": arguments.dry_run, "removed": removals, "kept": kept})
     else:
         _tell(removals, kept, "would delete" if arguments.dry_run else "deleted")
     return 0

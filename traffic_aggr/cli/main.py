@@ -33,7 +33,7 @@ from traffic_aggr.cli import (
     status,
 )
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import error_json, print_json
+from traffic_aggr.cli.output import error_json, say_json
 from traffic_aggr.cli.parser import Parser
 from traffic_aggr.errors import Interrupted, TrafficAggrError
 from traffic_aggr.host import log
@@ -81,8 +81,7 @@ def main(argv: Optional[Sequence[str]] = None, spark: Optional[SparkSession] = N
         if invocation is not None and exc.command and not exc.next:
             exc.next = invocation.typed.of(*exc.command)
         if invocation is not None and invocation.as_json:
-            with suppress(OSError):  # the exit code and standard error remain
-                print_json({**({"runs": invocation.told} if invocation.told else {}), **error_json(exc)})
+            say_json({**({"runs": invocation.told} if invocation.told else {}), **error_json(exc)})
         _complain(exc)
         return exc.exit_code
     except BrokenPipeError:

@@ -24,8 +24,8 @@ def say(line: str) -> None:
 
 
 def asks(arguments: argparse.Namespace) -> bool:
-    """Whether a command asks before it changes anything: on a terminal, without ``--yes``."""
-    return not arguments.yes and not getattr(arguments, "json", False) and sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether a command asks before it changes anything: on a terminal, without ``--yes`` or ``--json``."""
+    return not arguments.yes and not arguments.json and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def confirm(arguments: argparse.Namespace, question: str) -> None:
@@ -38,6 +38,12 @@ def print_json(document: Union[Mapping[str, Any], Sequence[Mapping[str, Any]]]) 
     """Prints a document, or a list of them, for scripts. Each has a ``version``, raised when a key changes or goes."""
     found = _versioned(document) if isinstance(document, Mapping) else list(map(_versioned, document))
     print(json.dumps(found, indent=2, default=_plain))
+
+
+def say_json(document: Mapping[str, Any]) -> None:
+    """Prints a document on what was done to tables. Failing to print does not undo it, so it is not an error."""
+    with suppress(OSError):
+        print_json(document)
 
 
 def _versioned(document: Mapping[str, Any]) -> Mapping[str, Any]:

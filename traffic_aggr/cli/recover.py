@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from traffic_aggr.cli.dependants import follow
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import print_json, say
+from traffic_aggr.cli.output import say, say_json
 from traffic_aggr.cli.parser import add_command, add_json
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.run.record import RunRecord, new_run_id
@@ -51,5 +51,5 @@ def run(invocation: Invocation) -> int:
 
     recover(invocation.context(run_id), run_id, tell_and_follow)
     if invocation.as_json:
-        print_json({"runs": invocation.told})
+        say_json({"runs": invocation.told})
     return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from traffic_aggr.cli.dependants import follow
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import asks, confirm, print_json, say
+from traffic_aggr.cli.output import asks, confirm, say, say_json
 from traffic_aggr.cli.parser import add_command, add_json, add_yes, run_id_argument
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.report.plan_text import rollback_lines
@@ -46,7 +46,7 @@ def run(invocation: Invocation) -> int:
     tables, arguments = invocation.config.tables, invocation.arguments
     target = refuse_rollback(invocation.store(), arguments.run, f"{tables.database}.{tables.final}")
     if arguments.dry_run and invocation.as_json:
-        print_json({"runs": [result_document(target)]})
+        say_json({"runs": [result_document(target)]})
     elif arguments.dry_run or asks(arguments):
         for line in rollback_lines(target):
             say(line)
@@ -66,5 +66,5 @@ def run(invocation: Invocation) -> int:
 
     rollback(invocation.context(run_id), arguments.run, run_id, follow=tell_and_follow)
     if invocation.as_json:
-        print_json({"runs": invocation.told})
+        say_json({"runs": invocation.told})
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from traffic_aggr.cli import dependants, plan
 from traffic_aggr.cli.invocation import Invocation
-from traffic_aggr.cli.output import print_json
+from traffic_aggr.cli.output import say_json
 from traffic_aggr.cli.parser import add_command, add_days, add_json, run_id_argument
 from traffic_aggr.errors import InputError
 from traffic_aggr.run.record import new_run_id
@@ -49,5 +49,5 @@ def run(invocation: Invocation) -> int:
         return plan.run(invocation)
     dependants.restate(invocation, invocation.ask, arguments.run_id or new_run_id())
     if arguments.json:
-        print_json({"runs": invocation.told})
+        say_json({"runs": invocation.told})
     return 0

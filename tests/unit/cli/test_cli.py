@@ -489,6 +489,7 @@ def test_a_range_that_is_a_mistake_is_not_named_as_what_to_type(command: Command
         (["run", "--dates", "x"], 2, "a closed pipe"),
         (["report"], 1, "a full disk"),
         (["run", "--dates", "x"], 2, "a full disk"),
+        (["run", "--dates", "x", "--json"], 2, "a full disk"),
     ],
 )
 def test_the_exit_code_is_the_commands_own_whoever_reads_its_output(

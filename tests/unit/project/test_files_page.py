@@ -278,17 +278,20 @@ def test_the_keys_of_other_commands_are_named() -> None:
 
 
 def test_every_command_that_prints_json_is_named() -> None:
-    modules = {path.stem for path in (ROOT / "traffic_aggr" / "cli").glob("*.py") if "print_json(" in path.read_text()}
+    modules = {
+        path.stem
+        for path in (ROOT / "traffic_aggr" / "cli").glob("*.py")
+        if re.search(r"(print|say)_json\(", path.read_text())
+    }
     commands = {name for row in rows("Output of commands", "command") for name in names(row[0])} - {"--dry-run"}
     assert commands == modules - {"main", "output"}
     assert named("Runs") == {"version", *printed("run"), *printed("recover"), *printed("rollback")}
 
 
 def printed(module: str) -> set[str]:
-    """The keys of the dictionaries that a command's functions with ``print_json`` write out."""
+    """The keys of the dictionaries that a command's functions with ``print_json`` or ``say_json`` write out."""
     tree = ast.parse((ROOT / "traffic_aggr" / "cli" / f"{module}.py").read_text())
-    functions = [
-        each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and "print_json" in ast.dump(each)
-    ]
+    written = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)]
+    functions = [each for each in written if re.search("(print|say)_json", ast.dump(each))]
     keys = [key for each in functions for node in ast.walk(each) if isinstance(node, ast.Dict) for key in node.keys]
     return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
