@@ -82,7 +82,7 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask; only a terminal is asked")
 
 
-def add_json(parser: argparse.ArgumentParser, what: str = "as JSON") -> None:
+def add_json(parser: argparse._ActionsContainer, what: str = "as JSON") -> None:
     """Adds the option that prints one JSON document in place of lines; errors have one too."""
     parser.add_argument("--json", action="store_true", help=what)
 

@@ -43,10 +43,10 @@ def run(invocation: Invocation) -> int:
 
     def tell_and_follow(settled: list[RunRecord], record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
         invocation.told.extend(map(result_document, settled))
-        for each in settled if not invocation.as_json else ():
-            say(f"run {each.run_id}: {each.data_state}")
-        if not settled and not invocation.as_json:
-            say("nothing to recover: no run was interrupted")
+        lines = [f"run {each.run_id}: {each.data_state}" for each in settled]
+        if not invocation.as_json:
+            for line in lines or ["nothing to recover: no run was interrupted"]:
+                say(line)
         return follow(invocation, record, spark)
 
     recover(invocation.context(run_id), run_id, tell_and_follow)

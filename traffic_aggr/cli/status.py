@@ -11,7 +11,7 @@ from typing import Any
 
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import print_json
-from traffic_aggr.cli.parser import add_command, positive
+from traffic_aggr.cli.parser import add_command, add_json, positive
 from traffic_aggr.report.status import Overview, overview
 from traffic_aggr.terminal import CLEAR, paint_for
 from traffic_aggr.units import local_time
@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
         "status --watch",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="as JSON")
+    add_json(how)
     how.add_argument(
         "--watch", metavar="SECONDS", type=positive, nargs="?", const=2, help="again every 2 seconds, until Ctrl-C"
     )

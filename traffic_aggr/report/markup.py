@@ -10,9 +10,10 @@ from importlib import resources
 from string import Template
 
 
-def rendered(template: str, **parts: str) -> str:
-    """Returns a template of this package as a self-contained page; ``parts`` are HTML."""
-    return Template(_read(template)).substitute(style=_read("style.css"), **parts)
+def rendered(template: str, title: str, **parts: str) -> str:
+    """Returns a self-contained page with the template of its body filled in; ``title`` and ``parts`` are HTML."""
+    body = Template(_read(template)).substitute(title=title, **parts)
+    return Template(_read("page.html")).substitute(style=_read("style.css"), title=title, body=body)
 
 
 def _read(name: str) -> str:

@@ -198,7 +198,7 @@ def _changes(record: RunRecord) -> Iterable[str]:
     unchanged = 0
     for partition, totals in days.items():
         old, new = totals.final_before, totals.final_after
-        if old is not None and new is not None and not any(old.get(name) != new.get(name) for name in _names(job)):
+        if old is not None and new is not None and all(old.get(name) == new.get(name) for name in (*job.names, ROWS)):
             unchanged += 1
         else:
             yield _change_line(job, partition, old, new)
@@ -213,10 +213,6 @@ def _changes(record: RunRecord) -> Iterable[str]:
         if before is not None and after is not None and before != after:
             change = f"{total.format(before)} -> {total.format(after)}  {percent_change(before, after)}".rstrip()
             yield f"{everything}: {total.title}  {change}"
-
-
-def _names(job: JobDefinition) -> Sequence[str]:
-    return (job.headline.name, *job.names, ROWS)
 
 
 def _sum(total: Total, totals: Sequence[Optional[Totals]]) -> Optional[Number]:

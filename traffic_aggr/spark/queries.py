@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from typing import Callable, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from py4j.protocol import Py4JError
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -26,23 +26,22 @@ _THREADS = ThreadPoolExecutor(thread_name_prefix="query")
 
 def collected(*frames: DataFrame) -> list[list[Row]]:
     """Collects small results in parallel, since each leaves processors idle while Spark plans it and as it ends."""
-    first, *others = frames
-    pending = [_THREADS.submit(frame.collect) for frame in others]
-    try:
-        found = first.collect()
-    finally:
-        wait(pending)
-    return [found, *(each.result() for each in pending)]
+    return _in_parallel(*(frame.collect for frame in frames))
 
 
 def both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
     """Calls both in parallel, since Spark plans a query in one thread. Raises the first's error if both fail."""
-    other = _THREADS.submit(second)
+    found, other = _in_parallel(first, second)
+    return found, other
+
+
+def _in_parallel(first: Callable[[], Any], *others: Callable[[], Any]) -> list[Any]:
+    pending = [_THREADS.submit(each) for each in others]
     try:
         found = first()
     finally:
-        wait([other])
-    return found, other.result()
+        wait(pending)
+    return [found, *(each.result() for each in pending)]
 
 
 def on_executor(spark: SparkSession, java_class: str, method: str, argument: str) -> Optional[str]:
