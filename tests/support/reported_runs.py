@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.support.fakes import FIRST, SECOND, run_record
@@ -12,8 +13,8 @@ from traffic_aggr.run.record import Day, DayTotals, Outcome, Publication, RunRec
 def totals(before: int, after: int, asked: bool) -> DayTotals:
     found = grouped(bytes=after, rows=1234, cdrs=90)
     return DayTotals(
-        raw=raw(bytes=after, rows=56789, cdrs=90, unclassified=3),
-        staging=found,
+        raw=raw(bytes=after, rows=56789, cdrs=90, distinct_cdrs=89, unclassified=3),
+        staging=replace(found, source_rows=56789),
         final_before=grouped(bytes=before, rows=7),
         final_after=found,
         impala=seen(1234, bytes=after) if asked else None,

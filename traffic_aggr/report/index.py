@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from traffic_aggr.report.markup import Markup, listing, rendered, table
+from traffic_aggr.report.markup import Markup, Row, listing, rendered, table
 from traffic_aggr.run.definition import JobDefinition
 from traffic_aggr.run.record import Outcome, RunRecord
 from traffic_aggr.run.result import days_in_words, verdict
@@ -37,8 +37,8 @@ def render_index(name: str, runs: Sequence[RunRecord], count: int, pending: Mapp
     )
 
 
-def _row(record: RunRecord) -> Sequence[object]:
-    return (
+def _row(record: RunRecord) -> Row:
+    cells = (
         Markup(f"<a href='{record.run_id}/{REPORT}'>{record.run_id}</a>"),
         record.command,
         local_time(record.started),
@@ -48,6 +48,7 @@ def _row(record: RunRecord) -> Sequence[object]:
         record.outcome.value,
         "; ".join(_notes(record)),
     )
+    return Row(cells)
 
 
 def _change(job: JobDefinition, record: RunRecord) -> str:

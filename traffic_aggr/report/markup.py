@@ -4,10 +4,13 @@ What pages are made of: templates with one style sheet, tables and lists, escape
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
+from typing import Optional
 
 
 def rendered(template: str, title: str, **parts: str) -> str:
@@ -24,19 +27,58 @@ class Markup(str):
     """Text that is already HTML, so it is not escaped."""
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "words") -> str:
-    """Returns a table whose first column names its rows. ``kind`` is a class of the style sheet."""
-    head = "".join(f"<th scope=col>{escape(each)}</th>" for each in heads)
-    body = "".join(map(_row, rows))
-    if not body:
+@dataclass(frozen=True)
+class Row:
+    """A row of a table. ``kind`` is a class of the style sheet."""
+
+    cells: Sequence[object]
+    kind: str = ""
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Row],
+    kind: str = "words",
+    *,
+    caption: str = "",
+    total: Optional[Sequence[object]] = None,
+) -> str:
+    """
+    Returns a table whose first column names its rows, with a row ``total`` at its end.
+
+    Leaves out columns in which no row has anything: a run that failed early has few totals. ``kind`` is a class of the
+    style sheet, whose columns from the third on, ``numbers``, or from the second on, ``amounts``, are numbers.
+    """
+    found = list(rows)
+    if not found:
         return "<p>None.</p>"
-    found = f"<table class='{kind}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div class=wide tabindex=0>{found}</div>"
+    columns = [number for number in range(len(heads)) if any(_has(row, number) for row in found)]
+    right_from = {"numbers": 2, "amounts": 1}.get(kind.partition(" ")[0], len(heads))
+
+    def line(cells: Sequence[object], row_kind: str = "") -> str:
+        shown = [(number, cells[number] if number < len(cells) else "") for number in columns]
+        return _line(shown, right_from, row_kind)
+
+    head = "".join(f"<th scope=col{_right(number, right_from)}>{escape(heads[number])}</th>" for number in columns)
+    body = "".join(line(row.cells, row.kind) for row in found)
+    foot = f"<tfoot>{line(total)}</tfoot>" if total else ""
+    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    whole = f"<table class='{kind}'>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table>"
+    return f"<div class=wide tabindex=0>{whole}</div>"
 
 
-def _row(values: Sequence[object]) -> str:
-    first, *others = map(_text, values)
-    return f"<tr><th scope=row>{first}</th>{''.join(f'<td>{value}</td>' for value in others)}</tr>"
+def _has(row: Row, number: int) -> bool:
+    return number < len(row.cells) and row.cells[number] != ""
+
+
+def _line(cells: Sequence[tuple[int, object]], right_from: int, kind: str) -> str:
+    (_, first), *others = cells
+    values = "".join(f"<td{_right(number, right_from)}>{_text(value)}</td>" for number, value in others)
+    return f"<tr{f' class={kind}' if kind else ''}><th scope=row>{_text(first)}</th>{values}</tr>"
+
+
+def _right(number: int, right_from: int) -> str:
+    return " class=right" if number >= right_from else ""
 
 
 def _text(value: object) -> str:
@@ -51,3 +93,10 @@ def definitions(pairs: Iterable[tuple[str, object]]) -> str:
 
 def listing(sentences: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>" if sentences else ""
+
+
+def sections(parts: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """Returns links to the sections, and the sections: each with its title, except those without content."""
+    found = [(re.sub(r"[^a-z0-9]+", "-", title.lower()), title, content) for title, content in parts if content]
+    links = " ".join(f"<a href='#{name}'>{escape(title)}</a>" for name, title, _ in found)
+    return links, "".join(f"<h2 id='{name}'>{escape(title)}</h2>\n{content}\n" for name, title, content in found)

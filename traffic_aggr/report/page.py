@@ -4,234 +4,130 @@ The report of a run: a self-contained HTML page, the same content as JSON, and i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from html import escape
 from typing import Optional
 
-from traffic_aggr.hive.partitions import Partition
-from traffic_aggr.report.charts import Bar, bar_chart, lying_bars
-from traffic_aggr.report.markup import Markup, definitions, listing, rendered, table
-from traffic_aggr.run.breakdown import Breakdown, Part
-from traffic_aggr.run.definition import Dimension, JobDefinition
+from traffic_aggr.report.breakdowns import attention_tables, change_tables
+from traffic_aggr.report.days import control_totals, cost_table, day_table
+from traffic_aggr.report.markup import Row, definitions, listing, rendered, sections, table
+from traffic_aggr.report.measures import amounts, bounded, charts, usage
+from traffic_aggr.run.leftovers import kept_until
 from traffic_aggr.run.record import Outcome, RunRecord, seconds_between
 from traffic_aggr.run.result import (
     advice,
     daily_csv,
     days_in_words,
-    differences,
     engine_in_words,
+    period,
     reasons,
     result_json,
-    state_of,
     verdict,
 )
 from traffic_aggr.run.store import DAILY_CSV, REPORT, REPORT_JSON
-from traffic_aggr.run.totals import ROWS, Total, Totals, Unit
-from traffic_aggr.units import counted, data_volume, duration, local_time, percent_change
+from traffic_aggr.units import counted, data_volume, duration, local_time
+
+_SHORTEST_S = 0.1
+"""The shortest time between steps that the timeline has a line for."""
 
 
-def report_files(record: RunRecord) -> dict[str, str]:
-    """Returns the report files of a run that has ended, as text by file name."""
-    return {REPORT_JSON: result_json(record), DAILY_CSV: daily_csv(record), REPORT: render_report(record)}
+def report_files(record: RunRecord, keep_days: int) -> dict[str, str]:
+    """
+    Returns the report files of a run that has ended, as text by file name.
+
+    The old data of a run is kept for ``keep_days``.
+    """
+    return {
+        REPORT_JSON: result_json(record),
+        DAILY_CSV: daily_csv(record),
+        REPORT: render_report(record, keep_days),
+    }
 
 
-def render_report(record: RunRecord) -> str:
-    """Renders the HTML page."""
+def render_report(record: RunRecord, keep_days: int) -> str:
+    """Renders the HTML page; ``keep_days`` as in ``report_files``."""
+    contents, content = sections(_sections(record))
+    outcome = "rolled back" if record.rolled_back_by else record.outcome.value
+    took = f", took {duration(record.seconds)}" if record.seconds is not None else ""
     return rendered(
         "report.html",
-        title=escape(f"{record.command} {record.run_id}"),
+        title=escape(_title(record)),
+        run=escape(f"{record.command} {record.run_id}: {outcome}; started {local_time(record.started)}{took}"),
         state="good" if record.outcome is Outcome.SUCCESS and not record.rolled_back_by else "bad",
-        outcome=escape("rolled back" if record.rolled_back_by else record.outcome.value),
         verdict=escape(verdict(record)),
-        next=definitions(_next(record)),
+        next=definitions(_next(record, keep_days)),
         reasons=listing(reasons(record)),
         notes=listing([*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]),
-        charts=_charts(record),
-        changes="".join(_changes(record)),
-        found="".join(_found(record)),
-        days=table(_day_heads(record.job), _day_rows(record), "numbers"),
-        totals=table((record.job.partition.title, "Stage", "Rows", *record.job.names), _total_rows(record), "numbers"),
-        timeline=table(("At", "What", "Took", "Outcome"), _timeline(record)),
-        impala=table(
-            ("Statement", "Host", "Attempts", "Seconds", "Outcome"),
-            (
-                (sent["sql"], sent["host"], sent["attempts"], f"{sent['seconds']:.2f}", sent["outcome"])
-                for sent in record.impala
-            ),
-        ),
-        facts=definitions(_facts(record)),
+        contents=contents,
+        sections=content,
     )
 
 
-def _next(record: RunRecord) -> Iterable[tuple[str, object]]:
+def _title(record: RunRecord) -> str:
+    """``mnaas.traffic_aggr_adhoc, 30 days of April 2021``."""
+    final = record.tables.get("final", record.job.name)
+    days = record.partitions or list(record.days)
+    return f"{final}, {period(record.job, days)}" if days else final
+
+
+def _next(record: RunRecord, keep_days: int) -> Iterable[tuple[str, object]]:
+    until = kept_until(record, keep_days)
     if record.outcome is not Outcome.SUCCESS or record.rolled_back_by:
         yield "The data", record.data_state
         yield "What to do", advice(record)
+    elif until is not None and record.days and not record.continued_by:
+        yield "To take it back", f"{record.typed.of('rollback', record.run_id)}, until {local_time(until)}"
 
 
-_ROWS = Total(ROWS, "Rows", Unit.COUNT, final="")
-
-
-def _shown(job: JobDefinition) -> tuple[Total, ...]:
-    """Returns what is compared before and after: the guarded totals, the headline first, then the number of rows."""
-    guarded = [total for total in job.totals if total.guarded and total is not job.headline]
-    return (job.headline, *guarded, _ROWS)
-
-
-def _bounded(job: JobDefinition) -> list[Total]:
-    return [total for total in job.totals if total.bounds]
-
-
-def _charts(record: RunRecord) -> str:
-    if not any(totals.final_after for totals in record.totals.values()):
-        return ""
-    legend = "<p><span class='key before'></span> before <span class='key after'></span> after</p>"
-    charts = "".join(
-        bar_chart(
-            total.title,
-            [
-                Bar(partition, _of(total, totals.final_before), _of(total, totals.final_after or totals.final_before))
-                for partition, totals in sorted(record.totals.items())
-            ],
-            total.format,
-        )
-        for total in (*_shown(record.job), *_bounded(record.job))
-    )
-    return f"{legend}<div class=charts>{charts}</div>"
-
-
-def _of(total: Total, totals: Optional[Totals]) -> Optional[int]:
-    return None if totals is None else totals.integer(total.name)
-
-
-def _changes(record: RunRecord) -> Iterable[str]:
-    """Yields a table of changes by each dimension that is compared before and after."""
-    first, *others = _shown(record.job)
-    heads = (f"{first.title} before and after", f"{first.title} before", f"{first.title} after", "Change")
-    for dimension, found in _broken_down(record, new_only=False):
-        rows = _change_rows(found, first, others)
-        parts = table((dimension.head, *heads, *(total.title for total in others)), rows, "numbers bars")
-        yield f"<h2>{dimension.title}</h2>{parts}"
-
-
-def _broken_down(record: RunRecord, *, new_only: bool) -> Iterable[tuple[Dimension, Breakdown]]:
-    for dimension in record.job.dimensions:
-        found = record.breakdown.get(dimension.name)
-        if found is not None and dimension.new_only is new_only:
-            yield dimension, found
-
-
-def _change_rows(found: Breakdown, first: Total, others: Sequence[Total]) -> Iterable[Sequence[object]]:
-    highest = max(
-        (max(part.before.integer(first.name), part.after.integer(first.name)) for part in found.parts), default=0
-    )
-    for name, part in _named_parts(found):
-        before, after = part.before.integer(first.name), part.after.integer(first.name)
-        yield (
-            name,
-            Markup(lying_bars(before, after, highest) if part is not found.rest else ""),
-            first.format(before),
-            first.format(after),
-            percent_change(before, after),
-            *(_signed(total, part.after.integer(total.name) - part.before.integer(total.name)) for total in others),
-        )
-
-
-def _found(record: RunRecord) -> Iterable[str]:
-    """Yields tables of new rows that may need attention."""
-    *usage, rows = _shown(record.job)
-    shown = (rows, *_bounded(record.job), *usage)
-    for dimension, found in _broken_down(record, new_only=True):
-        if dimension.by_value:
-            found = replace(found, parts=sorted(found.parts, key=lambda part: part.value or ""))
-        parts = table((dimension.head, *(total.title for total in shown)), _found_rows(found, shown), "amounts")
-        yield f"<h2>{dimension.title}</h2>{parts}"
-
-
-def _found_rows(found: Breakdown, shown: Sequence[Total]) -> Iterable[Sequence[object]]:
-    for name, part in _named_parts(found):
-        yield name, *(total.format(part.after.get(total.name)) for total in shown)
-
-
-def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
-    for part in found.parts:
-        yield "NULL" if part.value is None else part.value or "(empty)", part
-    if found.rest is not None:
-        yield counted(found.others, "other"), found.rest
-
-
-def _signed(total: Total, difference: int) -> str:
-    return f"{'+' if difference > 0 else ''}{total.format(difference)}" if difference else "0"
-
-
-def _day_heads(job: JobDefinition) -> Sequence[str]:
-    first, *others = _shown(job)
-    return (
-        *(job.partition.title, "Rows are", f"{first.title} before", f"{first.title} after", "Change"),
-        *(f"{total.title} {when}" for total in others for when in ("before", "after")),
-        "Raw rows",
-        *(total.title for total in _bounded(job)),
-        *(fact.title for fact in job.facts if fact.title),
-        "Impala rows",
-    )
-
-
-def _day_rows(record: RunRecord) -> Iterable[Sequence[object]]:
+def _sections(record: RunRecord) -> Iterable[tuple[str, str]]:
     job = record.job
-    first, *others = _shown(job)
-    for partition, totals in record.totals.items():
-        before, after, raw = totals.final_before, totals.final_after, totals.raw or Totals()
-        yield (
-            partition,
-            _state(record, partition),
-            first.format(before.get(first.name)) if before else "none",
-            first.format(after.get(first.name)) if after else "",
-            percent_change(before.integer(first.name), after.integer(first.name)) if before and after else "",
-            *(
-                text
-                for total in others
-                for text in (
-                    total.format(before.get(total.name)) if before else "none",
-                    total.format(after.get(total.name)) if after else "",
-                )
-            ),
-            _ROWS.format(raw.rows),
-            *(total.format(after.get(total.name)) if after else "" for total in _bounded(job)),
-            *(_ROWS.format(raw.get(fact.name)) for fact in job.facts if fact.title),
-            _ROWS.format(totals.impala.rows) if totals.impala else "",
-        )
+    yield "Usage", charts(record, (*usage(job), *bounded(job)))
+    yield "Costs", charts(record, amounts(job)) + cost_table(record)
+    yield from change_tables(record)
+    yield from attention_tables(record)
+    yield f"{job.partition.title}s", day_table(record)
+    yield "Control totals", control_totals(record)
+    yield "Timeline", _timeline(record)
+    yield "Statements to Impala", _statements(record)
+    yield "Provenance", definitions(_facts(record))
 
 
-def _state(record: RunRecord, partition: Partition) -> str:
-    why = ", refused" if partition in record.refused else ", kept" if partition in record.kept else ""
-    return f"{state_of(record, partition)}{why}"
-
-
-def _total_rows(record: RunRecord) -> Iterable[Sequence[object]]:
-    for partition, totals in record.totals.items():
-        stages: tuple[tuple[str, Optional[Totals]], ...] = (
-            ("raw", totals.raw),
-            ("raw in Impala", totals.impala_raw),
-            ("staging", totals.staging),
-            ("final", totals.final_after),
-            ("final in Impala", totals.impala),
-        )
-        for name, found in stages:
-            if found is not None:
-                yield (partition, name, found.rows, *(found.sums.get(total, "") for total in record.job.names))
-        for difference in differences(record.job, partition, totals):
-            yield (partition, f"differs: {difference}")
-
-
-def _timeline(record: RunRecord) -> Iterable[Sequence[object]]:
-    steps = [(step.started, step.name, step.ended, step.outcome.value) for step in record.steps]
-    changes = [
+def _timeline(record: RunRecord) -> str:
+    """Returns the steps, the changes in each of them, and the time before, between and after: all of the run."""
+    entries = [
         (change.intent, f"— {change.what}", change.done, "done" if change.done else "not known")
         for change in record.changes
     ]
-    for started, what, ended, outcome in sorted((*steps, *changes), key=lambda entry: entry[0]):
-        yield local_time(started), what, _took(started, ended), outcome
+    since: Optional[str] = record.started
+    waited = "start of Spark, plan, raw's totals"
+    for step in sorted(record.steps, key=lambda step: step.started):
+        entries += _between(since, waited, step.started)
+        entries.append((step.started, step.name, step.ended, step.outcome.value))
+        since, waited = step.ended, f"after {step.name}"
+    entries += _between(since, waited, record.ended)
+    rows = [
+        Row((local_time(started), what, _took(started, ended), outcome))
+        for started, what, ended, outcome in sorted(entries, key=lambda entry: entry[0])
+    ]
+    took = None if record.seconds is None else ("In all", "", duration(record.seconds), "")
+    return table(("At", "What", "Took", "Outcome"), rows, total=took)
+
+
+_Entry = tuple[str, str, Optional[str], str]
+
+
+def _between(started: Optional[str], what: str, ended: Optional[str]) -> list[_Entry]:
+    if started is None or ended is None or seconds_between(started, ended) < _SHORTEST_S:
+        return []
+    return [(started, what, ended, "")]
+
+
+def _statements(record: RunRecord) -> str:
+    rows = [
+        Row((sent["sql"], sent["host"], sent["attempts"], f"{sent['seconds']:.2f}", sent["outcome"]))
+        for sent in record.impala
+    ]
+    return table(("Statement", "Host", "Attempts", "Seconds", "Outcome"), rows)
 
 
 def _took(started: str, ended: Optional[str]) -> str:

@@ -18,8 +18,8 @@ from traffic_aggr.run.impala_totals import queries_of_final, queries_of_raw
 from traffic_aggr.run.plan import Plan, Refusal, Step
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.refreshes import Refreshes
-from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words
-from traffic_aggr.run.totals import ROWS, Number, Total, Totals
+from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words, same_totals
+from traffic_aggr.run.totals import Number, Total, Totals
 from traffic_aggr.text import some_of
 from traffic_aggr.units import counted, data_volume, local_time, percent_change
 
@@ -198,7 +198,7 @@ def _changes(record: RunRecord) -> Iterable[str]:
     unchanged = 0
     for partition, totals in days.items():
         old, new = totals.final_before, totals.final_after
-        if old is not None and new is not None and all(old.get(name) == new.get(name) for name in (*job.names, ROWS)):
+        if same_totals(job, old, new):
             unchanged += 1
         else:
             yield _change_line(job, partition, old, new)

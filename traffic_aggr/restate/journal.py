@@ -240,7 +240,7 @@ class RunJournal:
         return failures
 
     def _write_report(self, record: RunRecord) -> None:
-        self.store.write_report(record.run_id, report_files(record))
+        self.store.write_report(record.run_id, report_files(record, self.config.publish.keep_days))
 
     def _attempt(self, what: str, action: Callable[[], object]) -> None:
         try:

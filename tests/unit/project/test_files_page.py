@@ -163,7 +163,7 @@ def test_the_versions_are_named() -> None:
 
 
 def test_the_keys_of_the_report_are_named(record: RunRecord) -> None:
-    document = json.loads(report_files(record)[REPORT_JSON])
+    document = json.loads(report_files(record, keep_days=7)[REPORT_JSON])
     (day,) = document["days"].values()
     assert set(STAGES) < set(day)
 
@@ -174,7 +174,7 @@ def test_the_keys_of_the_report_are_named(record: RunRecord) -> None:
 
 
 def test_the_columns_of_the_csv_file_are_named(record: RunRecord) -> None:
-    (header, *_) = csv.reader(io.StringIO(report_files(record)[DAILY_CSV]))
+    (header, *_) = csv.reader(io.StringIO(report_files(record, keep_days=7)[DAILY_CSV]))
     told = named("daily.csv", "column") - {"STAGE_TOTAL"}
     for row in rows("Control totals", "total"):
         which = set(names(row[3]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 import pytest
 
 from traffic_aggr.report.charts import Bar, bar_chart, lying_bars
 
+RECT = re.compile(r'<rect class=(more|less) x="[0-9]+" y="([0-9.]+)" width="8" height="([0-9.]+)"/>')
 HOSTILE = '<b a="1">&'
 
 
@@ -51,7 +53,21 @@ def test_nothing_to_show_is_no_chart(bars: list[Bar]) -> None:
 
 def test_the_whole_chart_is_said_in_words() -> None:
     drawn = bar_chart("Usage", [Bar("04-01", 1, 2), Bar("04-02", None, 3)], spoken)
-    assert svg(drawn).attrib["aria-label"] == "Usage, 04-01 to 04-02: 1 B before, 5 B after"
+    assert svg(drawn).attrib["aria-label"] == "Usage, 04-01 to 04-02: 1 B before, 5 B after, +400.0 %"
+
+
+def test_differences_swing_from_the_middle_up_for_more_and_down_for_less() -> None:
+    bars = [Bar("04-01", 50, 150), Bar("04-02", 60, 10), Bar("04-03", 5, 5), Bar("04-04", None, 25)]
+    _, drawn = bar_chart("Usage", bars, spoken).split("<div class='plot differences'>")
+    rects = [(kind, float(y), float(height)) for kind, y, height in RECT.findall(drawn)]
+    assert rects == [("more", 0, 50), ("less", 50, 25), ("more", 37.5, 12.5)]
+    assert "difference, at most 100 B in a bar; 3 of 4 differ" in drawn
+    assert "04-02: -50 B" in drawn
+    assert "04-01: +100 B" in drawn
+
+
+def test_days_that_are_alike_have_no_differences_to_draw() -> None:
+    assert "difference" not in bar_chart("Usage", [Bar("04-01", 5, 5)], spoken)
 
 
 @pytest.mark.parametrize(

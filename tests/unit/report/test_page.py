@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 
@@ -24,6 +25,7 @@ from traffic_aggr.run.totals import Totals
 from traffic_aggr.traffic.job import TRAFFIC
 
 HOSTILE = """</td><script>alert("x")</script>'&amp; $title ${facts} %s"""
+KEEP_DAYS = 7
 VOID = {"meta", "br"}
 SVG_VOID = {"rect"}
 
@@ -64,6 +66,14 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[str]:
         return [text for element, text in self.texts if element == tag]
+
+
+def html_of(record: RunRecord) -> str:
+    return render_report(record, KEEP_DAYS)
+
+
+def files_of(record: RunRecord) -> dict[str, str]:
+    return report_files(record, KEEP_DAYS)
 
 
 def failed(publication: Publication) -> RunRecord:
@@ -127,7 +137,7 @@ def failed(publication: Publication) -> RunRecord:
 )
 def test_the_verdict_is_a_sentence_at_the_top(record: RunRecord, sentence: str) -> None:
     assert verdict(record) == sentence
-    assert Page(render_report(record)).all("p")[0] == sentence
+    assert Page(html_of(record)).all("p")[0] == sentence
 
 
 @pytest.mark.parametrize(
@@ -140,22 +150,62 @@ def test_the_verdict_is_a_sentence_at_the_top(record: RunRecord, sentence: str) 
     ],
 )
 def test_every_run_has_a_report_whose_markup_is_whole(record: RunRecord) -> None:
-    page = Page(render_report(record))
-    assert page.all("h1")[0].startswith(f"run {RUN_ID}: ")
-    assert page.all("h2") == ["Days", "Control totals", "Timeline", "Statements to Impala", "Provenance"]
+    page = Page(html_of(record))
+    assert page.all("p")[1].startswith(f"run {RUN_ID}: ")
+    assert page.all("h2")[-5:] == ["Days", "Control totals", "Timeline", "Statements to Impala", "Provenance"]
 
 
 def test_a_day_has_its_usage_before_and_after_and_the_change() -> None:
-    cells = Page(render_report(succeeded())).cells
-    row = cells[cells.index(FIRST) :][:16]
+    cells = Page(html_of(succeeded())).cells
+    row = cells[cells.index(FIRST) :][:14]
     assert row == [
-        *(FIRST, "new", "1.0 TiB", "2.0 TiB", "+100.0 %", "0 min", "0 min", "0", "0"),
-        *("7", "1,234", "56,789", "90", "0", "3", "1,234"),
+        *(FIRST, "new", "✓", "+1.0 TiB", "+100.0 %", "1.0 TiB", "2.0 TiB", "0", "0", "+1,227", "+90"),
+        *("56,789", "89", "3"),
+    ]
+    whole = cells[cells.index("Total") :][:14]
+    assert whole == [
+        *("Total", "+1.0 TiB", "+50.0 %", "2.0 TiB", "3.0 TiB", "0", "0", "+2,454", "+180"),
+        *("113,578", "178", "6", "Day", "Stage"),
     ]
 
 
+def test_amounts_are_a_measure_of_their_own() -> None:
+    record = succeeded()
+    old, new = (grouped(rows=1, whole_sale_cost_1=Decimal(cost), bytes=5) for cost in ("10.500000", "12.600000"))
+    record.set_totals(FIRST, replace(record.totals[FIRST], final_before=old, final_after=new))
+    page = Page(html_of(record))
+    assert "whole_sale_cost_1, 2021-04-01 to 2021-04-02: 10.500000 before, 12.600000 after, +20.0 %" in page.labels
+    assert page.cells[page.cells.index(FIRST) :][:3] == [FIRST, "+2.100000", "+20.0 %"]
+    assert page.all("caption")[0].endswith("1 day without change not listed.")
+
+
+def test_a_day_without_change_is_grey_and_one_that_differs_is_marked() -> None:
+    record = succeeded()
+    record.set_totals(SECOND, replace(record.totals[SECOND], final_before=record.totals[SECOND].final_after))
+    html = html_of(record)
+    assert f"<tr class=same><th scope=row>{SECOND}" in html
+    assert f"<tr class=same><th scope=row>{FIRST}" not in html
+    record.set_totals(FIRST, replace(record.totals[FIRST], impala=seen(1233, bytes=2 * 1024**4)))
+    cells = Page(html_of(record)).cells
+    assert cells[cells.index(FIRST) + 2] == "✗"
+    assert cells[cells.index(SECOND) + 2] == "✓"
+
+
+def test_the_contents_link_to_every_section() -> None:
+    html = html_of(succeeded(breakdown={"customer": Breakdown([Part("Org One", usage(rows=5), usage(rows=9))])}))
+    links = re.findall("<a href='#([a-z-]+)'>([^<]+)</a>", html)
+    assert [name for name, _ in links] == re.findall("<h2 id='([a-z-]+)'>", html)
+    assert [title for _, title in links] == Page(html).all("h2")
+    assert "By customer" in Page(html).all("h2")
+
+
+def test_columns_in_which_a_failed_run_has_nothing_are_left_out() -> None:
+    heads = [cell for cell in Page(html_of(failed(Publication.RESTORED))).cells if cell.startswith("Data")]
+    assert heads == ["Data before", "Data"]
+
+
 def test_each_stage_of_a_day_has_its_totals() -> None:
-    cells = Page(render_report(succeeded())).cells
+    cells = Page(html_of(succeeded())).cells
     assert [cells.count(stage) for stage in ("raw", "staging", "final")] == [2, 2, 2]
 
 
@@ -169,7 +219,7 @@ def test_each_stage_of_a_day_has_its_totals() -> None:
     ],
 )
 def test_a_day_says_which_rows_it_has(publication: Publication, word: str) -> None:
-    cells = Page(render_report(failed(publication))).cells
+    cells = Page(html_of(failed(publication))).cells
     assert cells[cells.index(FIRST) + 1] == word
 
 
@@ -178,7 +228,7 @@ def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> 
     del record.days[SECOND]
     record.set_totals(SECOND, replace(record.totals[SECOND], final_after=None))
     record.kept = [SECOND]
-    page = Page(render_report(record))
+    page = Page(html_of(record))
     cells = page.cells
     assert cells[cells.index(FIRST) + 1] == "new"
     assert cells[cells.index(SECOND) + 1] == "old, kept"
@@ -186,7 +236,7 @@ def test_days_that_were_published_are_new_and_those_that_were_kept_are_old() -> 
 
 
 def test_a_day_whose_old_data_is_gone_is_not_said_to_have_it() -> None:
-    cells = Page(render_report(succeeded(publication=Publication.RESTORED, lost=[FIRST]))).cells
+    cells = Page(html_of(succeeded(publication=Publication.RESTORED, lost=[FIRST]))).cells
     assert (cells[cells.index(FIRST) + 1], cells[cells.index(SECOND) + 1]) == ("lost", "old")
 
 
@@ -194,7 +244,7 @@ def test_a_day_that_was_refused_is_shown_as_such() -> None:
     record = failed(Publication.UNTOUCHED)
     del record.days[SECOND]
     record.refused = [SECOND]
-    page = Page(render_report(record))
+    page = Page(html_of(record))
     cells = page.cells
     assert cells[cells.index(SECOND) + 1] == "old, refused"
     assert "2 days listed: 1 refused, 1 unchanged" in page.all("dd")
@@ -208,11 +258,12 @@ def test_steps_and_the_changes_in_them_are_listed_as_they_came_with_what_they_to
         steps=[StepRecord("drop", at(0), at(9), Outcome.SUCCESS), StepRecord("stage", at(20))],
         changes=[Change("drop from the metastore", at(1), at(4)), Change("move old data aside", at(5))],
     )
-    cells = Page(render_report(record)).cells
+    cells = Page(html_of(record)).cells
     rows = [
         ["2021-05-01 05:30:00 UTC+05:30", "drop", "9.0 s", "success"],
         ["2021-05-01 05:30:01 UTC+05:30", "— drop from the metastore", "3.0 s", "done"],
         ["2021-05-01 05:30:05 UTC+05:30", "— move old data aside", "not known"],
+        ["2021-05-01 05:30:09 UTC+05:30", "after drop", "11.0 s"],
         ["2021-05-01 05:30:20 UTC+05:30", "stage", "running"],
     ]
     begin = cells.index(rows[0][0])
@@ -221,7 +272,7 @@ def test_steps_and_the_changes_in_them_are_listed_as_they_came_with_what_they_to
 
 def test_statements_to_impala_are_listed() -> None:
     sent = {"sql": "REFRESH mnaas.final", "host": "i1:21050", "attempts": 2, "seconds": 0.257, "outcome": "ok"}
-    cells = Page(render_report(succeeded(impala=[sent]))).cells
+    cells = Page(html_of(succeeded(impala=[sent]))).cells
     assert cells[cells.index("REFRESH mnaas.final") :][:5] == ["REFRESH mnaas.final", "i1:21050", "2", "0.26", "ok"]
 
 
@@ -229,13 +280,13 @@ def test_the_report_says_where_everything_came_from() -> None:
     record = succeeded(
         partitions_source="/data/days", partitions_digest="d1", config_digest="c1", tables={"raw": "mnaas.raw"}
     )
-    told = Page(render_report(record)).all("dd")
+    told = Page(html_of(record)).all("dd")
     for fact in ("/data/days (2 days, sha256 d1)", "c1", "raw mnaas.raw", "mnaas@edge1, process 4711"):
         assert fact in told
 
 
 def test_notes_and_skipped_lines_are_listed() -> None:
-    page = Page(render_report(succeeded(notes=["a note"], skipped_lines=["line 3: WARN x"])))
+    page = Page(html_of(succeeded(notes=["a note"], skipped_lines=["line 3: WARN x"])))
     assert page.all("li")[-2:] == ["a note", "skipped line 3: WARN x"]
 
 
@@ -252,7 +303,7 @@ def hostile_record() -> RunRecord:
 
 
 def test_nothing_from_outside_becomes_markup() -> None:
-    page = Page(render_report(hostile_record()))
+    page = Page(html_of(hostile_record()))
     assert "script" not in page.tags
     assert page.all("p")[0] == HOSTILE
     assert page.all("li") == [HOSTILE, f"skipped {HOSTILE}"]
@@ -260,14 +311,14 @@ def test_nothing_from_outside_becomes_markup() -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    html = render_report(succeeded())
+    html = html_of(succeeded())
     assert "http" not in html
     assert Page(html).tags.isdisjoint({"script", "img", "link", "iframe"})
 
 
 def test_usage_is_drawn_as_it_was_and_as_it_is_with_words_for_who_cannot_see_it() -> None:
-    page = Page(render_report(succeeded()))
-    assert "Data, 2021-04-01 to 2021-04-02: 2.0 TiB before, 3.0 TiB after" in page.labels
+    page = Page(html_of(succeeded()))
+    assert "Data, 2021-04-01 to 2021-04-02: 2.0 TiB before, 3.0 TiB after, +50.0 %" in page.labels
     assert [text for text in page.all("title") if "→" in text][:2] == [
         "2021-04-01: 1.0 TiB → 2.0 TiB",
         "2021-04-02: 1.0 TiB → 1.0 TiB",
@@ -280,21 +331,22 @@ def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
         Part(None, usage(rows=2), usage(rows=2)),
     ]
     rest = Part(None, usage(rows=40, bytes=2048), usage(rows=30, bytes=1024))
-    page = Page(render_report(succeeded(breakdown={"customer": Breakdown(parts, 1200, rest)})))
+    page = Page(html_of(succeeded(breakdown={"customer": Breakdown(parts, 1200, rest)})))
     assert "By customer" in page.all("h2")
     assert "By country" not in page.all("h2")
     cells = page.cells
     row = cells.index("Org One")
-    assert cells[row : row + 7] == ["Org One", "1.0 TiB", "2.0 TiB", "+100.0 %", "-10 min", "+3", "+4"]
-    assert cells[row + 7] == "NULL"
+    assert cells[row : row + 8] == ["Org One", "+1.0 TiB", "+100.0 %", "1.0 TiB", "2.0 TiB", "-10 min", "+3", "+4"]
+    assert cells[row + 8] == "NULL"
     last = cells.index("1,200 others")
-    assert cells[last : last + 7] == ["1,200 others", "2.0 KiB", "1.0 KiB", "-50.0 %", "0", "0", "-10"]
+    assert cells[last : last + 8] == ["1,200 others", "-1.0 KiB", "-50.0 %", "2.0 KiB", "1.0 KiB", "0", "0", "-10"]
+    assert cells[last + 8 : last + 11] == ["Total", "+1024.0 GiB", "+100.0 %"]
 
 
 def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
     late = Breakdown([Part("2021-03-31", usage(), usage(rows=4, cdrs=5, bytes=2048, voice_secs=120, sms=6))])
     page = Page(
-        render_report(
+        html_of(
             succeeded(breakdown={"late_calldate": late, "mcc_without_country": Breakdown([Part("", usage(), usage())])})
         )
     )
@@ -331,11 +383,11 @@ def test_the_report_tells_in_which_ways_days_had_been_wrong() -> None:
         "1 day had too many rows: 2021-04-06 (data 4.0 KiB → 2.0 KiB).",
         "1 day was already correct: 2021-04-05 (data 2.0 KiB → 2.0 KiB).",
     ]
-    assert set(reasons(record)) <= set(Page(render_report(record)).all("li"))
+    assert set(reasons(record)) <= set(Page(html_of(record)).all("li"))
 
 
 def test_of_a_run_that_got_no_further_nothing_is_drawn() -> None:
-    assert "svg" not in Page(render_report(failed(Publication.RESTORED))).tags
+    assert "svg" not in Page(html_of(failed(Publication.RESTORED))).tags
 
 
 @pytest.mark.parametrize(
@@ -349,20 +401,28 @@ def test_a_run_that_failed_says_where_the_data_is_and_what_to_run(does: str, wor
     record = failed(Publication.RESTORED)
     record.next = Next("traffic-aggr run --config /my.yaml", does)
     assert advice(record) == words
-    assert Page(render_report(record)).all("dd")[:2] == [record.data_state, advice(record)]
+    assert Page(html_of(record)).all("dd")[:2] == [record.data_state, advice(record)]
 
 
 def test_the_report_of_a_run_that_was_rolled_back_says_so_at_the_top() -> None:
     record = succeeded(rolled_back_by="20210506T020200Z-0a1b2c")
-    page = Page(render_report(record))
-    assert page.all("h1") == [f"run {record.run_id}: rolled back"]
+    page = Page(html_of(record))
+    assert page.all("p")[1].startswith(f"run {record.run_id}: rolled back; started ")
     assert page.all("p")[0].startswith("Rolled back by run 20210506T020200Z-0a1b2c")
     assert "old data is in place again" in page.all("dd")[0]
     assert "new" not in {day["state"] for day in json.loads(result_json(record))["days"].values()}
 
 
-def test_a_run_that_succeeded_leaves_nothing_to_do() -> None:
-    assert advice(succeeded()) == ""
+def test_a_run_that_succeeded_leaves_nothing_to_do_and_says_how_to_take_it_back() -> None:
+    record = succeeded(ended="2021-05-04T02:03:00.000+00:00")
+    assert advice(record) == ""
+    (how, *_) = Page(html_of(record)).all("dd")
+    assert how == f"traffic-aggr rollback {record.run_id}, until 2021-05-11 07:33:00 UTC+05:30"
+
+
+@pytest.mark.parametrize("values", [{"cleaned": "2021-05-09T00:00:00.000+00:00"}, {"continued_by": "R"}, {"days": {}}])
+def test_a_run_that_cannot_be_taken_back_does_not_say_how(values: dict[str, Any]) -> None:
+    assert "To take it back" not in Page(html_of(succeeded(**values))).all("dt")
 
 
 @pytest.mark.parametrize(
@@ -379,7 +439,7 @@ def test_days_are_named_by_their_month_where_they_are_of_one(days: list[str], wo
 
 
 def test_the_document_says_the_same_as_the_page() -> None:
-    document = json.loads(report_files(succeeded())["report.json"])
+    document = json.loads(files_of(succeeded())["report.json"])
     assert document["verdict"] == verdict(succeeded())
     assert document["outcome"] == "success"
     day = document["days"][FIRST]
@@ -390,15 +450,15 @@ def test_the_document_says_the_same_as_the_page() -> None:
 def test_differences_between_stages_are_told_exactly() -> None:
     record = succeeded()
     record.set_totals(FIRST, replace(record.totals[FIRST], impala=seen(1233, bytes=2 * 1024**4)))
-    document = json.loads(report_files(record)["report.json"])
+    document = json.loads(files_of(record)["report.json"])
     assert "2021-04-01 rows: final 1234, impala 1233" in document["days"][FIRST]["differences"]
-    assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(render_report(record)).cells
+    assert "differs: 2021-04-01 rows: final 1234, impala 1233" in Page(html_of(record)).cells
 
 
 def test_a_cleared_day_of_which_raw_or_final_has_rows_is_told() -> None:
     record = succeeded()
     record.totals[FIRST] = DayTotals(raw(rows=3, bytes=9), final_after=grouped(rows=1, bytes=5))
-    told = json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"]
+    told = json.loads(files_of(record)["report.json"])["days"][FIRST]["differences"]
     assert "2021-04-01 rows: raw 3, staging's source 0" in told
     assert "2021-04-01 bytes: staging 0, final 5" in told
 
@@ -407,7 +467,7 @@ def test_a_day_cleared_for_want_of_raw_rows_differs_in_nothing() -> None:
     record = succeeded()
     old, nothing = grouped(rows=1, bytes=5), grouped()
     record.totals[FIRST] = DayTotals(raw(), None, old, nothing, seen())
-    assert json.loads(report_files(record)["report.json"])["days"][FIRST]["differences"] == []
+    assert json.loads(files_of(record)["report.json"])["days"][FIRST]["differences"] == []
 
 
 def test_impalas_totals_stand_among_the_control_totals() -> None:
@@ -416,22 +476,31 @@ def test_impalas_totals_stand_among_the_control_totals() -> None:
     of_raw = seen(56789, bytes=5, voice_secs=6, sms=7, **costs)
     of_final = seen(1234, bytes=8, cdrs=90, voice_secs=9, sms=10, **costs)
     record.set_totals(FIRST, replace(record.totals[FIRST], impala_raw=of_raw, impala=of_final))
-    page = Page(render_report(record))
+    page = Page(html_of(record))
     cells = page.cells
     texts = [str(cost) for cost in costs.values()]
     # A cell without text is none for the parser: raw's cdrids, which Impala is not asked for.
-    assert cells[cells.index("raw in Impala") :][:9] == ["raw in Impala", "56789", "5", "6", "7", *texts[:4]]
-    assert cells[cells.index("final in Impala") :][:10] == ["final in Impala", "1234", "90", "8", "9", "10", *texts[:4]]
+    assert cells[cells.index("raw in Impala") :][:10] == ["raw in Impala", "✗", "56,789", "5", "6", "7", *texts[:4]]
+    assert cells[cells.index("final in Impala") :][:11] == [
+        "final in Impala",
+        "✗",
+        "1,234",
+        "90",
+        "8",
+        "9",
+        "10",
+        *texts[:4],
+    ]
     assert f"differs: {FIRST} bytes: raw {2 * 1024**4}, raw in Impala 5" in cells
-    (first, _) = csv.DictReader(io.StringIO(report_files(record)["daily.csv"]))
+    (first, _) = csv.DictReader(io.StringIO(files_of(record)["daily.csv"]))
     assert (first["impala_raw_rows"], first["impala_raw_sms"], first["impala_cdrs"]) == ("56789", "7", "90")
     assert "impala_raw_cdrs" not in first
-    day = json.loads(report_files(record)["report.json"])["days"][FIRST]
+    day = json.loads(files_of(record)["report.json"])["days"][FIRST]
     assert (day["impala_raw"]["bytes"], day["impala"]["whole_sale_cost_5"]) == (5, "5.500000")
 
 
 def test_the_days_are_a_table_for_other_programs() -> None:
-    first, second = csv.DictReader(io.StringIO(report_files(failed(Publication.RESTORED))["daily.csv"]))
+    first, second = csv.DictReader(io.StringIO(files_of(failed(Publication.RESTORED))["daily.csv"]))
     assert (first["partition_date"], first["state"], first["raw_rows"]) == (FIRST, "old", "56789")
     assert (second["final_before_bytes"], second["final_after_bytes"]) == (str(1024**4), "")
     assert "staging_source_rows" in first

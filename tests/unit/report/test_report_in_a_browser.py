@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -15,9 +16,13 @@ import pytest
 from tests.support.reported_runs import succeeded
 from tests.support.totals import grouped, raw, usage
 from traffic_aggr.hive.partitions import Partition
+from traffic_aggr.report.index import render_index
 from traffic_aggr.report.page import render_report
 from traffic_aggr.run.breakdown import Breakdown, Part
 from traffic_aggr.run.record import DayTotals
+
+SCHEMES = ("dark", "light")
+"""In the order of Chromium's numbers for them."""
 
 
 @pytest.fixture
@@ -27,6 +32,15 @@ def chromium(tmp_path: Path) -> list[str]:
         assert os.environ.get("TRAFFIC_AGGR_REQUIRE_BROWSER") != "1", "no chromium, though it is required"
         pytest.skip("chromium is not installed")
     return [program, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+
+
+@pytest.fixture
+def axe() -> str:
+    """The accessibility checker as JavaScript."""
+    package = importlib.util.find_spec("axe_core_python")
+    if package is None or package.origin is None:
+        pytest.skip("axe-core-python is not installed: it needs Python 3.10")
+    return Path(package.origin).with_name("axe.min.js").read_text("utf-8").replace("</script>", "<\\/script>")
 
 
 @pytest.fixture
@@ -41,7 +55,7 @@ def page(tmp_path: Path) -> Path:
     part = Part("Customer " * 9, usage(bytes=10**12), usage(bytes=10**13))
     record.breakdown = {"customer": Breakdown([part, part], 12, part), "late_calldate": Breakdown([part])}
     path = tmp_path / "report.html"
-    path.write_text(render_report(record), encoding="utf-8")
+    path.write_text(render_report(record, keep_days=7), encoding="utf-8")
     return path
 
 
@@ -97,6 +111,24 @@ def test_no_label_lies_over_a_bar(chromium: list[str], page: Path, width: int) -
     assert bars > 100
     assert labels > 100
     assert over == []
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("which", ["report", "index"])
+def test_axe_finds_no_fault_with_a_page(
+    chromium: list[str], page: Path, axe: str, tmp_path: Path, which: str, scheme: str
+) -> None:
+    record = succeeded(error="an error")
+    index = render_index("traffic_adhoc_aggr", [record], 1, {"usage_trend": ["2021-04"]})
+    html = page.read_text("utf-8") if which == "report" else index
+    ask = "axe.run(document).then(found => { document.title = JSON.stringify(found.violations.map(each => each.id)) })"
+    checked = tmp_path / "checked.html"
+    checked.write_text(html.replace("</body>", f"<script>{axe}</script><script>{ask}</script></body>"), "utf-8")
+    preferred = f"--blink-settings=preferredColorScheme={SCHEMES.index(scheme)}"
+
+    dom = run(*chromium, preferred, "--virtual-time-budget=60000", "--dump-dom", checked.as_uri())
+
+    assert re.findall("<title>(.*?)</title>", dom)[0] == "[]"
 
 
 def test_the_page_prints(chromium: list[str], page: Path, tmp_path: Path) -> None:

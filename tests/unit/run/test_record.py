@@ -351,7 +351,7 @@ def test_a_record_of_before_jobs_had_definitions_says_the_same() -> None:
         "3 days of April 2021 restated; data usage 2.2 GiB → 2.2 GiB; raw, staging and final agree on every day."
     )
     assert all(differences(TRAFFIC, day, totals) == [] for day, totals in record.totals.items())
-    assert set(report_files(record)) == {"report.html", "report.json", "daily.csv"}
+    assert set(report_files(record, keep_days=7)) == {"report.html", "report.json", "daily.csv"}
 
 
 def test_a_total_that_a_record_is_too_old_for_differs_in_nothing_and_proves_nothing() -> None:
@@ -362,7 +362,7 @@ def test_a_total_that_a_record_is_too_old_for_differs_in_nothing_and_proves_noth
     day, totals = next(iter(record.totals.items()))
 
     assert differences(later, day, totals) == []
-    assert set(report_files(record)) == {"report.html", "report.json", "daily.csv"}
+    assert set(report_files(record, keep_days=7)) == {"report.html", "report.json", "daily.csv"}
     now = one_more(totals.loaded, "orders", 7)
     (found,) = reconcile_final(later.totals, day, totals.loaded, now)
     assert str(found) == f"{day} orders: staging None, final 7"
