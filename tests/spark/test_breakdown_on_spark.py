@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from decimal import Decimal
 from typing import Any, Callable, Optional
 
 import pytest
@@ -11,6 +11,8 @@ from pyspark.sql import Row
 from tests.support.warehouse import LISTED, Job
 from traffic_aggr.restate import totals
 from traffic_aggr.run.breakdown import TOP
+from traffic_aggr.traffic.columns import COSTS
+from traffic_aggr.traffic.job import TRAFFIC
 
 Dimension = Callable[[Row], Any]
 NAMED, PLACED = {1, 2}, {"404", "405"}
@@ -29,18 +31,28 @@ OF_NEW: dict[str, Dimension] = {
 }
 
 
-def usage(rows: list[Row], dimension: Dimension) -> dict[Optional[str], dict[str, int]]:
-    found: dict[Optional[str], Counter[str]] = {}
+NONE: dict[str, Decimal] = dict.fromkeys(("rows", *TRAFFIC.names), Decimal(0))
+
+
+def usage(rows: list[Row], dimension: Dimension) -> dict[Optional[str], dict[str, Decimal]]:
+    found: dict[Optional[str], dict[str, Decimal]] = {}
     for row in rows:
         for value in dimension(row):
-            found.setdefault(value, Counter()).update(
-                rows=1,
-                cdrs=row.noofcdrids,
-                bytes=int(row.data_usage_in_kb * 1024),
-                voice_secs=row.voice_usage_in_secs,
-                sms=row.sms_usage,
-            )
-    return {value: dict(counts) for value, counts in found.items()}
+            measured = {
+                "rows": 1,
+                "cdrs": row.noofcdrids,
+                "bytes": int(row.data_usage_in_kb * 1024),
+                "voice_secs": row.voice_usage_in_secs,
+                "sms": row.sms_usage,
+                **{name: row[name] for name in COSTS},
+            }
+            sums = found.setdefault(value, dict(NONE))
+            found[value] = {name: sums[name] + amount for name, amount in measured.items()}
+    return found
+
+
+def decimals(totals: dict[str, Any]) -> dict[str, Decimal]:
+    return {name: Decimal(value) for name, value in totals.items()}
 
 
 @pytest.mark.parametrize("kind", ["parquet", "text"])
@@ -57,11 +69,10 @@ def test_the_change_is_broken_down_to_the_last_byte(job: Job, kind: str, mode: s
     for name, dimension in {**OF_BOTH, **OF_NEW}.items():
         olds = usage(before, dimension) if name in OF_BOTH else {}
         news = usage(after, dimension)
-        none = dict.fromkeys(("rows", "cdrs", "bytes", "voice_secs", "sms"), 0)
-        expected = {value: (olds.get(value, none), news.get(value, none)) for value in {*olds, *news}}
+        expected = {value: (olds.get(value, NONE), news.get(value, NONE)) for value in {*olds, *news}}
         parts = found[name]["parts"]
         assert 0 < len(parts) <= TOP
-        assert {part["value"]: (part["before"], part["after"]) for part in parts} == expected
+        assert {part["value"]: (decimals(part["before"]), decimals(part["after"])) for part in parts} == expected
 
 
 def test_a_run_that_resumes_has_the_breakdown_of_the_one_that_staged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,9 @@ def grouped(rows: int = 0, source_rows: Optional[int] = None, **sums: Number) ->
     return Totals(rows, {**_NO_SUMS, **sums}, source_rows)
 
 
-def usage(rows: int = 0, cdrs: int = 0, bytes: int = 0, voice_secs: int = 0, sms: int = 0) -> Totals:
+def usage(rows: int = 0, cdrs: int = 0, bytes: int = 0, voice_secs: int = 0, sms: int = 0, **costs: Number) -> Totals:
     """The totals of a value of a dimension."""
-    return Totals(rows, {"cdrs": cdrs, "bytes": bytes, "voice_secs": voice_secs, "sms": sms})
+    return Totals(rows, {**_NO_SUMS, "cdrs": cdrs, "bytes": bytes, "voice_secs": voice_secs, "sms": sms, **costs})
 
 
 def one_more(totals: Totals, name: str, more: Number = 1) -> Totals:

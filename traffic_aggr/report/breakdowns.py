@@ -10,17 +10,17 @@ from typing import Optional
 
 from traffic_aggr.report.charts import lying_bars
 from traffic_aggr.report.markup import Markup, Row, table
-from traffic_aggr.report.measures import bounded, change, change_in_percent, usage
+from traffic_aggr.report.measures import amounts, bounded, change, change_in_percent, usage
 from traffic_aggr.run.breakdown import TOP, Breakdown, Part
 from traffic_aggr.run.definition import Dimension
 from traffic_aggr.run.record import RunRecord
-from traffic_aggr.run.totals import Totals
+from traffic_aggr.run.totals import Total, Totals
 from traffic_aggr.units import counted
 
 
 def change_tables(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yields the title and the table of each dimension that is compared before and after."""
-    first, *others = usage(record.job)
+    first, *others = _compared(record)
     heads = (
         *(f"{first.title} change", "in %", "Before and after", f"{first.title} before", f"{first.title} after"),
         *(f"{total.title} change" for total in others),
@@ -39,7 +39,7 @@ def change_tables(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 def _change_cells(record: RunRecord, part: Part, longest: Optional[int]) -> Iterator[object]:
     """Yields the cells of ``part``, with bars unless there is no ``longest`` one to compare them with."""
-    first, *others = usage(record.job)
+    first, *others = _compared(record)
     before, after = part.before, part.after
     yield change(first, before, after)
     yield change_in_percent(first, before, after)
@@ -47,6 +47,10 @@ def _change_cells(record: RunRecord, part: Part, longest: Optional[int]) -> Iter
     yield first.format(before.get(first.name))
     yield first.format(after.get(first.name))
     yield from (change(total, before, after) for total in others)
+
+
+def _compared(record: RunRecord) -> tuple[Total, ...]:
+    return (*usage(record.job), *amounts(record.job))
 
 
 def attention_tables(record: RunRecord) -> Iterator[tuple[str, str]]:

@@ -180,7 +180,7 @@ def _break_down(work: Work, new: Optional[UsageBy]) -> None:
     if work.old_usage is None or new is None:
         work.record.note(f"not broken down: there are more than {control.MAX_VALUES:,} values to break it down by")
         return
-    work.record.break_down(compare(work.old_usage, new, work.plan.job.usage))
+    work.record.break_down(compare(work.old_usage, new, work.plan.job.names))
 
 
 def load(work: Work) -> None:

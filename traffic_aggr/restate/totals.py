@@ -74,7 +74,7 @@ def old_totals(
 
 def usage_by(job: JobDefinition, aggregation: Aggregation, rows: DataFrame, *, new: bool) -> Optional[UsageBy]:
     """
-    Returns the usage in final's ``rows`` by each dimension; those for new rows alone are left out unless ``new``.
+    Returns the totals of final's ``rows`` by each dimension; those for new rows alone are left out unless ``new``.
 
     None when there are more values than a driver should hold.
     """
@@ -82,7 +82,6 @@ def usage_by(job: JobDefinition, aggregation: Aggregation, rows: DataFrame, *, n
     counts = aggregation.usage(rows, new=new).limit(MAX_VALUES + 1).collect()
     if len(counts) > MAX_VALUES:
         return None
-    scales = {total.name: total.scale for total in job.usage}
     for row in counts:
-        found.setdefault(row["dimension"], {})[row["value"]] = measured(row.asDict(), scales)
+        found.setdefault(row["dimension"], {})[row["value"]] = measured(row.asDict(), job.scales)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from traffic_aggr.run.totals import Total, Totals
+from traffic_aggr.run.totals import Totals
 
 TOP = 10
 
@@ -45,42 +45,37 @@ UsageBy = Mapping[str, Mapping[Optional[str], Totals]]
 """Totals by dimension and value."""
 
 
-def compare(before: UsageBy, after: UsageBy, usage: Sequence[Total]) -> dict[str, Breakdown]:
-    """
-    Returns the breakdown of each dimension found before or after the run.
-
-    ``usage`` are the totals that each value has. The guarded ones, or else all, decide which changes are the largest.
-    """
-    nothing = Totals(0, {total.name: 0 for total in usage})
-    weighed = [total.name for total in usage if total.guarded] or [total.name for total in usage]
+def compare(before: UsageBy, after: UsageBy, names: Sequence[str]) -> dict[str, Breakdown]:
+    """Returns the breakdown of each dimension found before or after the run; ``names`` are the totals of each value."""
+    nothing = Totals(0, dict.fromkeys(names, 0))
     found = {}
     for dimension in dict.fromkeys((*after, *before)):
         olds, news = before.get(dimension, {}), after.get(dimension, {})
         parts = [
             Part(value, olds.get(value, nothing), news.get(value, nothing)) for value in dict.fromkeys((*news, *olds))
         ]
-        found[dimension] = _largest_first(parts, weighed)
+        found[dimension] = _largest_first(parts, names)
     return found
 
 
-def _largest_first(parts: list[Part], weighed: Sequence[str]) -> Breakdown:
-    weight = _weight(parts, weighed)
-    parts = sorted(parts, key=lambda part: (-weight(part), -part.after[weighed[0]], part.value or ""))
+def _largest_first(parts: list[Part], names: Sequence[str]) -> Breakdown:
+    weight = _weight(parts, names)
+    parts = sorted(parts, key=lambda part: (-weight(part), -part.after.rows, part.value or ""))
     rest = parts[TOP:]
     return Breakdown(parts[:TOP], len(rest), _summed(rest)) if rest else Breakdown(parts)
 
 
-def _weight(parts: Iterable[Part], weighed: Sequence[str]) -> Callable[[Part], float]:
+def _weight(parts: Iterable[Part], names: Sequence[str]) -> Callable[[Part], float]:
     """
     Returns a function that weighs the change of a part.
 
-    The weight is the change as a share of all usage of one kind: the kind whose share is largest.
+    The weight is the change as a share of a total over all parts: of the total whose share is largest.
     """
     whole = _summed(parts)
-    kinds = {kind: float(max(whole.before[kind], whole.after[kind], 1)) for kind in weighed}
+    wholes = {name: float(max(whole.before[name], whole.after[name], 1)) for name in names}
 
     def weight(part: Part) -> float:
-        return max(abs(float(part.after[kind]) - float(part.before[kind])) / kinds[kind] for kind in weighed)
+        return max(abs(float(part.after[name]) - float(part.before[name])) / wholes[name] for name in names)
 
     return weight
 

@@ -82,7 +82,7 @@ class Aggregation(Protocol):
 
     def usage(self, rows: DataFrame, *, new: bool) -> DataFrame:
         """
-        Returns ``dimension, value, rows`` and ``JobDefinition.usage`` of final's rows by each dimension.
+        Returns ``dimension, value, rows`` and every total of final's rows by each dimension.
 
         Those that tell how ``new`` rows came about are left out of old ones.
         """
@@ -139,11 +139,6 @@ class JobDefinition:
     def staging_names(self) -> list[str]:
         """The names of staging's columns, in order."""
         return [column.name for column in self.staging]
-
-    @property
-    def usage(self) -> tuple[Total, ...]:
-        """The totals that people follow: the headline, guarded ones, and those with bounds."""
-        return tuple(total for total in self.totals if total.guarded or total.bounds or total is self.headline)
 
     @property
     def names(self) -> tuple[str, ...]:

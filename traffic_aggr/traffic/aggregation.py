@@ -198,21 +198,24 @@ def rounded_quotient(total: str, divisor: int) -> Column:
 
 def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
     """
-    Usage of staging's or final's ``rows`` by each of ``dimensions`` separately, in one scan.
+    Usage and costs of staging's or final's ``rows`` by each of ``dimensions`` separately, in one scan.
 
-    Returns ``dimension, value``, and ``rows, cdrs, bytes, voice_secs, sms`` as in ``staged_totals``. A dimension is a
-    column of structs with one field, ``value``, such as those below. It does not count rows in which it is NULL.
+    Returns ``dimension, value``, and the columns of ``staged_totals`` but the day. A dimension is a column of structs
+    with one field, ``value``, such as those below. It does not count rows in which it is NULL.
     """
-    # BIGINT sums are much faster than DECIMAL ones. Only a damaged value exceeds BIGINT; it counts as 0.
+    # BIGINT sums are much faster than DECIMAL ones. Only a damaged value exceeds BIGINT; it counts as 0. Costs are
+    # summed in millionths.
     usage = {
         "rows": F.lit(1),
         "cdrs": F.col("noofcdrids"),
         "bytes": F.expr("try_cast(data_usage_in_kb * 1024 AS BIGINT)"),
         "voice_secs": F.col("voice_usage_in_secs"),
         "sms": F.col("sms_usage"),
+        **{name: F.expr(f"try_cast({name} * 1000000 AS BIGINT)") for name in COSTS},
     }
     amounts = {name: F.coalesce(amount.cast("bigint"), F.lit(0)) for name, amount in usage.items()}
-    return summed_by(rows, dimensions, amounts)
+    costs = {name: F.expr(f"CAST({name} AS DECIMAL(20,0)) * 0.000001BD") for name in COSTS}
+    return summed_by(rows, dimensions, amounts).withColumns(costs)
 
 
 def by_value(column: str) -> Column:

@@ -48,11 +48,10 @@ class TrendAggregation:
         return self._days.select(*(without_delimiters(F.col(name), delimiters).alias(name) for name in GRAIN_TEXT))
 
     def usage(self, rows: DataFrame, *, new: bool) -> DataFrame:
-        """Returns usage by customer, country and call type."""
-        amounts = {"rows": F.lit(1), **_amounts("daily_cdrids")}
-        usage = {name: amount for name, amount in amounts.items() if name not in COSTS}
-        dimensions = {"customer": by_value("customername"), "country": by_value("country")}
-        return summed_by(rows, {**dimensions, "calltype": by_value("calltype")}, usage)
+        """Returns usage and costs by customer, country and call type."""
+        columns = {"customer": "customername", "country": "country", "calltype": "calltype"}
+        dimensions = {name: by_value(column) for name, column in columns.items()}
+        return summed_by(rows, dimensions, {"rows": F.lit(1), **_amounts("daily_cdrids")})
 
     def close(self) -> None:
         """Keeps nothing in Spark."""

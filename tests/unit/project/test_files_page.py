@@ -193,7 +193,7 @@ def test_the_stages_and_totals_are_named() -> None:
 
 def test_a_breakdown_is_explained() -> None:
     values: dict[Optional[str], Totals] = {str(number): usage(bytes=number) for number in range(TOP + 2)}
-    found = compare({}, {"customer": values}, TRAFFIC.usage)["customer"].to_json()
+    found = compare({}, {"customer": values}, TRAFFIC.names)["customer"].to_json()
     assert named("Breakdown") == {*found, *(f"parts[].{name}" for name in fields(Part))}
     assert named("Breakdown", "dimension") == {dimension.name for dimension in TRAFFIC.dimensions}
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from decimal import Decimal
+from typing import Optional
 
 from tests.support.fakes import run_record
 from tests.support.totals import usage
 from traffic_aggr.run.breakdown import TOP, Breakdown, Part, compare
 from traffic_aggr.run.record_json import record_from_json, record_to_json
+from traffic_aggr.run.totals import Totals
 from traffic_aggr.traffic.job import TRAFFIC
 
 
 def test_a_value_that_is_gone_or_new_has_no_usage_on_the_other_side() -> None:
     before, after = {"customer": {"gone": usage(rows=1, bytes=5)}}, {"customer": {None: usage(rows=2)}}
-    found = compare(before, after, TRAFFIC.usage)["customer"]
+    found = compare(before, after, TRAFFIC.names)["customer"]
     assert found.parts == [Part("gone", usage(1, 0, 5), usage()), Part(None, usage(), usage(2))]
     assert (found.others, found.rest) == (0, None)
 
 
-def test_the_largest_change_of_data_voice_or_messages_comes_first() -> None:
-    before = {"customer": {"data": usage(bytes=10**12), "voice": usage(voice_secs=100), "sms": usage(sms=10)}}
-    after = {"customer": {"data": usage(bytes=11 * 10**11), "voice": usage(voice_secs=50), "sms": usage(sms=8)}}
-    assert [part.value for part in compare(before, after, TRAFFIC.usage)["customer"].parts] == ["voice", "sms", "data"]
+def test_the_largest_change_of_any_total_comes_first() -> None:
+    def customers(data: int, voice: int, sms: int, cost: str) -> dict[Optional[str], Totals]:
+        amounts = usage(bytes=data), usage(voice_secs=voice), usage(sms=sms), usage(whole_sale_cost_2=Decimal(cost))
+        return dict(zip(("data", "voice", "sms", "cost"), amounts))
+
+    before, after = customers(10**12, 100, 10, "10.0"), customers(11 * 10**11, 50, 8, "13.0")
+    found = compare({"customer": before}, {"customer": after}, TRAFFIC.names)["customer"]
+    assert [part.value for part in found.parts] == ["voice", "cost", "sms", "data"]
 
 
 def test_all_but_the_top_ones_are_summed() -> None:
-    after = {"late_calldate": {f"{number:02d}": usage(1, 2, number, 3, 4) for number in range(TOP + 3)}}
-    found = compare({}, after, TRAFFIC.usage)["late_calldate"]
+    after = {
+        "late_calldate": {
+            f"{number:02d}": usage(1, 2 * number, number, 3 * number, 4 * number) for number in range(TOP + 3)
+        }
+    }
+    found = compare({}, after, TRAFFIC.names)["late_calldate"]
     assert [part.value for part in found.parts] == [f"{number:02d}" for number in range(TOP + 2, 2, -1)]
     assert (found.others, found.rest) == (3, Part(None, usage(), usage(3, 6, 0 + 1 + 2, 9, 12)))
 
@@ -42,9 +52,3 @@ def test_a_record_of_before_there_were_breakdowns_has_none() -> None:
     document = json.loads(record_to_json(run_record()))
     del document["breakdown"]
     assert record_from_json(json.dumps(document), "here", TRAFFIC).breakdown == {}
-
-
-def test_where_no_total_is_guarded_all_decide_which_change_is_the_largest() -> None:
-    unguarded = [replace(total, guarded=False) for total in TRAFFIC.usage]
-    after = {"customer": {"few": usage(cdrs=1), "many": usage(cdrs=9)}}
-    assert [part.value for part in compare({}, after, unguarded)["customer"].parts] == ["many", "few"]
