@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Optional
@@ -9,10 +11,23 @@ from typing import Optional
 import pytest
 
 from devtools.impala_double import ImpalaDouble
+from tests.support.paths import ROOT
 from tests.support.warehouse import LISTED, UNLISTED, Job
 from traffic_aggr.hive.catalog import HiveTable
 from traffic_aggr.restate import steps
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
+
+KEYS_OF_EVERY_LINE = {"time", "level", "run_id", "logger", "message", "event"}
+
+
+def keys_of_events() -> dict[str, set[str]]:
+    """What docs/files.md says that each event has."""
+    page = (ROOT / "docs" / "files.md").read_text()
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| (.*`.*) \|$", page[page.index("| event | when | keys |") :], re.MULTILINE
+    )
+    values = {"success", "failed"}
+    return {event: set(re.findall(r"`(\w+)`", keys)) - values for event, keys in rows[:6]}
 
 
 def rows(job: Job) -> list[tuple[object, ...]]:
@@ -55,6 +70,47 @@ def test_the_final_table_agrees_with_an_independent_computation(
     assert f"raw = staging = final = Impala on all {len(LISTED)} days" in result.out
     assert job.status()["MNAAS_job_status"] == "Success"
     assert job.status()["MNAAS_Daily_ProcessStatusFlag"] == "0"
+
+
+@pytest.mark.quick
+def test_the_log_tells_the_run_by_its_events(job: Job) -> None:
+    job.create_final()
+    job.settings["logs"] = {"format": "json"}
+
+    result = job("run")
+
+    lines = (job.home / "logs" / "traffic_adhoc_aggr.log").read_text().splitlines()
+    events = [found for found in map(json.loads, lines) if "event" in found]
+    run, steps, days = job.record()["run_id"], ["drop", "stage", "load"], list(LISTED)
+    assert {found["run_id"] for found in events} == {run}
+    assert [(found["event"], found.get("step")) for found in events] == [
+        *(("run_started", None), ("planned", None)),
+        *((event, step) for step in steps for event in ("step_started", "step_ended")),
+        *([("partition_ended", None)] * len(days)),
+        ("run_ended", None),
+    ]
+    ended = {found["step"]: found for found in events if found["event"] == "step_ended"}
+    final = sum(totals["final_after"]["rows"] for totals in job.record()["totals"].values())
+    assert [ended[step]["rows"] for step in steps] == [None, final, final]
+    assert [found["partition"] for found in events if found["event"] == "partition_ended"] == days
+    assert (events[-1]["outcome"], events[-1]["exit_code"], events[-1]["partitions"]) == ("success", 0, len(days))
+    for found in events:
+        assert set(found) - KEYS_OF_EVERY_LINE == keys_of_events()[found["event"]]
+    assert "[1/3] drop: done, " in result.err
+    assert f"run {run}: success" not in result.err, "the result says it"
+
+
+def test_the_log_tells_of_a_step_that_failed(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.create_final()
+    job.settings["logs"] = {"format": "json"}
+    monkeypatch.setattr(steps, "_publish", lambda work: 1 // 0)
+
+    assert job("run").code == 1
+
+    lines = (job.home / "logs" / "traffic_adhoc_aggr.log").read_text().splitlines()
+    *_, failed, ended = [found for found in map(json.loads, lines) if "event" in found]
+    assert (failed["event"], failed["step"], failed["outcome"]) == ("step_ended", "load", "failed")
+    assert (ended["event"], ended["outcome"], ended["exit_code"]) == ("run_ended", "failed", 1)
 
 
 def test_a_second_run_of_the_same_list_changes_no_total_and_no_other_day(job: Job) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import say
 from traffic_aggr.errors import Interrupted, StepError, TrafficAggrError
+from traffic_aggr.events import Event, tell
 from traffic_aggr.hive.partitions import PartitionList
 from traffic_aggr.host import log as logs
 from traffic_aggr.report.plan_text import result_lines
@@ -37,10 +38,11 @@ def restate(
 
     def announced() -> RunArguments:
         asked = ask()
-        log.info("run %s: %s; log: %s", run_id, _range(invocation, asked.partitions), log_file)
+        message = f"run {run_id}: {_range(invocation, asked.partitions)}; log: {log_file}"
+        tell(log, Event.RUN_STARTED, message, partitions=len(asked.partitions.partitions))
         return asked
 
-    def tell(record: RunRecord) -> None:
+    def show(record: RunRecord) -> None:
         if invocation.as_json:
             invocation.told.append(result_document(record))
             return
@@ -49,7 +51,7 @@ def restate(
 
     if invocation.spark is None and invocation.config.spark.deploy_mode == "cluster":
         record = invocation.launcher(run_id).run(announced, run_id, caused_by)
-        tell(record)
+        show(record)
         failure = follow(invocation, record, None)
         if failure is not None:
             raise failure
@@ -57,7 +59,7 @@ def restate(
     from traffic_aggr.restate import restatement
 
     def tell_and_follow(record: RunRecord, spark: SparkSession) -> Optional[TrafficAggrError]:
-        tell(record)
+        show(record)
         return follow(invocation, record, spark)
 
     context = invocation.context(run_id)

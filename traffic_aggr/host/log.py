@@ -23,6 +23,7 @@ from typing import Callable, Optional, TextIO
 from traffic_aggr.config.config import LogsConfig
 from traffic_aggr.config.secrets import Redactor
 from traffic_aggr.errors import InputError
+from traffic_aggr.events import Event
 from traffic_aggr.host.log_file import DailyFile
 from traffic_aggr.host.streams import flush
 from traffic_aggr.spark.progress import Kind
@@ -153,8 +154,8 @@ class JsonFormatter(logging.Formatter):
     """
     One JSON object per line.
 
-    Its keys are ``time`` (ISO 8601 with offset), ``level``, ``run_id``, ``logger``, ``message``, and ``exception`` if
-    there is one.
+    Its keys are ``time`` (ISO 8601 with offset), ``level``, ``run_id``, ``logger``, ``message``; those of an event
+    (``traffic_aggr.events``), and ``exception`` if there is one.
     """
 
     def __init__(self, run_id: Optional[str], redactor: Redactor) -> None:
@@ -163,13 +164,21 @@ class JsonFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
+        entry: dict[str, object] = {
             "time": datetime.datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "run_id": self._run_id,
             "logger": record.name,
             "message": self._redactor.redact(record.getMessage()),
         }
+        event: Optional[Event] = getattr(record, "event", None)
+        if event is not None:
+            entry["event"] = event.value
+            fields: dict[str, object] = getattr(record, "fields", {})
+            entry.update(
+                (name, self._redactor.redact(value) if isinstance(value, str) else value)
+                for name, value in fields.items()
+            )
         exception = _exception(record)
         if exception:
             entry["exception"] = self._redactor.redact(exception)
@@ -242,7 +251,7 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = getattr(record, "progress", None)
-        if kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
+        if getattr(record, "quiet", False) or kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
             return
         try:
             if kind is Kind.LIVE and record.getMessage():

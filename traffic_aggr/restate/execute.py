@@ -7,10 +7,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Protocol
+from typing import Any, Optional, Protocol
 
 from traffic_aggr.clock import timestamp
 from traffic_aggr.errors import TrafficAggrError, UnprovenError
+from traffic_aggr.events import Event, tell
 from traffic_aggr.restate import steps
 from traffic_aggr.restate.publish import Publisher
 from traffic_aggr.restate.steps import Work
@@ -20,7 +21,7 @@ from traffic_aggr.run.store import RecordStore
 from traffic_aggr.spark import progress
 from traffic_aggr.spark.errors import spark_says
 from traffic_aggr.text import first_line
-from traffic_aggr.units import counted
+from traffic_aggr.units import counted, duration
 
 log = logging.getLogger(__name__)
 
@@ -57,30 +58,45 @@ def execute(work: Work, mark: Marker) -> None:
 def _run_step(work: Work, step: Step) -> None:
     work.record.begin_step(step.label, step, timestamp())
     work.save(work.record)
-    log.info("%s: %s", step.label, counted(len(work.record.days), "partition"))
+    label = f"[{work.plan.steps.index(step) + 1}/{len(work.plan.steps)}] {step.label}"
+    fields: dict[str, Any] = {"step": step.label, "partitions": len(work.record.days)}
+    tell(log, Event.STEP_STARTED, f"{label}: {counted(len(work.record.days), 'partition')}", **fields)
     started = monotonic()
     try:
-        with progress.shown(work.warehouse.spark, step.label, steps.reading(work, step), lambda: _change(work.record)):
+        with progress.shown(work.warehouse.spark, label, steps.reading(work, step), lambda: _doing(work)):
             STEPS[step](work)
     except BaseException:  # noted in the record, then raised again
         work.record.end_step(Outcome.FAILED, timestamp())
+        took = monotonic() - started
+        tell(
+            log,
+            Event.STEP_ENDED,
+            f"{label}: failed, {duration(took)}",
+            **fields,
+            outcome="failed",
+            seconds=round(took, 3),
+        )
         raise
     work.record.end_step(Outcome.SUCCESS, timestamp())
     work.save(work.record)
-    log.info("%s: done, %s%.1f s", step.label, _rows(work, step), monotonic() - started)
+    took, rows = monotonic() - started, _rows(work, step)
+    message = f"{label}: done, {'' if rows is None else counted(rows, 'row') + ', '}{duration(took)}"
+    tell(log, Event.STEP_ENDED, message, **fields, outcome="success", rows=rows, seconds=round(took, 3))
 
 
-def _change(record: RunRecord) -> str:
-    """Returns the table change in progress, or an empty string."""
-    return "" if not record.changes or record.changes[-1].done else record.changes[-1].what
+def _doing(work: Work) -> str:
+    """Returns the table change in progress, or what else the step is doing."""
+    changes = work.record.changes
+    return changes[-1].what if changes and not changes[-1].done else work.doing
 
 
-def _rows(work: Work, step: Step) -> str:
+def _rows(work: Work, step: Step) -> Optional[int]:
+    """Returns how many rows the step wrote; None for a step that writes none."""
     if step is Step.DROP:
-        return ""
-    stage = "staging" if step is Step.STAGE else "final_after"
-    totals = (getattr(work.record.totals_of(partition), stage) for partition in work.record.days)
-    return f"{counted(sum(each.rows for each in totals if each is not None), 'row')}, "
+        return None
+    found = [work.record.totals_of(partition) for partition in work.record.days]
+    totals = [each.staging if step is Step.STAGE else each.final_after for each in found]
+    return sum(each.rows for each in totals if each is not None)
 
 
 def _put_back(work: Work, reason: BaseException) -> None:

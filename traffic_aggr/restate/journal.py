@@ -17,6 +17,7 @@ from typing import Optional
 from traffic_aggr.clock import timestamp, utc_now
 from traffic_aggr.config.config import Config
 from traffic_aggr.errors import Interrupted, LockHeldError, PartitionListError, TrafficAggrError
+from traffic_aggr.events import Event, tell
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.host.edge import Edge, RunLock
 from traffic_aggr.host.holder import Holder, process_start_time
@@ -27,7 +28,9 @@ from traffic_aggr.run.dependants import Dependant
 from traffic_aggr.run.next_run import next_run
 from traffic_aggr.run.plan import Step
 from traffic_aggr.run.record import Next, Outcome, Publication, RunRecord
+from traffic_aggr.run.result import state_of
 from traffic_aggr.run.store import RecordStore
+from traffic_aggr.units import counted, duration
 from traffic_aggr.user import user_name
 
 log = logging.getLogger(__name__)
@@ -113,6 +116,12 @@ class RunJournal:
         self.save(record)
         self._write_report(record)
         self.write_index()
+        for partition in record.days:
+            state, after = state_of(record, partition), record.totals_of(partition).final_after
+            rows = None if after is None else after.rows
+            message = f"{partition}: {state}{'' if rows is None else ', ' + counted(rows, 'row')}"
+            tell(log, Event.PARTITION_ENDED, message, quiet=True, partition=partition, state=state, rows=rows)
+        self._tell_end(record)
         self.show_success(record)
 
     def show_success(self, record: RunRecord) -> None:
@@ -138,6 +147,7 @@ class RunJournal:
         self._attempt("write the run record", lambda: self.save(record))
         self._attempt("write the report", lambda: self._write_report(record))
         self.write_index()
+        self._tell_end(record)
         self._show_failure(record, concerned)
 
     def show_failure(self, record: RunRecord) -> None:
@@ -203,6 +213,12 @@ class RunJournal:
         self._attempt("write the page of all runs", write)
 
     # ---- helpers
+
+    def _tell_end(self, record: RunRecord) -> None:
+        took = record.seconds or 0.0
+        message = f"{record.command} {record.run_id}: {record.outcome.value}, {duration(took)}"
+        fields = {"command": record.command, "outcome": record.outcome.value, "exit_code": record.exit_code}
+        tell(log, Event.RUN_ENDED, message, quiet=True, **fields, partitions=len(record.days), seconds=round(took, 3))
 
     def _name_next(self, record: RunRecord, error: TrafficAggrError) -> None:
         """Puts the command to type next into the record and the error, and what it will do into the record."""

@@ -11,6 +11,7 @@ from typing import Callable, Optional
 from pyspark.sql import SparkSession
 
 from traffic_aggr.errors import GuardError
+from traffic_aggr.events import Event, tell
 from traffic_aggr.hive.catalog import TableFacts
 from traffic_aggr.hive.layout import Placement, run_directory
 from traffic_aggr.hive.partitions import Partition
@@ -200,7 +201,8 @@ def _create_missing(context: JobContext, warehouse: Warehouse) -> tuple[TableFac
 def _log_plan(plan: Plan) -> None:
     for note in plan.notes:
         log.info("%s", note)
-    log.info("plan: %s; %s", " -> ".join(step.label for step in plan.steps), plan.summary)
+    labels = [step.label for step in plan.steps]
+    tell(log, Event.PLANNED, f"plan: {' -> '.join(labels)}; {plan.summary}", steps=labels, partitions=len(plan.changed))
 
 
 def _refuse(plan: Plan) -> None:

@@ -63,6 +63,8 @@ class Work:
     config: Config
     stop: Stop
     save: Callable[[RunRecord], None]
+    doing: str = ""
+    """What the step in progress does, for those who watch it."""
 
     @property
     def directory(self) -> str:
@@ -77,6 +79,7 @@ class Work:
         if self.impala is None or not statements:
             return
         self.stop.check()
+        self.doing = "refreshing Impala"
         try:
             witness.send(self.impala, self.record, statements)
         finally:
@@ -119,6 +122,7 @@ def stage(work: Work) -> None:
     Raises ReconciliationError when a total differs.
     """
     plan, record = work.plan, work.record
+    work.doing = "aggregating"
     directory = f"{work.directory}/staged"
     work.make_directory()
     by_day = bool(work.staging.partition_columns) and work.staging.row_format.is_parquet
@@ -153,6 +157,7 @@ def stage(work: Work) -> None:
         _point_staging(work, directory)
     else:
         staged = work.warehouse.catalog.table(work.staging).rows()
+    work.doing = "comparing staging with raw"
     totals, usage = both(lambda: work.totals(staged, plan.restated), lambda: _new_usage(work, staged))
     differences: list[Difference] = []
     for partition in plan.restated:
@@ -195,6 +200,7 @@ def load(work: Work) -> None:
     _prove_final(work)
     work.refresh(work.refreshes.after(Step.LOAD, moved=_moved(work), verify_only=work.plan.verify_only))
     if work.impala is not None and work.config.impala.verify:
+        work.doing = "comparing with Impala"
         witness.prove_final(work.impala, work.record, work.final.name, work.save)
 
 
@@ -249,6 +255,7 @@ def _notice_changed_raw(work: Work) -> None:
 
 def _prove_final(work: Work) -> None:
     catalog, column = work.warehouse.catalog, work.plan.job.partition.name
+    work.doing = "reading the new data back"
     published = open_scan(catalog, work.final, work.warehouse.files, column, work.record.days)
     differences = _read_back(work, published.rows, "final", keep=True)
     work.save(work.record)
@@ -294,6 +301,7 @@ def _rewrite(work: Work, staged: Staged, directory: str) -> None:
 
     Raises ReconciliationError when their totals differ from staging's.
     """
+    work.doing = "writing in the final table's format"
     rows = (
         read_parquet(work.warehouse.spark, staged.directory, work.plan.job.staging)
         if staged.partitioned

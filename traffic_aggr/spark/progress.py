@@ -162,10 +162,11 @@ class Wording:
                     known.append(f"{_about((self._reading.total - self._rows) / rate)} of reading left")
                 return f"{self._label}: {', '.join(known)}"
         doing = self._doing()
+        if doing:
+            # 100 % would seem to stand still, so what comes after reading takes its place.
+            known = [doing] if self._reading is None or self._rows == self._reading.total else [*known, doing]
         if sample.tasks:
             known.append(f"{sample.tasks_done:,} of {counted(sample.tasks, 'task')} done")
-        elif doing:
-            known.append(doing)
         return f"{self._label}: {', '.join([*known, f'{duration(elapsed)} so far'])}"
 
 

@@ -19,6 +19,7 @@ import pytest
 from traffic_aggr.config.config import LogsConfig
 from traffic_aggr.config.secrets import Redactor
 from traffic_aggr.errors import InputError
+from traffic_aggr.events import Event, tell
 from traffic_aggr.host import log
 from traffic_aggr.host.log_file import DailyFile
 
@@ -90,6 +91,23 @@ def test_a_json_line_is_one_object_with_the_offset_of_its_time(configured):
         "logger": "traffic_aggr.somewhere",
         "message": "failed with ***",
     }
+
+
+def test_an_event_has_fields_of_its_own_in_json_and_none_in_text(configured):
+    path = configured(format="json", secrets=[SECRET])
+    tell(logger, Event.STEP_ENDED, f"[1/3] drop: {SECRET}", step=f"drop {SECRET}", seconds=0.4, rows=None)
+    entry = json.loads(path.read_text())
+    assert list(entry)[4:] == ["message", "event", "step", "seconds", "rows"]
+    assert (entry["message"], entry["event"]) == ("[1/3] drop: ***", "step_ended")
+    assert (entry["step"], entry["seconds"], entry["rows"]) == ("drop ***", 0.4, None)
+
+
+def test_a_quiet_event_is_in_the_file_alone(configured, capsys):
+    path = configured(console=True)
+    tell(logger, Event.RUN_ENDED, "run R: success", quiet=True)
+    tell(logger, Event.STEP_STARTED, "[1/3] drop")
+    assert "run R: success" in path.read_text()
+    assert capsys.readouterr().err == "[1/3] drop\n"
 
 
 def test_a_line_cannot_be_forged(configured):

@@ -22,6 +22,7 @@ from tests.support.totals import raw, usage
 from traffic_aggr.cli.output import JSON_VERSION, error_json
 from traffic_aggr.config.secrets import Redactor
 from traffic_aggr.errors import TrafficAggrError
+from traffic_aggr.events import Event
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.host import log
 from traffic_aggr.host.alerts import FAILURE, RECOVERY, Alert
@@ -228,7 +229,9 @@ def test_the_keys_of_an_alert_are_named() -> None:
 def test_the_keys_of_a_logged_line_are_named() -> None:
     error = (ValueError, ValueError("x"), None)
     logged = logging.LogRecord("traffic_aggr", logging.INFO, "here", 1, "done", (), error)
+    logged.event = Event.PLANNED
     assert named("Logs") == {*json.loads(log.JsonFormatter(None, Redactor([])).format(logged))}
+    assert named("Logs", "event") == {event.value for event in Event}
     assert f"`logs.dir/{log.FILE_NAME}`" in part("Logs")
 
 
