@@ -3,8 +3,8 @@
 
 _shtab_traffic_aggr_subparsers=(run plan rollback cleanup recover check report alerts status history import-properties sample-data)
 
-_shtab_traffic_aggr_run_option_strings=(-h --help --config --partitions --dates --month --from-step --dry-run --run-id --json)
-_shtab_traffic_aggr_plan_option_strings=(-h --help --config --partitions --dates --month --from-step --json)
+_shtab_traffic_aggr_run_option_strings=(-h --help --config --partitions --dates --month --from-step --dry-run --run-id --json --sql)
+_shtab_traffic_aggr_plan_option_strings=(-h --help --config --partitions --dates --month --from-step --json --sql)
 _shtab_traffic_aggr_rollback_option_strings=(-h --help --config --dry-run --yes --json)
 _shtab_traffic_aggr_cleanup_option_strings=(-h --help --config --dry-run --yes --json)
 _shtab_traffic_aggr_recover_option_strings=(-h --help --config --json)
@@ -45,9 +45,11 @@ _shtab_traffic_aggr_run__h_nargs=0
 _shtab_traffic_aggr_run___help_nargs=0
 _shtab_traffic_aggr_run___dry_run_nargs=0
 _shtab_traffic_aggr_run___json_nargs=0
+_shtab_traffic_aggr_run___sql_nargs=0
 _shtab_traffic_aggr_plan__h_nargs=0
 _shtab_traffic_aggr_plan___help_nargs=0
 _shtab_traffic_aggr_plan___json_nargs=0
+_shtab_traffic_aggr_plan___sql_nargs=0
 _shtab_traffic_aggr_rollback__h_nargs=0
 _shtab_traffic_aggr_rollback___help_nargs=0
 _shtab_traffic_aggr_rollback___dry_run_nargs=0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -32,6 +34,7 @@ def add_parser(commands: Any) -> None:
     )
     add_days(parser)
     add_json(parser)
+    parser.add_argument("--sql", action="store_true", help="do not cut statements to the terminal's width")
 
 
 def run(invocation: Invocation) -> int:
@@ -53,5 +56,7 @@ def run(invocation: Invocation) -> int:
     if invocation.arguments.json:
         print_json(plan_json(plan, statements, likely, follows))
     else:
-        print("\n".join(plan_lines(plan, statements, likely, follows)))
+        cut = sys.stdout.isatty() and not invocation.arguments.sql
+        width = shutil.get_terminal_size().columns if cut else None
+        print("\n".join(plan_lines(plan, statements, likely, follows, width=width)))
     return 0

@@ -39,6 +39,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, like `plan`")
     parser.add_argument("--run-id", type=run_id_argument, help="use this id for the run (set by the launcher)")
     add_json(parser, "as JSON: the run, or with --dry-run the plan")
+    parser.add_argument(
+        "--sql", action="store_true", help="with --dry-run: do not cut statements to the terminal's width"
+    )
 
 
 def run(invocation: Invocation) -> int:
@@ -47,6 +50,8 @@ def run(invocation: Invocation) -> int:
         if arguments.run_id:
             raise InputError("--run-id has no effect with --dry-run", hint="Leave one of them out")
         return plan.run(invocation)
+    if arguments.sql:
+        raise InputError("--sql has no effect without --dry-run", hint="Add --dry-run, or leave --sql out")
     dependants.restate(invocation, invocation.ask, arguments.run_id or new_run_id())
     if arguments.json:
         say_json({"runs": invocation.told})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -26,24 +26,37 @@ from traffic_aggr.units import counted, data_volume, local_time, percent_change
 NOTHING: Mapping[str, Sequence[Partition]] = {}
 
 
-def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[str]:
+SPARK, IMPALA = "Spark", "Impala"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a run sends to an ``engine``, in the step of this ``label``: ``plan`` before the first one."""
+
+    step: str
+    engine: str
+    sql: str
+
+
+def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> list[Statement]:
     """Returns, in order, the statements that change the final table, refresh Impala and query its totals."""
     raw, staging, final = (TableName(tables.database, name) for name in (tables.raw, tables.staging, tables.final))
     drops, adds = _partition_statements(plan, final)
     refreshes = Refreshes(staging, final, [table for table in (staging, final) if str(table) in plan.creates])
-    statements = []
+    found: list[tuple[str, str, Sequence[str]]] = []
     if impala.enabled and impala.verify_raw and not plan.verify_only:
-        statements += queries_of_raw(plan.job, raw, plan.read)
+        found.append(("plan", IMPALA, queries_of_raw(plan.job, raw, plan.read)))
     for step in plan.steps:
         if step is Step.DROP:
-            statements += drops
+            found.append((step.label, SPARK, drops))
         elif step is Step.LOAD and not plan.verify_only:
-            statements += [*([] if Step.DROP in plan.steps else drops), *adds]
+            found.append((step.label, SPARK, [*([] if Step.DROP in plan.steps else drops), *adds]))
         if impala.enabled:
-            statements += refreshes.after(step, moved=plan.moved, verify_only=plan.verify_only)
+            sent = refreshes.after(step, moved=plan.moved, verify_only=plan.verify_only)
+            found.append((step.label, IMPALA, sent))
     if impala.enabled and impala.verify:
-        statements += queries_of_final(plan.job, final, plan.changed)
-    return statements
+        found.append((Step.LOAD.label, IMPALA, queries_of_final(plan.job, final, plan.changed)))
+    return [Statement(step, engine, each) for step, engine, texts in found for each in texts]
 
 
 def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list[str]]:
@@ -60,20 +73,20 @@ def _partition_statements(plan: Plan, final: TableName) -> tuple[list[str], list
     ]
 
 
-def _notes(plan: Plan, statements: Sequence[str]) -> list[str]:
+def _notes(plan: Plan, statements: Sequence[Statement]) -> list[str]:
     """Returns the plan's notes, and says when Impala gets more or fewer statements than the plan lists."""
     since = ".".join(map(str, sql.SEVERAL_PARTITIONS_SINCE))
-    runs = [len(parts) for _, parts in sql.refreshes_together(statements) if len(parts) > 1]
+    runs = [len(parts) for _, parts in sql.refreshes_together([each.sql for each in statements]) if len(parts) > 1]
     single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
     fewer = f"Impala {since} and later is sent the {single} of single partitions as {sent}"
-    asked = not plan.verify_only and bool(statements) and statements[0].startswith("SELECT")
+    asked = not plan.verify_only and bool(statements) and statements[0].sql.startswith("SELECT")
     again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those and asked once more"
     return [*plan.notes, *([again] if asked else []), *([fewer] if runs else [])]
 
 
 def plan_json(
     plan: Plan,
-    statements: Sequence[str],
+    statements: Sequence[Statement],
     likely: Optional[Estimate] = None,
     follows: Mapping[str, Sequence[Partition]] = NOTHING,
 ) -> dict[str, Any]:
@@ -91,7 +104,8 @@ def plan_json(
         "creates": list(plan.creates),
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "notes": _notes(plan, statements),
-        "statements": list(statements),
+        "statements": [each.sql for each in statements],
+        "sent": [asdict(each) for each in statements],
         "readers": _readers(plan),
         "estimate": asdict(likely) if likely else None,
         "dependants": {table: list(partitions) for table, partitions in follows.items()},
@@ -110,20 +124,26 @@ def plan_json(
 
 def plan_lines(
     plan: Plan,
-    statements: Sequence[str],
+    statements: Sequence[Statement],
     likely: Optional[Estimate] = None,
     follows: Mapping[str, Sequence[Partition]] = NOTHING,
+    *,
+    width: Optional[int] = None,
 ) -> Iterable[str]:
-    """Yields what ``plan_json`` has for people: a line for each day, then steps, statements and refusals."""
+    """
+    Yields what ``plan_json`` has for people: a line for each day, then steps, statements and refusals.
+
+    Statements are cut to ``width`` columns.
+    """
     actions, shown = plan.actions, plan.job.headline
     raw_head, old_head = f"RAW {shown.title.upper()}", f"OLD {shown.title.upper()}"
     unit = plan.job.partition.unit.upper()
     yield f"{plan.summary}."
-    yield f"{unit:12}{'ACTION':10}{'RAW ROWS':>14}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
+    yield f"{unit:11}{'ACTION':10}{'RAW ROWS':>13}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
         old, raw = day.old, day.raw.integer(shown.name)
         yield (
-            f"{partition:12}{actions[partition]:10}{day.raw.rows:>14,}{shown.format(raw):>12}"
+            f"{partition:11}{actions[partition]:10}{day.raw.rows:>13,}{shown.format(raw):>12}"
             f"{f'{old.rows:,}' if old else 'none':>12}{shown.format(old[shown.name]) if old else '':>12}"
             f"{percent_change(old.integer(shown.name), raw) if old else '':>10}"
         )
@@ -133,8 +153,7 @@ def plan_lines(
     for name in plan.creates:
         yield f"Creates {name}."
     yield f"Steps: {' -> '.join(step.label for step in plan.steps)} ({plan.mode})"
-    for statement in statements:
-        yield f"  {statement}"
+    yield from _sent(statements, width)
     yield f"Readers meanwhile: {_readers(plan)}."
     if likely:
         yield f"Estimated time: {likely}."
@@ -145,6 +164,15 @@ def plan_lines(
         yield refused_line(refusal)
     if not plan.refusals:
         yield f"Nothing was changed. The next run {plan.start}: it will {_summary(plan)}."
+
+
+def _sent(statements: Sequence[Statement], width: Optional[int]) -> Iterable[str]:
+    """Yields a line for each statement below its step, which is named once, as the engine is."""
+    for before, each in zip([None, *statements], statements):
+        step = "" if before and before.step == each.step else each.step
+        engine = "" if before and (before.step, before.engine) == (each.step, each.engine) else each.engine
+        line = f"  {step:6} {engine:7} {each.sql}"
+        yield line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def refused_line(refusal: Refusal) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Optional
 
-from traffic_aggr.run.record import Outcome, RunRecord
+from traffic_aggr.run.record import Outcome, RunRecord, seconds_between
 from traffic_aggr.units import counted, data_volume, duration
 
 _RUNS = 20
+_START_S = 20.0
+"""Spark's start and the first queries, which take as long for a day as for a month."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,30 @@ def estimate(records: Iterable[RunRecord], raw_bytes: int) -> Optional[Estimate]
     """
     Estimates a run that reads ``raw_bytes``; ``records`` come newest first.
 
-    Scales the duration of the earlier run that read the closest amount of raw. Only the newest ``_RUNS`` records are
+    Scales the duration of the earlier run that read the closest amount of raw, but not its start: what it took before
+    its first step, up to ``_START_S``. Only the newest ``_RUNS`` records are
     read, and only successful runs that resumed no other run count. Returns None if there is no such run, or if
     ``raw_bytes`` is 0.
     """
     candidates = [
-        Estimate(took * raw_bytes / read, record.run_id, took, len(record.days), read, record.job.partition.unit)
+        Estimate(
+            _scaled(record, took, raw_bytes / read),
+            record.run_id,
+            took,
+            len(record.days),
+            read,
+            record.job.partition.unit,
+        )
         for record in islice(records, _RUNS)
         if (read := sum(each.bytes for each in record.inputs.values())) and (took := _whole_run(record)) is not None
     ]
     return min(candidates, key=lambda each: abs(each.bytes - raw_bytes), default=None) if raw_bytes else None
+
+
+def _scaled(record: RunRecord, took: float, factor: float) -> float:
+    waited = seconds_between(record.started, record.steps[0].started) if record.steps else 0.0
+    start = min(waited, _START_S)
+    return start + (took - start) * factor
 
 
 def _whole_run(record: RunRecord) -> Optional[float]:

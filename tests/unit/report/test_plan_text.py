@@ -15,7 +15,7 @@ from tests.support.totals import asked_of_final, asked_of_raw, grouped, one_more
 from traffic_aggr.config.config import ImpalaConfig, TablesConfig
 from traffic_aggr.hive.partitions import Partition, partitions_of_month
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.report.plan_text import plan_json, plan_lines, plan_statements, result_lines
+from traffic_aggr.report.plan_text import Statement, plan_json, plan_lines, plan_statements, result_lines
 from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.plan import Basis, FoundDay, Plan, Refusal, Start, Step
 from traffic_aggr.run.record import Day, DayTotals, Input, Publication, RunRecord
@@ -50,6 +50,10 @@ def plan(first: Step = Step.DROP, **values: Any) -> Plan:
     return Plan(TRAFFIC, **{**least, "start": Start(first), **values})
 
 
+def texts(statements: list[Statement]) -> list[str]:
+    return [each.sql for each in statements]
+
+
 def kinds(statements: list[str]) -> list[str]:
     """The statements without what they are about."""
     return [" ".join(word for word in statement.split() if word.isupper()) for statement in statements]
@@ -70,12 +74,12 @@ MOVED = "REFRESH PARTITION"  # FIRST was elsewhere
     ids=["all steps", "all steps and Impala", "from stage", "from load"],
 )
 def test_statements_stand_in_the_order_of_the_steps(first: Step, impala: ImpalaConfig, expected: list[str]) -> None:
-    found = kinds(plan_statements(plan(first, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala))
+    found = kinds(texts(plan_statements(plan(first, restated=(FIRST,), days={FIRST: DAYS[FIRST]}), TABLES, impala)))
     assert [kind.replace(" LOCATION", "") for kind in found] == expected
 
 
 def test_impala_refreshes_staging_after_stage_and_final_after_the_others() -> None:
-    statements = plan_statements(plan(), TABLES, IMPALA)
+    statements = texts(plan_statements(plan(), TABLES, IMPALA))
     assert [each for each in statements if each.startswith("REFRESH")] == [
         "REFRESH db.final",
         "REFRESH db.staging",
@@ -92,24 +96,24 @@ def test_a_note_says_where_fewer_refreshes_are_sent_than_the_plan_has() -> None:
     statements = plan_statements(found, TABLES, IMPALA)
     assert plan_json(found, statements)["notes"] == ["a note", note]
     assert f"Note: {note}." in plan_lines(found, statements)
-    assert plan_json(found, statements)["statements"] == statements
+    assert plan_json(found, statements)["statements"] == texts(statements)
 
 
 def test_a_table_that_the_run_creates_is_made_known_rather_than_refreshed() -> None:
-    statements = plan_statements(plan(creates=("db.final",)), TABLES, IMPALA)
+    statements = texts(plan_statements(plan(creates=("db.final",)), TABLES, IMPALA))
     assert "INVALIDATE METADATA db.final" in statements
     assert "REFRESH db.final" not in statements
 
 
 def test_a_run_that_only_verifies_changes_no_partition() -> None:
     only = {SECOND: DAYS[SECOND]}
-    found = plan_statements(plan(start=VERIFIES, restated=(SECOND,), days=only), TABLES, IMPALA)
+    found = texts(plan_statements(plan(start=VERIFIES, restated=(SECOND,), days=only), TABLES, IMPALA))
     assert found == ["REFRESH db.final"]
 
 
 def test_impala_is_asked_for_raw_before_anything_and_for_final_after_everything() -> None:
     kept = {**DAYS, THIRD: FoundDay(raw())}
-    first, *_, last = plan_statements(plan(kept=(THIRD,), days=kept), TABLES, WITNESS)
+    first, *_, last = texts(plan_statements(plan(kept=(THIRD,), days=kept), TABLES, WITNESS))
     assert first == asked_of_raw(TableName("db", "raw"), [FIRST, SECOND, THIRD])
     assert last == asked_of_final(TableName("db", "final"), [FIRST, SECOND])
 
@@ -123,12 +127,12 @@ def test_impala_is_asked_for_raw_before_anything_and_for_final_after_everything(
     ],
 )
 def test_impala_is_asked_for_what_the_configuration_says(impala: ImpalaConfig, asked: list[str]) -> None:
-    statements = plan_statements(plan(), TABLES, impala)
+    statements = texts(plan_statements(plan(), TABLES, impala))
     assert [each.split(" FROM ")[1].split()[0] for each in statements if each.startswith("SELECT")] == asked
 
 
 def test_a_run_that_only_verifies_asks_for_final_alone() -> None:
-    statements = plan_statements(plan(start=VERIFIES), TABLES, WITNESS)
+    statements = texts(plan_statements(plan(start=VERIFIES), TABLES, WITNESS))
     assert [each.split()[0] for each in statements] == ["REFRESH", "REFRESH", "SELECT"]
 
 
@@ -142,13 +146,13 @@ def test_many_days_go_into_several_statements() -> None:
     days = partitions_of_month("2021-01").partitions + tuple(
         day for month in range(2, 6) for day in partitions_of_month(f"2021-{month:02}").partitions
     )
-    found = plan_statements(plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST])), TABLES, NO_IMPALA)
+    found = texts(plan_statements(plan(restated=days, days=dict.fromkeys(days, DAYS[FIRST])), TABLES, NO_IMPALA))
     assert [each.count("partition_date='") for each in found if "DROP" in each] == [100, len(days) - 100]
     assert [each.count("LOCATION") for each in found if "ADD" in each] == [100, len(days) - 100]
 
 
 def test_a_cleared_day_is_dropped_and_not_added() -> None:
-    drop, add = plan_statements(plan(cleared=(THIRD,)), TABLES, NO_IMPALA)
+    drop, add = texts(plan_statements(plan(cleared=(THIRD,)), TABLES, NO_IMPALA))
     assert THIRD in drop
     assert THIRD not in add
 
@@ -199,7 +203,9 @@ def test_the_plan_is_a_document_for_scripts() -> None:
     found = plan(
         start=Start(Step.STAGE, Basis.DROPPED, "R"), creates=("db.final",), notes=("a note",), refusals=(refusal,)
     )
-    document = json.loads(json.dumps(plan_json(found, ["A", "B"])))
+    document = json.loads(
+        json.dumps(plan_json(found, [Statement("stage", "Impala", "A"), Statement("load", "Spark", "B")]))
+    )
     assert {key: value for key, value in document.items() if key != "days"} == {
         "mode": "drop_and_load",
         "steps": ["stage", "load"],
@@ -209,6 +215,10 @@ def test_the_plan_is_a_document_for_scripts() -> None:
         "refusals": [{"guard": "empty_source", "message": "raw has no rows", "hint": "Load it", "days": []}],
         "notes": ["a note"],
         "statements": ["A", "B"],
+        "sent": [
+            {"step": "stage", "engine": "Impala", "sql": "A"},
+            {"step": "load", "engine": "Spark", "sql": "B"},
+        ],
         "readers": "the listed days are missing from the start of drop to the end of load",
         "estimate": None,
         "dependants": {},
@@ -230,15 +240,34 @@ def test_a_day_is_a_line_with_old_and_new_usage() -> None:
 
 def test_the_plan_for_people_ends_with_steps_statements_and_what_run_will_do() -> None:
     found = plan(start=Start(Step.STAGE, Basis.DROPPED, "R"), creates=("db.final",), notes=("a note",))
-    lines = list(plan_lines(found, ["A STATEMENT"]))
+    sent = [Statement("stage", "Impala", "A STATEMENT")]
+    lines = list(plan_lines(found, sent))
     assert lines[5:] == [
         "",
         "Note: a note.",
         "Creates db.final.",
         "Steps: stage -> load (drop_and_load)",
-        "  A STATEMENT",
+        "  stage  Impala  A STATEMENT",
         "Readers meanwhile: the listed days are missing from the start of drop to the end of load.",
         "Nothing was changed. The next run resumes run R at stage: it will restate 2 days.",
+    ]
+
+
+def test_statements_stand_below_their_step_and_engine_and_are_cut_to_the_width() -> None:
+    found = plan(restated=(FIRST,), days={FIRST: DAYS[FIRST]})
+    lines = list(plan_lines(found, plan_statements(found, TABLES, WITNESS), width=60))
+    begin = lines.index("Steps: drop -> stage -> load (drop_and_load)") + 1
+    assert lines[begin : begin + 10] == [
+        "  plan   Impala  SELECT partition_date, COUNT(*), SUM(CASE …",
+        "  drop   Spark   ALTER TABLE `db`.`final` DROP IF EXISTS PA…",
+        "         Impala  REFRESH db.final",
+        "  stage  Impala  REFRESH db.staging",
+        "  load   Spark   ALTER TABLE `db`.`final` ADD IF NOT EXISTS…",
+        "         Impala  REFRESH db.staging",
+        "                 REFRESH db.final",
+        "                 REFRESH db.final PARTITION (partition_date…",
+        "                 SELECT partition_date, COUNT(*), SUM(CAST(…",
+        "Readers meanwhile: the listed days are missing from the start of drop to the end of load.",
     ]
 
 

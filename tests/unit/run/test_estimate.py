@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import FIRST, run_record
 from traffic_aggr.run.estimate import estimate
-from traffic_aggr.run.record import Day, Input, Outcome, RunRecord
+from traffic_aggr.run.record import Day, Input, Outcome, RunRecord, StepRecord
 
 
 def took(minutes: int, raw_bytes: int, **values: Any) -> RunRecord:
@@ -30,6 +30,14 @@ def took(minutes: int, raw_bytes: int, **values: Any) -> RunRecord:
 def test_the_run_that_read_most_nearly_as_much_is_taken_in_proportion(raw_bytes: int, seconds: Optional[float]) -> None:
     found = estimate([took(1, 1000), took(20, 1_000_000)], raw_bytes)
     assert (found.seconds if found else None) == seconds
+
+
+@pytest.mark.parametrize(("first_step", "seconds"), [(12, 12 + 4.8), (40, 20 + 4.0)])
+def test_the_start_of_a_run_takes_as_long_for_few_days_as_for_many(first_step: int, seconds: float) -> None:
+    began = StepRecord("drop", f"2021-05-01T00:00:{first_step}.000+00:00")
+    found = estimate([took(1, 1000, steps=[began])], 100)
+    assert found is not None
+    assert found.seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
