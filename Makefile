@@ -12,6 +12,8 @@
 # make test-all     all of these tests, one after another; TRAFFIC_AGGR_THOROUGH=1 in the environment adds some that take
 #                   minutes and whose points other tests cover for the most part
 # make bench        the job timed beside its peers: `make ROWS=10000000 DAYS=10 ROUNDS=3 bench`; into docs/performance.md
+# make release      build/traffic_aggr-VERSION.tar.gz: this commit with the packages that the job needs, for hosts without
+#                   internet; `make EXTRAS=spark,kerberos release` adds PySpark and what Kerberos needs
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
 # make lint         style, types and the direction of imports
 # make help         this list
@@ -40,7 +42,7 @@ ROWS ?= 3000000
 DAYS ?= 3
 ROUNDS ?= 3
 
-.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 test-velox $(ON_PYTHONS) bench cluster-up cluster-down lint
+.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 test-velox $(ON_PYTHONS) bench release cluster-up cluster-down lint
 .PHONY: another_python
 .DEFAULT_GOAL := setup
 
@@ -152,6 +154,16 @@ $(PEERS)/.setup: bench/requirements.txt | setup
 	$$pip install --requirement <(grep -E '^(setuptools|wheel)==' $<) \
 	  && $$pip install --no-build-isolation --requirement $<
 	@touch $@
+
+# Wheels, since such a host cannot build: PySpark and kerberos have none of their own.
+PACKAGES := impyla pyyaml tenacity $(if $(filter spark,$(ASKED_EXTRAS)),setuptools pyspark) $(filter kerberos,$(ASKED_EXTRAS))
+RELEASE = traffic_aggr-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' traffic_aggr/__init__.py)
+release: setup
+	@rm -rf build/$(RELEASE) && mkdir -p build/$(RELEASE)
+	@git archive HEAD | tar -xC build/$(RELEASE)
+	@$(PIP) wheel --no-build-isolation --constraint $(CONSTRAINTS) --wheel-dir build/$(RELEASE)/wheelhouse $(PACKAGES)
+	@tar -czf build/$(RELEASE).tar.gz -C build $(RELEASE) && rm -rf build/$(RELEASE)
+	@echo "build/$(RELEASE).tar.gz; on the host without internet: deploy/install-offline"
 
 cluster-up: setup
 	@$(VENV)/bin/python -m devtools.cluster up

@@ -240,7 +240,7 @@ def test_the_job_script_alone_finds_its_project(project: Path, spark_home: Path,
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-@pytest.mark.parametrize("path", ["spark-submit.sh", ".ci/run"])
+@pytest.mark.parametrize("path", ["spark-submit.sh", ".ci/run", "deploy/install-offline"])
 def test_shellcheck_finds_nothing(path: str) -> None:
     done = subprocess.run(["shellcheck", ROOT / path], capture_output=True, text=True, timeout=60)
 
