@@ -23,6 +23,7 @@ A metastore server and a stand-in for Impala run until you leave this shell. Try
   traffic-aggr run --dates 2021-04-01..2021-04-03
   traffic-aggr history
   traffic-aggr rollback RUN_ID
+docs/walk.md leads through more, deaths included.
 """
 
 

@@ -211,27 +211,18 @@ def result_lines(record: RunRecord, report: str, log_file: Path) -> Iterable[str
 
 
 def rollback_lines(record: RunRecord) -> Iterable[str]:
-    """Yields what a rollback of a run does: a line for each day with the change back, and how many there are."""
-    for partition in record.days:
-        totals = record.totals_of(partition)
-        yield _change_line(record.job, partition, totals.loaded, totals.final_before)
-    days = record.job.partition.counted(len(record.days))
-    yield f"rollback puts back {days} as before run {record.run_id}, which started at {local_time(record.started)}"
+    """Yields what a rollback of a run does: a line for each day that changes back, and how many days there are."""
+    days = {partition: record.totals_of(partition) for partition in record.days}
+    yield from _day_lines(record.job, {day: (found.loaded, found.final_before) for day, found in days.items()})
+    many = record.job.partition.counted(len(record.days))
+    yield f"rollback puts back {many} as before run {record.run_id}, which started at {local_time(record.started)}"
 
 
 def _changes(record: RunRecord) -> Iterable[str]:
     """Yields a line for each day that changed, how many others there are, and each total that changed in all days."""
     job, column = record.job, record.job.partition
     days = {partition: record.totals_of(partition) for partition in record.days}
-    unchanged = 0
-    for partition, totals in days.items():
-        old, new = totals.final_before, totals.final_after
-        if same_totals(job, old, new):
-            unchanged += 1
-        else:
-            yield _change_line(job, partition, old, new)
-    if unchanged:
-        yield f"{column.counted(unchanged)} unchanged"
+    yield from _day_lines(job, {day: (found.final_before, found.final_after) for day, found in days.items()})
     if len(days) < 2:
         return
     everything = f"all {column.counted(len(days))}"
@@ -241,6 +232,17 @@ def _changes(record: RunRecord) -> Iterable[str]:
         if before is not None and after is not None and before != after:
             change = f"{total.format(before)} -> {total.format(after)}  {percent_change(before, after)}".rstrip()
             yield f"{everything}: {total.title}  {change}"
+
+
+def _day_lines(
+    job: JobDefinition, days: Mapping[Partition, tuple[Optional[Totals], Optional[Totals]]]
+) -> Iterable[str]:
+    """Yields a line for each day whose totals change, and how many others there are."""
+    changed = {day: sides for day, sides in days.items() if not same_totals(job, *sides)}
+    for partition, (before, after) in changed.items():
+        yield _change_line(job, partition, before, after)
+    if len(changed) < len(days):
+        yield f"{job.partition.counted(len(days) - len(changed))} unchanged"
 
 
 def _sum(total: Total, totals: Sequence[Optional[Totals]]) -> Optional[Number]:

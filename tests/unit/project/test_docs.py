@@ -88,10 +88,18 @@ def test_the_exit_codes_of_the_operations_guide_are_those_of_the_errors() -> Non
     assert told == {0, 130, 143} | codes
 
 
+def anchors(document: Path) -> set[str]:
+    """The names of a document's headings in links, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", document.read_text()):
+            found = document.parent / target if target else document
+            assert found.exists(), f"{document.name}: {target}"
+            assert not anchor or anchor in anchors(found), f"{document.name}: {target}#{anchor}"
 
 
 # ---- the messages, as docs/messages.md explains them

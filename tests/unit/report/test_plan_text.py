@@ -15,7 +15,14 @@ from tests.support.totals import asked_of_final, asked_of_raw, grouped, one_more
 from traffic_aggr.config.config import ImpalaConfig, TablesConfig
 from traffic_aggr.hive.partitions import Partition, partitions_of_month
 from traffic_aggr.hive.sql import TableName
-from traffic_aggr.report.plan_text import Statement, plan_json, plan_lines, plan_statements, result_lines
+from traffic_aggr.report.plan_text import (
+    Statement,
+    plan_json,
+    plan_lines,
+    plan_statements,
+    result_lines,
+    rollback_lines,
+)
 from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.plan import Basis, FoundDay, Plan, Refusal, Start, Step
 from traffic_aggr.run.record import Day, DayTotals, Input, Publication, RunRecord
@@ -414,6 +421,18 @@ def test_days_that_did_not_change_are_counted_and_what_else_changed_is_summed() 
         "2021-04-02  whole_sale_cost_2  2.500000 -> 3.000000  +20.0 %",
         "1 day unchanged",
         "all 2 days: whole_sale_cost_2  5.000000 -> 5.500000  +10.0 %",
+    ]
+
+
+def test_a_rollback_lists_the_days_that_change_back_and_counts_the_others() -> None:
+    same, old, new = grouped(bytes=5, rows=1), grouped(bytes=TERABYTE, rows=1), grouped(bytes=2 * TERABYTE, rows=1)
+    totals = {
+        FIRST: DayTotals(final_before=same, staging=same),
+        SECOND: DayTotals(final_before=old, staging=new),
+    }
+    assert list(rollback_lines(done(totals=totals)))[:2] == [
+        "2021-04-02  2.0 TiB -> 1.0 TiB  -50.0 %",
+        "1 day unchanged",
     ]
 
 
