@@ -88,7 +88,7 @@ def control_totals(record: RunRecord) -> str:
         f"All stages of a {job.partition.unit} have to agree, except the one before the run. "
         "Exact numbers: volumes in bytes, durations in seconds, amounts in the unit of raw."
     )
-    return table(heads, _stages(record), "numbers stages", caption=caption)
+    return table(heads, _stages(record), "numbers", caption=caption)
 
 
 def _stages(record: RunRecord) -> Iterable[Row]:
@@ -132,6 +132,6 @@ def _kind(record: RunRecord, totals: DayTotals) -> str:
 
 
 def _sides(days: Iterable[DayTotals]) -> tuple[list[Optional[Totals]], list[Optional[Totals]]]:
-    """The totals before and after of the days that have new data."""
-    known = [each for each in days if each.final_after is not None]
-    return [each.final_before for each in known], [each.final_after for each in known]
+    """The totals before and after; a day that the run left as it was has the same after."""
+    known = list(days)
+    return [each.final_before for each in known], [each.final_after or each.final_before for each in known]

@@ -5,6 +5,7 @@ Which totals the report shows where, and how they look.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Optional
 
 from traffic_aggr.report.charts import Bar, bar_chart, signed
@@ -36,16 +37,18 @@ def charts(record: RunRecord, totals: Sequence[Total]) -> str:
     """Draws each of ``totals`` by day, before and after; empty where the run got to no new data."""
     if not any(found.final_after for found in record.totals.values()):
         return ""
+    days = [
+        (partition, found.final_before, found.final_after or found.final_before)
+        for partition, found in sorted(record.totals.items(), key=itemgetter(0))
+    ]
     drawn = "".join(
         bar_chart(
             total.title,
-            [
-                Bar(partition, _of(total, found.final_before), _of(total, found.final_after or found.final_before))
-                for partition, found in sorted(record.totals.items())
-            ],
+            [Bar(day, value(total, before), value(total, after)) for day, before, after in days],
             total.format,
         )
         for total in totals
+        if all(each is None or each.get(total.name) is not None for _, *sides in days for each in sides)
     )
     legend = "".join(
         f"<span class='key {kind}'></span> {words} "
@@ -55,9 +58,15 @@ def charts(record: RunRecord, totals: Sequence[Total]) -> str:
 
 
 def change(total: Total, before: Optional[Totals], after: Optional[Totals]) -> str:
-    """Returns how much a total changed, with its sign; empty where it is not known before and after."""
+    """
+    Returns how much a total changed, with its sign; it was 0 where there was nothing ``before``.
+
+    Empty where it is not known: there is nothing ``after``, or the record is older than the total.
+    """
     old, new = value(total, before), value(total, after)
-    return "" if new is None else signed(new - (old or 0), total.format)
+    if new is None or (old is None and before is not None):
+        return ""
+    return signed(new - (old or 0), total.format)
 
 
 def change_in_percent(total: Total, before: Optional[Totals], after: Optional[Totals]) -> str:
@@ -78,7 +87,3 @@ def summed(found: Iterable[Optional[Totals]]) -> Totals:
     return Totals(
         sum(each.rows for each in known), {name: sum(each.get(name) or 0 for each in known) for name in names}
     )
-
-
-def _of(total: Total, totals: Optional[Totals]) -> Optional[Number]:
-    return None if totals is None else totals.get(total.name) or 0

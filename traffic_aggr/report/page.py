@@ -82,7 +82,7 @@ def _next(record: RunRecord, keep_days: int) -> Iterable[tuple[str, object]]:
 def _sections(record: RunRecord) -> Iterable[tuple[str, str]]:
     job = record.job
     yield "Usage", charts(record, (*usage(job), *bounded(job)))
-    yield "Costs", charts(record, amounts(job)) + cost_table(record)
+    yield "Amounts", charts(record, amounts(job)) + cost_table(record)
     yield from change_tables(record)
     yield from attention_tables(record)
     yield f"{job.partition.title}s", day_table(record)

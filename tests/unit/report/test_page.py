@@ -200,8 +200,27 @@ def test_the_contents_link_to_every_section() -> None:
 
 
 def test_columns_in_which_a_failed_run_has_nothing_are_left_out() -> None:
-    heads = [cell for cell in Page(html_of(failed(Publication.RESTORED))).cells if cell.startswith("Data")]
-    assert heads == ["Data before", "Data"]
+    cells = Page(html_of(failed(Publication.RESTORED))).cells
+    assert [cell for cell in cells if cell.startswith("Data")] == ["Data before", "Data"]
+    assert cells[cells.index("Total") :][:2] == ["Total", "2.0 TiB"]
+
+
+def test_a_day_that_is_kept_counts_before_and_after() -> None:
+    record = succeeded(kept=[SECOND])
+    record.set_totals(SECOND, replace(record.totals[SECOND], final_after=None, impala=None))
+    cells = Page(html_of(record)).cells
+    assert cells[cells.index("Total") :][:5] == ["Total", "+1.0 TiB", "+50.0 %", "2.0 TiB", "3.0 TiB"]
+
+
+def test_a_total_that_the_record_is_too_old_for_has_no_change() -> None:
+    record = succeeded()
+    before = record.totals[FIRST].final_before
+    assert before is not None
+    older = {name: value for name, value in before.sums.items() if name not in ("sms", "whole_sale_cost_1")}
+    record.set_totals(FIRST, replace(record.totals[FIRST], final_before=Totals(before.rows, older)))
+    page = Page(html_of(record))
+    assert [text for text in page.all("b") if text in ("Data", "SMS", "whole_sale_cost_1")] == ["Data"]
+    assert page.cells[page.cells.index(FIRST) :][7:10] == ["0", "+1,227", "+90"], "voice, rows and CDRs"
 
 
 def test_each_stage_of_a_day_has_its_totals() -> None:
