@@ -12,6 +12,7 @@
 # make test-all     all of these tests, one after another; TRAFFIC_AGGR_THOROUGH=1 in the environment adds some that take
 #                   minutes and whose points other tests cover for the most part
 # make bench        the job timed beside its peers: `make ROWS=10000000 DAYS=10 ROUNDS=3 bench`; into docs/performance.md
+# make site         docs/ as pages with a search, build/site/index.html, which need no server; fails on a broken link
 # make release      build/traffic_aggr-VERSION.tar.gz: this commit with the packages that the job needs, for hosts without
 #                   internet; `make EXTRAS=spark,kerberos release` adds PySpark and what Kerberos needs
 # make cluster-up   that cluster for your own trials, in the background; make cluster-down ends it
@@ -38,11 +39,12 @@ SET_UP_SPARK4 := $(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTH
 
 # The benchmark's peers have an environment of their own as well.
 PEERS := .venv-bench
+DOCS := .venv-docs
 ROWS ?= 3000000
 DAYS ?= 3
 ROUNDS ?= 3
 
-.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 test-velox $(ON_PYTHONS) bench release cluster-up cluster-down lint
+.PHONY: help setup demo demo-shell test test-spark test-crash test-cluster test-versions test-all test-spark4 test-velox $(ON_PYTHONS) bench site release cluster-up cluster-down lint
 .PHONY: another_python
 .DEFAULT_GOAL := setup
 
@@ -153,6 +155,17 @@ $(PEERS)/.setup: bench/requirements.txt | setup
 	@pip="$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check --no-input"; \
 	$$pip install --requirement <(grep -E '^(setuptools|wheel)==' $<) \
 	  && $$pip install --no-build-isolation --requirement $<
+	@touch $@
+
+site: $(DOCS)/.setup
+	@rm -rf build/site
+	@$(DOCS)/bin/sphinx-build -q -W --keep-going -b html docs build/site
+	@echo "build/site/index.html"
+
+$(DOCS)/.setup: requirements-docs.txt | setup
+	@$(VENV)/bin/python -m venv --clear $(DOCS)
+	@echo "Installing Sphinx into $(DOCS)"
+	@$(DOCS)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --requirement $<
 	@touch $@
 
 # Wheels, since such a host cannot build: PySpark and kerberos have none of their own.

@@ -1,5 +1,5 @@
 """
-The report's tables by day: what changed, what it cost, and the control totals at every stage.
+The report's tables by day: what changed, in usage and in amounts, and the control totals at every stage.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def day_table(record: RunRecord) -> str:
     return table(heads, rows, "numbers", caption=caption, total=total if len(rows) > 1 else None)
 
 
-def cost_table(record: RunRecord) -> str:
+def amount_table(record: RunRecord) -> str:
     """Returns each amount of each day that changed, with the change; empty where none did."""
     job = record.job
     measured = amounts(job)

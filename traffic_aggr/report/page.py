@@ -9,7 +9,7 @@ from html import escape
 from typing import Optional
 
 from traffic_aggr.report.breakdowns import attention_tables, change_tables
-from traffic_aggr.report.days import control_totals, cost_table, day_table
+from traffic_aggr.report.days import amount_table, control_totals, day_table
 from traffic_aggr.report.markup import Row, definitions, listing, rendered, sections, table
 from traffic_aggr.report.measures import amounts, bounded, charts, usage
 from traffic_aggr.run.leftovers import kept_until
@@ -82,7 +82,7 @@ def _next(record: RunRecord, keep_days: int) -> Iterable[tuple[str, object]]:
 def _sections(record: RunRecord) -> Iterable[tuple[str, str]]:
     job = record.job
     yield "Usage", charts(record, (*usage(job), *bounded(job)))
-    yield "Amounts", charts(record, amounts(job)) + cost_table(record)
+    yield "Amounts", charts(record, amounts(job)) + amount_table(record)
     yield from change_tables(record)
     yield from attention_tables(record)
     yield f"{job.partition.title}s", day_table(record)
