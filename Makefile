@@ -24,7 +24,8 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.setup
 CONSTRAINTS := constraints.txt
-PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check --no-input
+QUIETLY := -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(VENV)/bin/python $(QUIETLY)
 
 # Another Spark or Python has an environment of its own, made as .venv is and kept beside it.
 SPARK4 := .venv-spark4
@@ -37,7 +38,7 @@ PYTEST := $(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 BESIDE := $(MAKE) --no-print-directory
 SET_UP_SPARK4 := $(BESIDE) VENV=$(SPARK4) CONSTRAINTS=$(SPARK4_CONSTRAINTS) PYTHON=$(VENV)/bin/python $(SPARK4)/.setup
 
-# The benchmark's peers have an environment of their own as well.
+# The benchmark's peers and Sphinx have environments of their own as well.
 PEERS := .venv-bench
 DOCS := .venv-docs
 ROWS ?= 3000000
@@ -152,7 +153,7 @@ bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
 $(PEERS)/.setup: bench/requirements.txt | setup
 	@$(VENV)/bin/python -m venv --clear $(PEERS)
 	@echo "Installing the peers into $(PEERS)"
-	@pip="$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check --no-input"; \
+	@pip="$(PEERS)/bin/python $(QUIETLY)"; \
 	$$pip install --requirement <(grep -E '^(setuptools|wheel)==' $<) \
 	  && $$pip install --no-build-isolation --requirement $<
 	@touch $@
@@ -165,7 +166,7 @@ site: $(DOCS)/.setup
 $(DOCS)/.setup: requirements-docs.txt | setup
 	@$(VENV)/bin/python -m venv --clear $(DOCS)
 	@echo "Installing Sphinx into $(DOCS)"
-	@$(DOCS)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --requirement $<
+	@$(DOCS)/bin/python $(QUIETLY) install --requirement $<
 	@touch $@
 
 # Wheels, since such a host cannot build: PySpark and kerberos have none of their own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Optional, TextIO
@@ -30,6 +31,11 @@ def paint_for(stream: TextIO, environment: Mapping[str, str]) -> Paint:
     """Colours for a capable terminal, unless NO_COLOR is set (no-color.org); else ``plain``."""
     wanted = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
     return (lambda text, colour: f"\033[{colour.value}m{text}\033[0m") if wanted else plain
+
+
+def width_of(stream: TextIO) -> Optional[int]:
+    """The columns of a terminal; None for any other stream, whose lines need not be cut."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def can_rewrite(stream: Optional[TextIO], environment: Mapping[str, str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import Any
 
@@ -11,7 +10,7 @@ from traffic_aggr.cli.invocation import Invocation
 from traffic_aggr.cli.output import print_json
 from traffic_aggr.cli.parser import add_command, add_json, positive
 from traffic_aggr.report.status import history_lines, summary
-from traffic_aggr.terminal import paint_for
+from traffic_aggr.terminal import paint_for, width_of
 
 
 def add_parser(commands: Any) -> None:
@@ -38,7 +37,6 @@ def run(invocation: Invocation) -> int:
     if invocation.arguments.json:
         print_json(runs)
     else:
-        cut = sys.stdout.isatty() and not invocation.arguments.full
-        width = shutil.get_terminal_size().columns if cut else None
+        width = None if invocation.arguments.full else width_of(sys.stdout)
         print("\n".join(history_lines(runs, paint_for(sys.stdout, os.environ), width)))
     return 0

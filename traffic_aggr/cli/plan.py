@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from traffic_aggr.errors import GuardError
 from traffic_aggr.report.plan_text import plan_json, plan_lines, plan_statements, refused_line
 from traffic_aggr.run.estimate import estimate
 from traffic_aggr.run.plan import Refusal
+from traffic_aggr.terminal import width_of
 
 
 def add_parser(commands: Any) -> None:
@@ -56,7 +56,6 @@ def run(invocation: Invocation) -> int:
     if invocation.arguments.json:
         print_json(plan_json(plan, statements, likely, follows))
     else:
-        cut = sys.stdout.isatty() and not invocation.arguments.sql
-        width = shutil.get_terminal_size().columns if cut else None
+        width = None if invocation.arguments.sql else width_of(sys.stdout)
         print("\n".join(plan_lines(plan, statements, likely, follows, width=width)))
     return 0

@@ -14,7 +14,7 @@ from traffic_aggr.report.measures import amounts, bounded, change, change_in_per
 from traffic_aggr.run.breakdown import TOP, Breakdown, Part
 from traffic_aggr.run.definition import Dimension
 from traffic_aggr.run.record import RunRecord
-from traffic_aggr.run.totals import Total, Totals
+from traffic_aggr.run.totals import Total
 from traffic_aggr.units import counted
 
 
@@ -33,7 +33,7 @@ def change_tables(record: RunRecord) -> Iterator[tuple[str, str]]:
             Row((name, *_change_cells(record, part, longest if part is not found.rest else None)))
             for name, part in _named_parts(found)
         ]
-        total = ("Total", *_change_cells(record, _whole(found), None)) if len(rows) > 1 else None
+        total = ("Total", *_change_cells(record, found.whole, None)) if len(rows) > 1 else None
         yield dimension.title, table((dimension.head, *heads), rows, "amounts bars", caption=caption, total=total)
 
 
@@ -79,9 +79,3 @@ def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
         yield "NULL" if part.value is None else part.value or "(empty)", part
     if found.rest is not None:
         yield counted(found.others, "other"), found.rest
-
-
-def _whole(found: Breakdown) -> Part:
-    parts = [part for _, part in _named_parts(found)]
-    nothing = Totals()
-    return Part(None, sum((part.before for part in parts), nothing), sum((part.after for part in parts), nothing))

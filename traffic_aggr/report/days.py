@@ -9,10 +9,10 @@ from typing import Optional
 
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.report.markup import Row, table
-from traffic_aggr.report.measures import ROW_COUNT, amounts, bounded, change, change_in_percent, summed, usage, value
+from traffic_aggr.report.measures import ROW_COUNT, amounts, bounded, change, change_in_percent, usage, value
 from traffic_aggr.run.record import DayTotals, RunRecord
 from traffic_aggr.run.result import differences, same_totals, state_of
-from traffic_aggr.run.totals import Totals
+from traffic_aggr.run.totals import Totals, summed
 
 _AGREE, _DIFFER = "✓", "✗"
 

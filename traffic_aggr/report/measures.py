@@ -4,7 +4,7 @@ Which totals the report shows where, and how they look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Optional
 
@@ -50,10 +50,7 @@ def charts(record: RunRecord, totals: Sequence[Total]) -> str:
         for total in totals
         if all(each is None or each.get(total.name) is not None for _, *sides in days for each in sides)
     )
-    legend = "".join(
-        f"<span class='key {kind}'></span> {words} "
-        for kind, words in (("before", "before"), ("after", "after"), ("more", "more"), ("less", "less"))
-    )
+    legend = "".join(f"<span class='key {kind}'></span> {kind} " for kind in ("before", "after", "more", "less"))
     return f"<p>{legend}</p><div class=charts>{drawn}</div>" if drawn else ""
 
 
@@ -78,12 +75,3 @@ def change_in_percent(total: Total, before: Optional[Totals], after: Optional[To
 def value(total: Total, found: Optional[Totals]) -> Optional[Number]:
     """Returns a total; None where there is none."""
     return None if found is None else found.get(total.name)
-
-
-def summed(found: Iterable[Optional[Totals]]) -> Totals:
-    """Returns the sum of the totals that all have; days without any do not count."""
-    known = [each for each in found if each is not None]
-    names = set.intersection(*(set(each.sums) for each in known if each.rows)) if any(e.rows for e in known) else set()
-    return Totals(
-        sum(each.rows for each in known), {name: sum(each.get(name) or 0 for each in known) for name in names}
-    )

@@ -100,7 +100,7 @@ def _timeline(record: RunRecord) -> str:
     ]
     since: Optional[str] = record.started
     waited = "start of Spark, plan, raw's totals"
-    for step in sorted(record.steps, key=lambda step: step.started):
+    for step in record.steps:
         entries += _between(since, waited, step.started)
         entries.append((step.started, step.name, step.ended, step.outcome.value))
         since, waited = step.ended, f"after {step.name}"

@@ -19,14 +19,13 @@ from traffic_aggr.run.plan import Plan, Refusal, Step
 from traffic_aggr.run.record import RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.result import agreeing, day_counts, days_in_words, in_words, same_totals
-from traffic_aggr.run.totals import Number, Total, Totals
-from traffic_aggr.text import some_of
+from traffic_aggr.run.totals import Totals, summed
+from traffic_aggr.text import shown, some_of
 from traffic_aggr.units import counted, data_volume, local_time, percent_change
 
 NOTHING: Mapping[str, Sequence[Partition]] = {}
-
-
-SPARK, IMPALA = "Spark", "Impala"
+_SPARK, _IMPALA = "Spark", "Impala"
+_BEFORE_STEPS = "plan"
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,17 @@ def plan_statements(plan: Plan, tables: TablesConfig, impala: ImpalaConfig) -> l
     refreshes = Refreshes(staging, final, [table for table in (staging, final) if str(table) in plan.creates])
     found: list[tuple[str, str, Sequence[str]]] = []
     if impala.enabled and impala.verify_raw and not plan.verify_only:
-        found.append(("plan", IMPALA, queries_of_raw(plan.job, raw, plan.read)))
+        found.append((_BEFORE_STEPS, _IMPALA, queries_of_raw(plan.job, raw, plan.read)))
     for step in plan.steps:
         if step is Step.DROP:
-            found.append((step.label, SPARK, drops))
+            found.append((step.label, _SPARK, drops))
         elif step is Step.LOAD and not plan.verify_only:
-            found.append((step.label, SPARK, [*([] if Step.DROP in plan.steps else drops), *adds]))
+            found.append((step.label, _SPARK, [*([] if Step.DROP in plan.steps else drops), *adds]))
         if impala.enabled:
             sent = refreshes.after(step, moved=plan.moved, verify_only=plan.verify_only)
-            found.append((step.label, IMPALA, sent))
+            found.append((step.label, _IMPALA, sent))
     if impala.enabled and impala.verify:
-        found.append((Step.LOAD.label, IMPALA, queries_of_final(plan.job, final, plan.changed)))
+        found.append((Step.LOAD.label, _IMPALA, queries_of_final(plan.job, final, plan.changed)))
     return [Statement(step, engine, each) for step, engine, texts in found for each in texts]
 
 
@@ -79,7 +78,7 @@ def _notes(plan: Plan, statements: Sequence[Statement]) -> list[str]:
     runs = [len(parts) for _, parts in sql.refreshes_together([each.sql for each in statements]) if len(parts) > 1]
     single, sent = counted(sum(runs), "REFRESH", "REFRESHes"), counted(len(runs), "statement")
     fewer = f"Impala {since} and later is sent the {single} of single partitions as {sent}"
-    asked = not plan.verify_only and bool(statements) and statements[0].sql.startswith("SELECT")
+    asked = any(each.step == _BEFORE_STEPS for each in statements)
     again = "where Impala's totals of raw differ from Spark's, it is sent a REFRESH of those and asked once more"
     return [*plan.notes, *([again] if asked else []), *([fewer] if runs else [])]
 
@@ -135,17 +134,17 @@ def plan_lines(
 
     Statements are cut to ``width`` columns.
     """
-    actions, shown = plan.actions, plan.job.headline
-    raw_head, old_head = f"RAW {shown.title.upper()}", f"OLD {shown.title.upper()}"
+    actions, headline = plan.actions, plan.job.headline
+    raw_head, old_head = f"RAW {headline.title.upper()}", f"OLD {headline.title.upper()}"
     unit = plan.job.partition.unit.upper()
     yield f"{plan.summary}."
     yield f"{unit:11}{'ACTION':10}{'RAW ROWS':>13}{raw_head:>12}{'OLD ROWS':>12}{old_head:>12}{'CHANGE':>10}"
     for partition, day in plan.days.items():
-        old, raw = day.old, day.raw.integer(shown.name)
+        old, raw = day.old, day.raw.integer(headline.name)
         yield (
-            f"{partition:11}{actions[partition]:10}{day.raw.rows:>13,}{shown.format(raw):>12}"
-            f"{f'{old.rows:,}' if old else 'none':>12}{shown.format(old[shown.name]) if old else '':>12}"
-            f"{percent_change(old.integer(shown.name), raw) if old else '':>10}"
+            f"{partition:11}{actions[partition]:10}{day.raw.rows:>13,}{headline.format(raw):>12}"
+            f"{f'{old.rows:,}' if old else 'none':>12}{headline.format(old[headline.name]) if old else '':>12}"
+            f"{percent_change(old.integer(headline.name), raw) if old else '':>10}"
         )
     yield ""
     for note in _notes(plan, statements):
@@ -172,7 +171,7 @@ def _sent(statements: Sequence[Statement], width: Optional[int]) -> Iterable[str
         step = "" if before and before.step == each.step else each.step
         engine = "" if before and (before.step, before.engine) == (each.step, each.engine) else each.engine
         line = f"  {step:6} {engine:7} {each.sql}"
-        yield line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+        yield line if width is None else shown(line, width)
 
 
 def refused_line(refusal: Refusal) -> str:
@@ -226,9 +225,9 @@ def _changes(record: RunRecord) -> Iterable[str]:
     if len(days) < 2:
         return
     everything = f"all {column.counted(len(days))}"
+    old, new = (summed(side) for side in zip(*((each.final_before, each.final_after) for each in days.values())))
     for total in (job.headline, *(each for each in job.totals if each is not job.headline)):
-        before = _sum(total, [each.final_before for each in days.values()])
-        after = _sum(total, [each.final_after for each in days.values()])
+        before, after = old.get(total.name), new.get(total.name)
         if before is not None and after is not None and before != after:
             change = f"{total.format(before)} -> {total.format(after)}  {percent_change(before, after)}".rstrip()
             yield f"{everything}: {total.title}  {change}"
@@ -243,12 +242,6 @@ def _day_lines(
         yield _change_line(job, partition, before, after)
     if len(changed) < len(days):
         yield f"{job.partition.counted(len(days) - len(changed))} unchanged"
-
-
-def _sum(total: Total, totals: Sequence[Optional[Totals]]) -> Optional[Number]:
-    """Returns a total of all days, of which some have none; None where that of a day is unknown."""
-    found = [each.get(total.name) for each in totals if each is not None]
-    return None if None in found else sum(value for value in found if value is not None)
 
 
 def _change_line(job: JobDefinition, partition: Partition, before: Optional[Totals], after: Optional[Totals]) -> str:

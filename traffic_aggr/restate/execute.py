@@ -61,27 +61,24 @@ def _run_step(work: Work, step: Step) -> None:
     label = f"[{work.plan.steps.index(step) + 1}/{len(work.plan.steps)}] {step.label}"
     fields: dict[str, Any] = {"step": step.label, "partitions": len(work.record.days)}
     tell(log, Event.STEP_STARTED, f"{label}: {counted(len(work.record.days), 'partition')}", **fields)
-    started = monotonic()
+    started, work.doing = monotonic(), ""
+
+    def ended(outcome: Outcome, words: str, **more: Any) -> None:
+        took = monotonic() - started
+        message = f"{label}: {words}{duration(took)}"
+        tell(log, Event.STEP_ENDED, message, **fields, outcome=outcome.value, **more, seconds=round(took, 3))
+
     try:
         with progress.shown(work.warehouse.spark, label, steps.reading(work, step), lambda: _doing(work)):
             STEPS[step](work)
     except BaseException:  # noted in the record, then raised again
         work.record.end_step(Outcome.FAILED, timestamp())
-        took = monotonic() - started
-        tell(
-            log,
-            Event.STEP_ENDED,
-            f"{label}: failed, {duration(took)}",
-            **fields,
-            outcome="failed",
-            seconds=round(took, 3),
-        )
+        ended(Outcome.FAILED, "failed, ")
         raise
     work.record.end_step(Outcome.SUCCESS, timestamp())
     work.save(work.record)
-    took, rows = monotonic() - started, _rows(work, step)
-    message = f"{label}: done, {'' if rows is None else counted(rows, 'row') + ', '}{duration(took)}"
-    tell(log, Event.STEP_ENDED, message, **fields, outcome="success", rows=rows, seconds=round(took, 3))
+    rows = _rows(work, step)
+    ended(Outcome.SUCCESS, f"done, {'' if rows is None else counted(rows, 'row') + ', '}", rows=rows)
 
 
 def _doing(work: Work) -> str:

@@ -30,6 +30,11 @@ class Breakdown:
     others: int = 0
     rest: Optional[Part] = None
 
+    @property
+    def whole(self) -> Part:
+        """The sum over all values."""
+        return _summed([*self.parts, *([self.rest] if self.rest is not None else [])])
+
     def to_json(self) -> dict[str, Any]:
         rest = None if self.rest is None else _part_to_json(self.rest)
         return {"parts": list(map(_part_to_json, self.parts)), "others": self.others, "rest": rest}

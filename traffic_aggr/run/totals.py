@@ -6,7 +6,7 @@ Whole numbers are integers, amounts are decimals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -129,6 +129,17 @@ class Totals:
             if name not in (ROWS, SOURCE_ROWS)
         }
         return cls(int(values.get(ROWS, 0)), sums, values.get(SOURCE_ROWS))
+
+
+def summed(found: Iterable[Optional[Totals]]) -> Totals:
+    """Returns the sums of the totals that are known of all; None, which has no totals, does not count."""
+    known = [each for each in found if each is not None]
+    sums: dict[str, Number] = {}
+    for name in dict.fromkeys(name for each in known for name in each.sums):
+        values = [value for each in known if (value := each.get(name)) is not None]
+        if len(values) == len(known):
+            sums[name] = sum(values)
+    return Totals(sum(each.rows for each in known), sums)
 
 
 def measured(row: Optional[Mapping[str, Any]], scales: Mapping[str, int]) -> Totals:
