@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from tests.support.frames import frame_of
 from tests.support.spark_session import HOST_TIME_ZONE, LONG_JVM, PY4J_SOCKETS, QUICK_JVM, start_session
 from traffic_aggr.traffic.columns import RAW_COLUMNS
 
@@ -85,13 +86,13 @@ def spark(
 @pytest.fixture
 def database(spark: SparkSession) -> Iterator[str]:
     """
-    Name of a database that only this test uses; dropped with all its tables afterwards.
+    Name of a database that only this test uses. It stays until the session's metastore goes: dropping it takes longer
+    than creating it.
     """
     name = f"test_{uuid.uuid4().hex[:12]}"
     spark.sql(f"CREATE DATABASE {name}")
     yield name
     spark.sql("USE default")
-    spark.sql(f"DROP DATABASE {name} CASCADE")
 
 
 @pytest.fixture
@@ -99,15 +100,14 @@ def make_raw(spark: SparkSession) -> Callable[[Sequence[Mapping[str, Any]]], Dat
     """
     Makes a DataFrame with the columns of raw from dicts.
 
-    A missing column is NULL; ``partition_date`` defaults to 2021-04-01. Give ``calldate`` a time zone: PySpark reads a
-    naive one in the host's.
+    A missing column is NULL; ``partition_date`` defaults to 2021-04-01.
     """
     schema = ", ".join(f"{column.name} {column.type}" for column in RAW_COLUMNS)
     names = [column.name for column in RAW_COLUMNS]
 
     def make(rows: Sequence[Mapping[str, Any]]) -> DataFrame:
         complete = [{"partition_date": "2021-04-01", **row} for row in rows]
-        return spark.createDataFrame([tuple(row.get(name) for name in names) for row in complete], schema)
+        return frame_of(spark, [[row.get(name) for name in names] for row in complete], schema)
 
     return make
 

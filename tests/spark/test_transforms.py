@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -12,6 +13,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from tests.support.frames import frame_of
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate import totals as control
 from traffic_aggr.restate.row_checks import duplicate_keys, values_with
@@ -42,13 +44,13 @@ BIGINT_MAX = 2**63 - 1
 @pytest.fixture
 def organisations(spark: SparkSession) -> DataFrame:
     rows = [(1, "Acme"), (2, "Acme"), (3, ""), (4, None), (None, "Nobody"), (5, "Semi;colon")]
-    return lookup_names(spark.createDataFrame(rows, "orgno bigint, orgname string"))
+    return lookup_names(frame_of(spark, rows, "orgno bigint, orgname string"))
 
 
 @pytest.fixture
 def countries(spark: SparkSession) -> DataFrame:
     rows = [("404", "India"), (" 310 ", "United States"), ("999", None), (None, "Nowhere")]
-    return lookup_countries(spark.createDataFrame(rows, "mcc string, country string"))
+    return lookup_countries(frame_of(spark, rows, "mcc string, country string"))
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_call_types_compare_without_case_or_blanks(spark: SparkSession) -> None:
         (None, None, None, None, False),
     ]
     value = F.col("calltype")
-    frame = spark.createDataFrame([case[:1] for case in cases], "calltype string")
+    frame = frame_of(spark, [case[:1] for case in cases], "calltype string")
     judged = frame.select(value, is_data(value), is_voice(value), is_sms(value), is_classified(value))
     assert [tuple(row) for row in judged.collect()] == cases
 
@@ -118,19 +120,19 @@ def test_country_keys_are_trimmed(countries: DataFrame) -> None:
 
 def test_keys_that_are_equal_after_trimming_are_duplicates_whatever_their_name(spark: SparkSession) -> None:
     keys = [("404", "India"), (" 404", None), ("404 ", "India"), ("310", "USA"), (None, "a"), (None, "b")]
-    lookup = spark.createDataFrame([*keys, ("404\u00a0", "c")], "mcc string, country string")
-    expected = spark.createDataFrame([("404", 3)], "mcc string, rows bigint")
+    lookup = frame_of(spark, [*keys, ("404\u00a0", "c")], "mcc string, country string")
+    expected = frame_of(spark, [("404", 3)], "mcc string, rows bigint")
     assert_df_equality(duplicate_keys(lookup, "mcc"), expected, ignore_nullable=True)
 
 
 def test_duplicate_organisation_numbers_are_found(spark: SparkSession) -> None:
-    lookup = spark.createDataFrame([(2, "a"), (1, "b"), (2, "a"), (None, "c"), (None, "d")], "orgno bigint, n string")
-    expected = spark.createDataFrame([(2, 2)], "orgno bigint, rows bigint")
+    lookup = frame_of(spark, [(2, "a"), (1, "b"), (2, "a"), (None, "c"), (None, "d")], "orgno bigint, n string")
+    expected = frame_of(spark, [(2, 2)], "orgno bigint, rows bigint")
     assert_df_equality(duplicate_keys(lookup, "orgno"), expected, ignore_nullable=True)
 
 
 def test_unique_keys_have_no_duplicates(spark: SparkSession) -> None:
-    assert duplicate_keys(spark.createDataFrame([(1,), (2,)], "orgno bigint"), "orgno").isEmpty()
+    assert duplicate_keys(frame_of(spark, [(1,), (2,)], "orgno bigint"), "orgno").isEmpty()
 
 
 def test_columns_and_types_are_those_of_staging(
@@ -279,23 +281,30 @@ def test_null_measures_count_as_zero(rows_of: Any) -> None:
     assert measures == [0] * 11
 
 
-@pytest.mark.parametrize(
-    "amounts",
-    [
-        ["0.1", "0.2", "999999999999.999999", None, "-0.000001"],
-        ["-999999999999.999999", "-0.5", "-7", "0.000001"],
-        ["999999999999.999999"] * 12,
-        ["99.999999", "100", "100.000001", "-100", "-99.999999", "-100.000001"],
-        ["99.999999"] * 12,
-    ],
-)
-@pytest.mark.parametrize("rows_a_cdrid", [1, 2, 5])
-def test_costs_are_exact_sums(rows_of: Any, make_raw: MakeRaw, amounts: list[Optional[str]], rows_a_cdrid: int) -> None:
-    costs = [amount and Decimal(amount) for amount in amounts]
-    rows = [{**dict.fromkeys(COSTS, cost), "cdrid": row // rows_a_cdrid} for row, cost in enumerate(costs)]
-    right = sum(filter(None, costs), Decimal(0))
-    (row,), (totals,) = rows_of(rows), raw_totals(make_raw(rows)).collect()
-    assert [row[name] for name in COSTS] == [totals[name] for name in COSTS] == [right] * 5
+COST_AMOUNTS = [
+    ["0.1", "0.2", "999999999999.999999", None, "-0.000001"],
+    ["-999999999999.999999", "-0.5", "-7", "0.000001"],
+    ["999999999999.999999"] * 12,
+    ["99.999999", "100", "100.000001", "-100", "-99.999999", "-100.000001"],
+    ["99.999999"] * 12,
+]
+
+
+def test_costs_are_exact_sums(rows_of: Any, make_raw: MakeRaw) -> None:
+    rows: list[dict[str, Any]] = []
+    right = {}
+    cases = itertools.product(COST_AMOUNTS, (1, 2, 5))
+    for number, (amounts, rows_a_cdrid) in enumerate(cases, 1):
+        day = f"2021-04-{number:02}"
+        costs = [amount and Decimal(amount) for amount in amounts]
+        rows += [
+            {**dict.fromkeys(COSTS, cost), "cdrid": row // rows_a_cdrid, "partition_date": day}
+            for row, cost in enumerate(costs)
+        ]
+        right[day] = [sum(filter(None, costs), Decimal(0))] * len(COSTS)
+    assert len(right) == 15
+    for found in (rows_of(rows), raw_totals(make_raw(rows)).collect()):
+        assert {row.partition_date: [row[name] for name in COSTS] for row in found} == right
 
 
 def test_cdrids_are_counted_once_a_group_without_nulls(rows_of: Any) -> None:

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 from devtools.impala_double import ImpalaDouble
 from devtools.impala_double.spark_catalog import SparkCatalog
+from tests.support.frames import frame_of
 from tests.support.oracle import expected_rows
 from traffic_aggr.cli.main import main
 from traffic_aggr.hive import sql
@@ -80,7 +81,7 @@ class Sources:
         self.root = root
         schema = ", ".join(f"{column.name} {column.type}" for column in RAW_COLUMNS)
         names = [column.name for column in RAW_COLUMNS]
-        frame = spark.createDataFrame([tuple(row.get(name) for name in names) for row in raw_rows()], schema)
+        frame = frame_of(spark, [tuple(row.get(name) for name in names) for row in raw_rows()], schema)
         raw = frame.withColumn("a_column_nobody_reads", F.lit("x")).select(
             "a_column_nobody_reads", *reversed(frame.columns)
         )
@@ -90,14 +91,16 @@ class Sources:
         (root / "org_details" / "rows.txt").write_text(
             "".join(f"{number},{name or chr(92) + 'N'},{short}\n" for number, name, short in organisations)
         )
-        countries = spark.createDataFrame(
-            [("404", "India", "IN"), ("405 ", "India Two", "IN")], "mcc string, country string, cntry_code string"
+        countries = frame_of(
+            spark,
+            [("404", "India", "IN"), ("405 ", "India Two", "IN")],
+            "mcc string, country string, cntry_code string",
         )
         countries.coalesce(1).write.parquet(f"{root}/country_lookup")
         self._make_old_finals(spark, frame, countries)
 
     def _make_old_finals(self, spark: SparkSession, raw: DataFrame, countries: DataFrame) -> None:
-        names = spark.createDataFrame([(1, "Org One")], "orgno bigint, orgname string")
+        names = frame_of(spark, [(1, "Org One")], "orgno bigint, orgname string")
         repeated = aggregation.repeated_cdrids(raw)
         right = aggregation.aggregate(raw, names, countries, repeated=repeated).drop("source_rows").cache()
         lost = right.where("coalesce(customernumber, '') <> 'c2' AND partition_date <> '2021-04-03'")
