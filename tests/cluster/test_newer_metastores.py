@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.support.spark_session import QUICK_JVM
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")
 
+WarehouseOn = Callable[[type[MetastoreServer]], ServedWarehouse]
 DROP, POINT = "drop_partition", "alter_partitions"
 PLAIN, OURS = "2021-04-01", "2021-04-02"
 DROPS = """
@@ -56,51 +59,57 @@ for purge in ("true", "false"):
 """
 
 
+@pytest.fixture(scope="module")
+def warehouse_on(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WarehouseOn]:
+    """Makes a warehouse on a kind of metastore, once. Its final table is ``;``-delimited text, which Hive 4 purges."""
+    made: dict[type[MetastoreServer], ServedWarehouse] = {}
+    with ExitStack() as servers:
+
+        def on(kind: type[MetastoreServer]) -> ServedWarehouse:
+            if issubclass(kind, NewerMetastore):
+                require(kind.jars, "metastore")
+            if kind not in made:
+                made[kind] = servers.enter_context(served_warehouse(tmp_path_factory.mktemp("warehouse"), kind, "text"))
+            return made[kind]
+
+        yield on
+
+
+@pytest.fixture
+def warehouse(warehouse_on: WarehouseOn) -> ServedWarehouse:
+    return warehouse_on(Hive4Metastore)
+
+
 @pytest.mark.parametrize(
     ("kind", "left_by_plain_drop"), [(Hive3Metastore, [PLAIN]), (Hive4Metastore, [])], ids=["Hive 3", "Hive 4"]
 )
 def test_a_plain_drop_may_delete_files_and_the_jobs_drop_does_not(
-    kind: type[NewerMetastore], left_by_plain_drop: list[str], tmp_path: Path
+    warehouse_on: WarehouseOn,
+    kind: type[NewerMetastore],
+    left_by_plain_drop: list[str],
+    tmp_path: Path,
 ) -> None:
-    require(kind.jars, "metastore")
-    with kind(tmp_path / "metastore") as server:
-        done = subprocess.run(
-            [sys.executable, "-c", DROPS, server.uri, str(tmp_path), PLAIN, OURS, QUICK_JVM],
-            cwd=ROOT,
-            env={**os.environ, "PYSPARK_PYTHON": sys.executable},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
-        assert done.returncode == 0, done.stderr
-        for purge, left in {"true": [*left_by_plain_drop, OURS], "false": [PLAIN, OURS]}.items():
-            assert server.catalog.partitions("drops", f"purge_{purge}") == {}
-            directories = sorted(path.name for path in (tmp_path / purge).iterdir())
-            assert directories == [f"partition_date={day}" for day in left]
-
-
-@pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedWarehouse]:
-    """Its final table is ``;``-delimited text, which Hive 4 purges."""
-    require(Hive4Metastore.jars, "metastore of Hive 4")
-    with served_warehouse(tmp_path_factory.mktemp("warehouse"), Hive4Metastore, "text") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def any_warehouse(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[ServedWarehouse]:
-    """One on the metastore that the test names."""
-    if issubclass(request.param, NewerMetastore):
-        require(request.param.jars, "metastore")
-    with served_warehouse(tmp_path_factory.mktemp("warehouse"), request.param, "text") as made:
-        yield made
+    server = warehouse_on(kind).server
+    done = subprocess.run(
+        [sys.executable, "-c", DROPS, server.uri, str(tmp_path), PLAIN, OURS, QUICK_JVM],
+        cwd=ROOT,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    for purge, left in {"true": [*left_by_plain_drop, OURS], "false": [PLAIN, OURS]}.items():
+        assert server.catalog.partitions("drops", f"purge_{purge}") == {}
+        directories = sorted(path.name for path in (tmp_path / purge).iterdir())
+        assert directories == [f"partition_date={day}" for day in left]
 
 
 @pytest.mark.parametrize(
-    ("any_warehouse", "mode"),
+    ("kind", "mode"),
     [
         pytest.param(MetastoreServer, "drop_and_load", marks=pytest.mark.thorough),  # the crash tests have it too
         pytest.param(MetastoreServer, "swap", marks=pytest.mark.thorough),
@@ -109,12 +118,11 @@ def any_warehouse(
         pytest.param(Hive4Metastore, "swap", marks=pytest.mark.thorough),
         pytest.param(Hive4Metastore, "drop_and_load"),
     ],
-    indirect=["any_warehouse"],
 )
 def test_a_run_makes_every_day_right_and_its_rollback_brings_back_every_old_row_and_parameter(
-    any_warehouse: ServedWarehouse, mode: str
+    warehouse_on: WarehouseOn, kind: type[MetastoreServer], mode: str
 ) -> None:
-    warehouse = any_warehouse
+    warehouse = warehouse_on(kind)
     warehouse.reset(mode)
     code, out, err = warehouse.installation.run("run")
     assert code == 0, err

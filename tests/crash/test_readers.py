@@ -16,7 +16,7 @@ from tests.support.served_warehouse import ServedWarehouse, served_warehouse
 
 pytestmark = [pytest.mark.crash, pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarning")]
 
-ENOUGH_READS = 2000
+ENOUGH_READS = 1000
 MOST_ROUNDS = 6
 
 

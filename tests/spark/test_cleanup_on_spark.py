@@ -52,7 +52,7 @@ def test_days_that_are_restated_again_and_again_leave_one_copy_each_once_cleaned
 ) -> None:
     directory = job.create_final()
     job.settings["publish"] = {"mode": mode, "keep_days": keep_days}
-    for _ in range(3):
+    for _ in range(2):
         assert job("run").code == 0
         if keep_days:
             end_long_ago(job)

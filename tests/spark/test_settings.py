@@ -22,7 +22,7 @@ from tests.support.awkward_days import AwkwardDays, settings
 from tests.support.settings import known_settings, said_of_nonsense
 from traffic_aggr.spark.settings import CORRECTNESS
 
-GROUPS = 12
+GROUPS = 8
 Flip = tuple[str, str]
 
 OTHER_VALUES: Mapping[str, Sequence[str]] = {

@@ -142,17 +142,9 @@ def found_by(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
-def test_what_results_depend_on_is_pinned_whatever_site_and_host_say(tmp_path: Path) -> None:
-    defaults = {key: OPPOSITES[value] for key, value in CORRECTNESS.items() if key.startswith("spark.")}
-    raw = {key: OPPOSITES[value] for key, value in CORRECTNESS.items() if not key.startswith("spark.")}
-    java_options = f"-Duser.language=tr -Duser.timezone={HOST_TIME_ZONE} -Dfile.encoding=US-ASCII"
-    told = found_by(driver(tmp_path, conf=raw, defaults=defaults, hive_site=raw, java_options=java_options))
-
-    assert told.pop("a cut lookup") == "Py4JJavaError"
-    assert told == {"wrong": [], "settings": CORRECTNESS, "voice": False}
-
-
-def test_no_setting_of_a_new_session_changes_a_number(spark: SparkSession, tmp_path: Path) -> None:
+def test_neither_site_nor_host_nor_a_setting_of_a_new_session_changes_a_number(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     static = {
         key: default
         for key, default in known_settings(spark).items()
@@ -160,8 +152,14 @@ def test_no_setting_of_a_new_session_changes_a_number(spark: SparkSession, tmp_p
     }
     opposites = {key: OPPOSITES[default] for key, default in static.items() if default in ("true", "false")}
     assert opposites
+    pinned = {key: OPPOSITES[value] for key, value in CORRECTNESS.items() if key.startswith("spark.")}
+    raw = {key: OPPOSITES[value] for key, value in CORRECTNESS.items() if not key.startswith("spark.")}
+    java_options = f"-Duser.language=tr -Duser.timezone={HOST_TIME_ZONE} -Dfile.encoding=US-ASCII"
+    defaults = {**opposites, **CORE, **pinned}
+    told = found_by(driver(tmp_path, conf=raw, defaults=defaults, hive_site=raw, java_options=java_options))
 
-    assert found_by(driver(tmp_path, defaults={**opposites, **CORE}))["wrong"] == []
+    assert told.pop("a cut lookup") == "Py4JJavaError"
+    assert told == {"wrong": [], "settings": CORRECTNESS, "voice": False}
 
 
 def test_a_setting_without_a_neutral_value_is_refused(tmp_path: Path) -> None:

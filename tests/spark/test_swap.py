@@ -25,8 +25,9 @@ def rows(job: Job) -> list[tuple[object, ...]]:
     return sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
 
 
-@pytest.mark.parametrize("kind", ["parquet", "text"])
-@pytest.mark.parametrize("managed", [False, True], ids=["external", "managed"])
+@pytest.mark.parametrize(
+    ("kind", "managed"), [("parquet", True), ("text", False)], ids=["parquet-managed", "text-external"]
+)
 def test_new_directories_take_the_place_of_old_ones_and_rollback_points_back(
     swap: Job, impala: ImpalaDouble, kind: str, managed: bool
 ) -> None:

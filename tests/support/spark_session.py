@@ -66,6 +66,8 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
         # Compiling costs more than it saves on few rows. Runs in processes of their own do compile.
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.codegen.wholeStage": "false",
+        # So does replanning (adaptive execution), which short sessions and drivers of their own do.
+        "spark.sql.adaptive.enabled": str(jvm != LONG_JVM).lower(),
         "spark.sql.warehouse.dir": (home / "warehouse").as_uri(),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home}/metastore;create=true",
         "spark.hadoop.hive.exec.scratchdir": str(home / "hive"),
