@@ -38,7 +38,11 @@ def width_of(stream: TextIO) -> Optional[int]:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
+def is_terminal(stream: Optional[TextIO]) -> bool:
+    """None is a stream closed before the start."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 def can_rewrite(stream: Optional[TextIO], environment: Mapping[str, str]) -> bool:
-    """Whether lines on ``stream`` can be overwritten; None is a stream closed before the start."""
-    known = environment.get("TERM", "") not in ("", "dumb")
-    return known and stream is not None and not stream.closed and stream.isatty()
+    """Whether lines on ``stream`` can be overwritten."""
+    return environment.get("TERM", "") not in ("", "dumb") and is_terminal(stream)

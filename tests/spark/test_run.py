@@ -66,7 +66,8 @@ def test_the_final_table_agrees_with_an_independent_computation(
     assert files(directory, UNLISTED) == before
     assert {day: f"{directory}/partition_date={day}" for day in (*LISTED, *UNLISTED)} == job.partitions()
     run, log = job.record()["run_id"], job.home / "logs" / "traffic_adhoc_aggr.log"
-    assert result.err.startswith(f"run {run}: {len(LISTED)} days, {LISTED[0]} to {LISTED[-1]}; log: {log}\n")
+    first = result.err.splitlines()[0]
+    assert first.endswith(f" [{run}] run {run}: {len(LISTED)} days, {LISTED[0]} to {LISTED[-1]}; log: {log}")
     assert f"raw = staging = final = Impala on all {len(LISTED)} days" in result.out
     assert job.status()["MNAAS_job_status"] == "Success"
     assert job.status()["MNAAS_Daily_ProcessStatusFlag"] == "0"

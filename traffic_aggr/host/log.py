@@ -27,7 +27,7 @@ from traffic_aggr.events import Event
 from traffic_aggr.host.log_file import DailyFile
 from traffic_aggr.host.streams import flush
 from traffic_aggr.spark.progress import Kind
-from traffic_aggr.terminal import can_rewrite
+from traffic_aggr.terminal import can_rewrite, is_terminal
 from traffic_aggr.text import escaped
 
 FILE_NAME = "traffic_adhoc_aggr.log"
@@ -56,8 +56,9 @@ def configure(
     """
     Sends the package's log to the log file, standard error and syslog.
 
-    Standard error only if ``console``: messages from INFO on, without tracebacks. Syslog only if ``logs.syslog``. The
-    file also gets warnings from ``LIBRARY_LOGGERS``. Replaces what an earlier call set up.
+    Standard error only if ``console``: messages from INFO on, without tracebacks, and with time and run id where it is
+    no terminal. Syslog only if ``logs.syslog``. The file also gets warnings from ``LIBRARY_LOGGERS``. Replaces what an
+    earlier call set up.
 
     ``secrets`` are the values to redact. Raises ``InputError`` when the file cannot be written.
     """
@@ -81,7 +82,7 @@ def configure(
     package.propagate = False
     package.addHandler(file_handler)
     if console:
-        package.addHandler(_console_handler(redactor))
+        package.addHandler(_console_handler(run_id, redactor))
     for name in LIBRARY_LOGGERS:
         library = logging.getLogger(name)
         library.setLevel(logging.WARNING)
@@ -186,16 +187,23 @@ class JsonFormatter(logging.Formatter):
 
 
 class _ConsoleFormatter(logging.Formatter):
-    """The message alone, prefixed with its level above INFO; tracebacks go to the log file only."""
+    """
+    The message, prefixed with its level above INFO; tracebacks go to the log file only.
 
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
+    ``kept`` says that the stream is no terminal, as under cron: ``2021-05-01 02:02:03 +0530 [run id] error: message``.
+    """
+
+    def __init__(self, run_id: Optional[str], redactor: Redactor, *, kept: bool) -> None:
+        super().__init__(datefmt="%Y-%m-%d %H:%M:%S %z")
+        self._run = f" [{run_id}]" if run_id else ""
         self._redactor = redactor
+        self._kept = kept
 
     def format(self, record: logging.LogRecord) -> str:
         message = escaped(self._redactor.redact(record.getMessage()))
-        prefix = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        return self._redactor.redact(prefix + message)
+        when = f"{self.formatTime(record, self.datefmt)}{self._run} " if self._kept else ""
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        return self._redactor.redact(when + level + message)
 
 
 class FileHandler(logging.Handler):
@@ -241,17 +249,20 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
     """
     Writes to standard error; silent when that is closed.
 
-    On a terminal each progress line replaces the last one, and is cleared before anything else is written.
+    On a terminal each progress line replaces the last one, and is cleared before anything else is written. Quiet
+    messages, whose content standard output has, are for streams that programs and operators search: no terminal.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
+        self._is_terminal = is_terminal(stream)
         self._rewrites = can_rewrite(stream, os.environ)
         self._shows_progress = False
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = getattr(record, "progress", None)
-        if getattr(record, "quiet", False) or kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
+        is_quiet = self._is_terminal and getattr(record, "quiet", False)
+        if is_quiet or kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
             return
         try:
             if kind is Kind.LIVE and record.getMessage():
@@ -307,10 +318,10 @@ def _clear_progress() -> None:
             handler.clear()
 
 
-def _console_handler(redactor: Redactor) -> logging.Handler:
+def _console_handler(run_id: Optional[str], redactor: Redactor) -> logging.Handler:
     handler = _ConsoleHandler(sys.stderr)
     handler.setLevel(logging.INFO)
-    handler.setFormatter(_ConsoleFormatter(redactor))
+    handler.setFormatter(_ConsoleFormatter(run_id, redactor, kept=not is_terminal(sys.stderr)))
     return handler
 
 

@@ -36,6 +36,7 @@ from traffic_aggr.restate.warehouse import LockedWarehouse, Warehouse, files_of
 from traffic_aggr.run.record import Publication, RunRecord
 from traffic_aggr.run.refreshes import Refreshes
 from traffic_aggr.run.store import adopt_copies, copy_beside_table, remove_misleading_copy
+from traffic_aggr.spark import progress
 from traffic_aggr.spark.engine import VELOX, engine_of, gluten_version
 from traffic_aggr.spark.hadoop import Hadoop
 from traffic_aggr.spark.session import (
@@ -120,7 +121,8 @@ class JobContext:
         config = self.config
         settings = config.spark if conf is None else replace(config.spark, conf=conf)
         try:
-            spark = start_session(settings, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
+            with progress.shown(None, "starting Spark"):
+                spark = start_session(settings, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
             self._spark_settings = dict(spark.sparkContext.getConf().getAll())
             try:
                 yield spark

@@ -72,8 +72,9 @@ def _run_step(work: Work, step: Step) -> None:
         with progress.shown(work.warehouse.spark, label, steps.reading(work, step), lambda: _doing(work)):
             STEPS[step](work)
     except BaseException:  # noted in the record, then raised again
-        work.record.end_step(Outcome.FAILED, timestamp())
-        ended(Outcome.FAILED, "failed, ")
+        outcome = Outcome.FAILED if work.stop.reason() is None else Outcome.STOPPED
+        work.record.end_step(outcome, timestamp())
+        ended(outcome, f"{outcome.value}, ")
         raise
     work.record.end_step(Outcome.SUCCESS, timestamp())
     work.save(work.record)

@@ -73,6 +73,9 @@ class Sample:
     tasks: int
 
 
+NOTHING = Sample(rows=0, is_reading=False, tasks_done=0, tasks=0)
+
+
 class Sampler:
     """
     Counts tasks, and rows read from ``table`` (``db.table``; empty: from anything), in stages that start from now on.
@@ -180,20 +183,23 @@ def _about(seconds: float) -> str:
 
 @contextmanager
 def shown(
-    spark: SparkSession, label: str, reading: Optional[ExpectedRows] = None, doing: Callable[[], str] = lambda: ""
+    spark: Optional[SparkSession],
+    label: str,
+    reading: Optional[ExpectedRows] = None,
+    doing: Callable[[], str] = lambda: "",
 ) -> Iterator[None]:
     """
     Shows Spark's progress while the block runs, from a thread that ends with the block.
 
-    That thread also calls ``doing``.
+    That thread also calls ``doing``. ``spark`` is None while Spark starts: then only the time is shown.
     """
     wording = Wording(label, reading, doing, time.monotonic())
-    sampler = _sampler(spark, reading)
-    if sampler is None:
+    sample = (lambda: NOTHING) if spark is None else _sample(spark, reading)
+    if sample is None:
         yield
         return
     ended = threading.Event()
-    teller = threading.Thread(target=_tell, args=(sampler, wording, ended), name=f"progress of {label}", daemon=True)
+    teller = threading.Thread(target=_tell, args=(sample, wording, ended), name=f"progress of {label}", daemon=True)
     teller.start()
     try:
         yield
@@ -202,21 +208,21 @@ def shown(
         teller.join(_PATIENCE_S)
 
 
-def _sampler(spark: SparkSession, reading: Optional[ExpectedRows]) -> Optional[Sampler]:
+def _sample(spark: SparkSession, reading: Optional[ExpectedRows]) -> Optional[Callable[[], Sample]]:
     try:
-        return Sampler(spark, reading.table if reading else "")
+        return Sampler(spark, reading.table if reading else "").sample
     except Exception as exc:  # the step itself will meet and report the error
         log.debug("no progress is shown: %s", exc)
         return None
 
 
-def _tell(sampler: Sampler, wording: Wording, ended: threading.Event) -> None:
+def _tell(sample: Callable[[], Sample], wording: Wording, ended: threading.Event) -> None:
     on_terminal = can_rewrite(sys.stderr, os.environ)
     logged = time.monotonic()
     try:
         while not ended.wait(LIVE_EVERY_S if on_terminal else LOGGED_EVERY_S):
             now = time.monotonic()
-            line = wording.line(sampler.sample(), now)
+            line = wording.line(sample(), now)
             if on_terminal:
                 _say(line, Kind.LIVE)
             if not on_terminal or now - logged >= LOGGED_EVERY_S:

@@ -63,4 +63,4 @@ def test_it_is_installed_and_works_without_a_network(unpacked: Path, without_net
 def test_a_clone_without_wheels_says_what_packs_them() -> None:
     done = subprocess.run([ROOT / "deploy" / "install-offline"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "install-offline: there is no wheelhouse here; `make release` packs one\n"
+    assert done.stderr == "install-offline: the directory wheelhouse is missing; unpack an archive of `make release`\n"

@@ -18,6 +18,7 @@ from typing import Any, Optional
 import pytest
 
 from traffic_aggr.config.config import LogsConfig
+from traffic_aggr.events import Event, tell
 from traffic_aggr.host import log
 from traffic_aggr.spark import progress
 from traffic_aggr.spark.progress import ExpectedRows, Kind, Sample, Wording, shown
@@ -191,6 +192,28 @@ def test_a_terminal_has_one_line_that_is_gone_before_anything_else(
     logged = path.read_text().splitlines()
     assert len(logged) <= 5
     assert any("stage: 43 %, 4,300 of 10,000 raw rows read" in line for line in logged)
+
+
+def test_while_spark_starts_only_the_time_is_shown(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LIVE_EVERY_S", 0.01)
+    configure(tmp_path, terminal)
+    with shown(None, "starting Spark"):
+        time.sleep(0.2)
+    written = terminal.written()
+    assert re.search(r"\rstarting Spark: [\d.]+ s so far", written)
+    assert screen(written) == [""]
+    assert tellers() == []
+
+
+def test_what_standard_output_says_too_is_not_on_a_terminal(tmp_path: Path, terminal: Terminal) -> None:
+    path = configure(tmp_path, terminal)
+    somewhere = logging.getLogger("traffic_aggr.somewhere")
+    tell(somewhere, Event.PARTITION_ENDED, "2021-04-01: new data", quiet=True)
+    tell(somewhere, Event.STEP_STARTED, "[1/3] drop")
+    assert screen(terminal.written()) == ["[1/3] drop", ""]
+    assert "2021-04-01: new data" in path.read_text()
 
 
 def test_a_line_that_is_too_wide_for_the_terminal_is_cut(tmp_path: Path, terminal: Terminal) -> None:
