@@ -32,6 +32,8 @@ def run(invocation: Invocation) -> int:
     if not run_ids and invocation.arguments.run is None:
         raise StateError("there is no run yet", hint="`run` makes the first")
     record = store.load(invocation.arguments.run or run_ids[0])
-    store.write_report(record.run_id, report_files(record, invocation.config.publish.keep_days))
+    store.write_report(
+        record.run_id, report_files(record, invocation.config.publish.keep_days, store.run_before(record))
+    )
     print(store.report_path(record.run_id))
     return 0

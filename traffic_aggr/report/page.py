@@ -31,22 +31,23 @@ _SHORTEST_S = 0.1
 """The shortest time between steps that the timeline has a line for."""
 
 
-def report_files(record: RunRecord, keep_days: int) -> dict[str, str]:
+def report_files(record: RunRecord, keep_days: int, before: Optional[str] = None) -> dict[str, str]:
     """
     Returns the report files of a run that has ended, as text by file name.
 
-    The old data of a run is kept for ``keep_days``.
+    The old data of a run is kept for ``keep_days``. ``before`` is the last run before it that changed the same days.
     """
     return {
         REPORT_JSON: result_json(record),
         DAILY_CSV: daily_csv(record),
-        REPORT: render_report(record, keep_days),
+        REPORT: render_report(record, keep_days, before),
     }
 
 
-def render_report(record: RunRecord, keep_days: int) -> str:
-    """Renders the HTML page; ``keep_days`` as in ``report_files``."""
+def render_report(record: RunRecord, keep_days: int, before: Optional[str] = None) -> str:
+    """Renders the HTML page; the arguments are those of ``report_files``."""
     contents, content = sections(_sections(record))
+    unit = record.job.partition.unit
     outcome = "rolled back" if record.rolled_back_by else record.outcome.value
     took = f", took {duration(record.seconds)}" if record.seconds is not None else ""
     return rendered(
@@ -58,6 +59,7 @@ def render_report(record: RunRecord, keep_days: int) -> str:
         next=definitions(_next(record, keep_days)),
         reasons=listing(reasons(record)),
         notes=listing([*record.notes, *(f"skipped {line}" for line in record.skipped_lines)]),
+        before="" if before is None else f'<a href="../{before}/{REPORT}">The run before on these {unit}s</a>',
         contents=contents,
         sections=content,
     )

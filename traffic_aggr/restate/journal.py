@@ -256,7 +256,8 @@ class RunJournal:
         return failures
 
     def _write_report(self, record: RunRecord) -> None:
-        self.store.write_report(record.run_id, report_files(record, self.config.publish.keep_days))
+        files = report_files(record, self.config.publish.keep_days, self.store.run_before(record))
+        self.store.write_report(record.run_id, files)
 
     def _attempt(self, what: str, action: Callable[[], object]) -> None:
         try:

@@ -29,6 +29,7 @@ REPORT, REPORT_JSON, DAILY_CSV = "report.html", "report.json", "daily.csv"
 INDEX = "index.html"
 """The page of all runs, beside their directories."""
 
+_LOOKED_BACK = 20
 _REPORT_FILES = (REPORT, REPORT_JSON, DAILY_CSV)
 _RECORD = "run.json"
 _STOP = "stop"
@@ -158,6 +159,20 @@ class RecordStore:
             ),
             None,
         )
+
+    def run_before(self, record: RunRecord) -> Optional[str]:
+        """
+        Returns the id of the last of the twenty runs before ``record`` that changed one of its partitions.
+
+        None as well if their records cannot be read: only a link in a report depends on them.
+        """
+        try:
+            earlier = [run_id for run_id in self.run_ids() if run_id < record.run_id]
+            runs = map(self.load, earlier[:_LOOKED_BACK])
+            changed = (each for each in runs if each.publication is not Publication.UNTOUCHED)
+            return next((each.run_id for each in changed if each.days.keys() & record.days.keys()), None)
+        except (StateError, UnknownRunError):
+            return None
 
     def last(self) -> Optional[RunRecord]:
         return next(self.newest_first(), None)

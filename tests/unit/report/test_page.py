@@ -76,6 +76,12 @@ def files_of(record: RunRecord) -> dict[str, str]:
     return report_files(record, KEEP_DAYS)
 
 
+def test_the_page_links_to_the_run_before_on_these_days() -> None:
+    linked = render_report(succeeded(), KEEP_DAYS, "20210501T020200Z-0a1b2c")
+    assert '<a href="../20210501T020200Z-0a1b2c/report.html">The run before on these days</a>' in linked
+    assert "The run before" not in html_of(succeeded())
+
+
 def failed(publication: Publication) -> RunRecord:
     record = succeeded(outcome=Outcome.FAILED, publication=publication, error="drop failed; run again")
     for partition, of_day in record.totals.items():

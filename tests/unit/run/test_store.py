@@ -44,6 +44,23 @@ def test_a_record_that_was_saved_can_be_loaded(store: RecordStore) -> None:
     assert store.load(record.run_id) == record
 
 
+def test_the_run_before_is_the_last_that_changed_one_of_the_same_days(store: RecordStore) -> None:
+    other, touched = Partition("2021-04-02"), {"publication": Publication.PUBLISHED}
+    first = saved(store, 1, days={DAY: Day("home", "kept"), other: Day("home", "kept")}, **touched)
+    saved(store, 2, days={other: Day("home", "kept")}, **touched)
+    saved(store, 3, days={DAY: Day("home", "kept")})
+    record = saved(store, 4, days={DAY: Day("home", "kept")}, **touched)
+    saved(store, 5, days={DAY: Day("home", "kept")}, **touched)
+    assert store.run_before(record) == first.run_id
+    assert store.run_before(first) is None
+
+
+def test_a_damaged_record_is_no_run_before_and_hinders_no_report(store: RecordStore, tmp_path: Path) -> None:
+    earlier = saved(store, 1, days={DAY: Day("home", "kept")}, publication=Publication.PUBLISHED)
+    (tmp_path / "state" / "runs" / earlier.run_id / "run.json").write_text("{")
+    assert store.run_before(saved(store, 2, days={DAY: Day("home", "kept")})) is None
+
+
 def test_saving_again_replaces_the_record(store: RecordStore, tmp_path: Path) -> None:
     record = saved(store, 1)
     record.outcome = Outcome.SUCCESS
