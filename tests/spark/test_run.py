@@ -98,7 +98,7 @@ def test_the_log_tells_the_run_by_its_events(job: Job) -> None:
     for found in events:
         assert set(found) - KEYS_OF_EVERY_LINE == keys_of_events()[found["event"]]
     assert "[1/3] drop: done, " in result.err
-    assert f"run {run}: success" not in result.err, "the result says it"
+    assert f" [{run}] run {run}: success, " in result.err
 
 
 def test_the_log_tells_of_a_step_that_failed(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
