@@ -21,5 +21,5 @@ class Event(Enum):
 
 
 def tell(log: logging.Logger, event: Event, message: str, *, quiet: bool = False, **fields: Any) -> None:
-    """Logs an event. A ``quiet`` one does not go to standard error, where the command's result says the same."""
+    """Logs an event. A ``quiet`` one does not go to a terminal, where the command's result says the same."""
     log.info("%s", message, extra={"event": event, "fields": fields, "quiet": quiet})
