@@ -116,7 +116,7 @@ test-all: test test-spark test-crash test-cluster test-versions
 
 # What is called the core is listed in tests/core.txt, an argument of pytest a line.
 test-spark4: setup $(SPARK4_CONSTRAINTS)
-	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; lacking=; \
+	+@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; lacking=; \
 	if ! "$$java" -version 2>&1 | grep -Eq 'version "(17|21)[."]' \
 	    || ! "$$java" --list-modules 2>/dev/null | grep -q '^jdk\.incubator\.vector'; then \
 	  lacking="Java 17 or 21 with the module jdk.incubator.vector"; \
@@ -132,13 +132,13 @@ $(SPARK4_CONSTRAINTS): constraints.txt constraints-spark4.txt
 	@{ grep -vE '^(py4j|pyspark)==' constraints.txt; cat constraints-spark4.txt; } >$@
 
 test-velox:
-	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then echo "test-velox: Velox is left out; it needs x86-64 Linux"; exit; fi; \
+	+@if [ "$$(uname -sm)" != "Linux x86_64" ]; then echo "test-velox: Velox is left out; it needs x86-64 Linux"; exit; fi; \
 	$(BESIDE) EXTRAS=velox setup \
 	  && TRAFFIC_AGGR_TEST_ENGINE=velox $(VENV)/bin/python -m pytest -q tests/spark/test_velox.py $(ON_AWKWARD_DATA)
 
 # pyenv has a program for each version on PATH, which needs to be told that it is meant. The kerberos extra is not there.
 $(ON_PYTHONS): test-python-%:
-	@python=$$(PYENV_VERSION=$* python$* -c 'import sys; print(sys.executable)' 2>/dev/null); \
+	+@python=$$(PYENV_VERSION=$* python$* -c 'import sys; print(sys.executable)' 2>/dev/null); \
 	if [ -z "$$python" ]; then echo "test-versions: Python $* is left out; it is not installed here"; exit; fi; \
 	export TRAFFIC_AGGR_REQUIRE_KERBEROS=; \
 	$(BESIDE) VENV=.venv-$* PYTHON="$$python" setup \
@@ -146,8 +146,8 @@ $(ON_PYTHONS): test-python-%:
 	  && .venv-$*/bin/python -m pytest -q "tests/spark/test_run.py::$(WHOLE_RUN)"
 
 bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
-	@$(BESIDE) EXTRAS=velox setup
-	@$(SET_UP_SPARK4)
+	+@$(BESIDE) EXTRAS=velox setup
+	+@$(SET_UP_SPARK4)
 	@$(VENV)/bin/python -m bench --rows $(ROWS) --days $(DAYS) --rounds $(ROUNDS) --write
 
 $(PEERS)/.setup: bench/requirements.txt | setup
