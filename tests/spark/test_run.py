@@ -26,7 +26,7 @@ def keys_of_events() -> dict[str, set[str]]:
     rows = re.findall(
         r"^\| `(\w+)` \| [^|]+ \| (.*`.*) \|$", page[page.index("| event | when | keys |") :], re.MULTILINE
     )
-    values = {"success", "failed"}
+    values = {"success", "failed", "stopped"}
     return {event: set(re.findall(r"`(\w+)`", keys)) - values for event, keys in rows[:6]}
 
 
