@@ -31,12 +31,16 @@ def fields(columns: Sequence[Column], types: dict[str, str], *, partition: bool 
     )
 
 
+def ensure_final(job: Job, kind: str = "parquet") -> None:
+    if not job.spark.catalog.tableExists(job.final.quoted):
+        job.create_final(kind)
+
+
 def written(table: str, how: str, **types: str) -> Prepare:
     """Final, with old data where that is possible, or staging, without, made by the words of ``how``."""
 
     def prepare(job: Job) -> None:
-        if not job.spark.catalog.tableExists(job.final.quoted):
-            job.create_final("parquet" if "parquet" in how.lower() else "text")
+        ensure_final(job, "parquet" if "parquet" in how.lower() else "text")
         columns = fields(FINAL_COLUMNS, types) + (", partition_date STRING" if how.startswith("USING") else "")
         directory = job.home / "a ware house" / ("final" if table == FINAL else "inter")
         job.spark.sql(f"DROP TABLE IF EXISTS {job.database}.{table}")
@@ -65,8 +69,7 @@ def source(table: str, columns: str, how: str, files: str) -> Prepare:
     """Raw or a lookup over its files, made by the words of ``how``."""
 
     def prepare(job: Job) -> None:
-        if not job.spark.catalog.tableExists(job.final.quoted):
-            job.create_final()
+        ensure_final(job)
         job.spark.sql(f"DROP TABLE {job.database}.{table}")
         job.spark.sql(
             f"CREATE TABLE {job.database}.{table} ({columns}) {how} LOCATION 'file:{job.sources.root}/{files}'"
@@ -126,8 +129,7 @@ def by_metastore(table: str, change: Callable[[Any], object], *days: str) -> Pre
     """What no statement of Spark does: a change of the table, or of some partitions, as the metastore has them."""
 
     def prepare(job: Job) -> None:
-        if not job.spark.catalog.tableExists(job.final.quoted):
-            job.create_final()
+        ensure_final(job)
         jvm: Any = job.spark.sparkContext._jvm
         client = jvm.org.apache.hadoop.hive.ql.metadata.Hive.get().getMSC()
         for day in days:

@@ -56,8 +56,8 @@ def configure(
     """
     Sends the package's log to the log file, standard error and syslog.
 
-    Standard error only if ``console``: messages from INFO on, without tracebacks, and with time and run id where it is
-    no terminal. Syslog only if ``logs.syslog``. The file also gets warnings from ``LIBRARY_LOGGERS``. Replaces what an
+    Standard error only if ``console``: messages from INFO on, without tracebacks, and with time and run id if it is not
+    a terminal. Syslog only if ``logs.syslog``. The file also gets warnings from ``LIBRARY_LOGGERS``. Replaces what an
     earlier call set up.
 
     ``secrets`` are the values to redact. Raises ``InputError`` when the file cannot be written.
@@ -190,18 +190,18 @@ class _ConsoleFormatter(logging.Formatter):
     """
     The message, prefixed with its level above INFO; tracebacks go to the log file only.
 
-    ``kept`` says that the stream is no terminal, as under cron: ``2021-05-01 02:02:03 +0530 [run id] error: message``.
+    ``timed`` adds the time and the run: ``2021-05-01 02:02:03 +0530 [run id] error: message``.
     """
 
-    def __init__(self, run_id: Optional[str], redactor: Redactor, *, kept: bool) -> None:
+    def __init__(self, run_id: Optional[str], redactor: Redactor, *, timed: bool) -> None:
         super().__init__(datefmt="%Y-%m-%d %H:%M:%S %z")
         self._run = f" [{run_id}]" if run_id else ""
         self._redactor = redactor
-        self._kept = kept
+        self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
         message = escaped(self._redactor.redact(record.getMessage()))
-        when = f"{self.formatTime(record, self.datefmt)}{self._run} " if self._kept else ""
+        when = f"{self.formatTime(record, self.datefmt)}{self._run} " if self._timed else ""
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
         return self._redactor.redact(when + level + message)
 
@@ -250,18 +250,18 @@ class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # gener
     Writes to standard error; silent when that is closed.
 
     On a terminal each progress line replaces the last one, and is cleared before anything else is written. Quiet
-    messages, whose content standard output has, are for streams that programs and operators search: no terminal.
+    messages, which repeat what standard output says, do not go to a terminal.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._is_terminal = is_terminal(stream)
+        self.is_terminal = is_terminal(stream)
         self._rewrites = can_rewrite(stream, os.environ)
         self._shows_progress = False
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = getattr(record, "progress", None)
-        is_quiet = self._is_terminal and getattr(record, "quiet", False)
+        is_quiet = self.is_terminal and getattr(record, "quiet", False)
         if is_quiet or kind is (Kind.LOGGED if self._rewrites else Kind.LIVE):
             return
         try:
@@ -321,7 +321,7 @@ def _clear_progress() -> None:
 def _console_handler(run_id: Optional[str], redactor: Redactor) -> logging.Handler:
     handler = _ConsoleHandler(sys.stderr)
     handler.setLevel(logging.INFO)
-    handler.setFormatter(_ConsoleFormatter(run_id, redactor, kept=not is_terminal(sys.stderr)))
+    handler.setFormatter(_ConsoleFormatter(run_id, redactor, timed=not handler.is_terminal))
     return handler
 
 
