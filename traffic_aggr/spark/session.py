@@ -156,11 +156,28 @@ def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
     """
     # Only py4j lets such errors through: those of Impala and the mail server are translated where they occur.
     signs = (Py4JNetworkError, ConnectionRefusedError, ConnectionResetError)
-    if any(isinstance(each, signs) for each in _chain(exc)):
+    if any(isinstance(each, signs) or _unanswered(each) for each in _chain(exc)):
         return StepError(
             "Spark's JVM has ended (killed, or out of memory)", hint=f"{SPARK_LOG} in logs.dir may say why"
         )
     return None
+
+
+def _unanswered(exc: BaseException) -> bool:
+    """
+    Whether the JVM ended while py4j waited for its answer: py4j then says only which call that was, or that its class
+    does not exist.
+    """
+    if type(exc) is not Py4JError or "Trace:" in str(exc):
+        return False
+    gateway = SparkContext._gateway
+    if not str(exc).endswith("does not exist in the JVM") or gateway is None:
+        return str(exc).startswith("An error occurred while calling")
+    try:
+        gateway.jvm.java.lang.System.nanoTime()
+    except (Py4JError, OSError):
+        return True
+    return False
 
 
 def _py4j_at_root(record: logging.LogRecord) -> bool:
