@@ -32,7 +32,6 @@ SPARK4 := .venv-spark4
 SPARK4_CONSTRAINTS := $(SPARK4)-constraints.txt
 PYTHONS ?= 3.9
 ON_PYTHONS := $(PYTHONS:%=test-python-%)
-WHOLE_RUN := test_the_final_table_agrees_with_an_independent_computation[external-parquet]
 ON_AWKWARD_DATA := tests/spark/test_oracle.py::test_every_row_of_awkward_data_is_as_duckdb_has_it
 PYTEST := $(VENV)/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 BESIDE := $(MAKE) --no-print-directory
@@ -142,8 +141,7 @@ $(ON_PYTHONS): test-python-%:
 	if [ -z "$$python" ]; then echo "test-versions: Python $* is left out; it is not installed here"; exit; fi; \
 	export TRAFFIC_AGGR_REQUIRE_KERBEROS=; \
 	$(BESIDE) VENV=.venv-$* PYTHON="$$python" setup \
-	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark" tests/unit \
-	  && .venv-$*/bin/python -m pytest -q "tests/spark/test_run.py::$(WHOLE_RUN)"
+	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark" tests/unit
 
 bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
 	+@$(BESIDE) EXTRAS=velox setup

@@ -1,13 +1,24 @@
-"""The job on YARN, against HDFS and a metastore server, in both deploy modes, started as cron starts it."""
+"""
+The job on YARN in both deploy modes, started as cron starts it: against HDFS, a metastore server, and two coordinators
+of Impala behind TLS and LDAP.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from devtools.cluster import Cluster
+from devtools.daemons import HOST
+from tests.support.authority import Authority
+from tests.support.coordinator import coordinator
 from tests.support.yarn_job import Warehouse, YarnJob
 
 pytestmark = pytest.mark.timeout(1200)
 
+PASSWORD = "open sesame"
 VOLUME = """
 from dataclasses import replace
 from traffic_aggr.traffic.aggregation import raw_totals, staged_totals
@@ -34,16 +45,51 @@ VOLUME = replace(
 """
 
 
+@pytest.fixture
+def with_impala(cluster: Cluster, job: YarnJob, warehouse: Warehouse, tmp_path: Path) -> Iterator[YarnJob]:
+    """The job with two coordinators. Their password lies in a credential provider on HDFS."""
+    provider = f"jceks://{cluster.hadoop.hdfs_uri.replace('://', '@')}/app/{job.home.name}.jceks"
+    create = ("org.apache.hadoop.security.alias.CredentialShell", "create", "impala", "-value", PASSWORD)
+    cluster.hadoop.run(*create, "-provider", provider)
+    authority = Authority(tmp_path)
+    authority.server(f"IP:{HOST}")
+    (tmp_path / "password").write_text(PASSWORD)
+    options = ("--certificate", str(authority.server_certificate), "--key", str(authority.server_key))
+    options += ("--user", "etl", "--password-file", str(tmp_path / "password"))
+    with coordinator(cluster, *options) as first, coordinator(cluster, *options) as second:
+        job.configure(
+            {
+                "spark": {"conf": {"spark.hadoop.hadoop.security.credential.provider.path": provider}},
+                "impala": {
+                    "enabled": True,
+                    "hosts": [f"{HOST}:{first}", f"{HOST}:{second}"],
+                    "auth": {"mechanism": "LDAP", "user": "etl", "password": {"hadoop": "impala"}},
+                    "tls": {"enabled": True, "ca_cert": str(authority.certificate)},
+                    "sync_ddl": False,  # the coordinators know nothing of each other
+                },
+            }
+        )
+        yield job
+    (tmp_path / "password").unlink()
+    written = "".join(path.read_text(errors="replace") for path in job.home.rglob("*") if path.is_file())
+    applications = {record["application_id"] for record in job.records()}
+    logs = "".join("".join(cluster.hadoop.container_logs(each).values()) for each in applications)
+    assert PASSWORD not in written + logs + str(job.records())
+
+
 @pytest.mark.parametrize("mode", ["drop_and_load", pytest.param("swap", marks=pytest.mark.thorough)])
-def test_with_the_driver_in_the_cluster_a_run_restates_the_days(job: YarnJob, warehouse: Warehouse, mode: str) -> None:
+def test_with_the_driver_in_the_cluster_a_run_restates_the_days(
+    with_impala: YarnJob, warehouse: Warehouse, mode: str
+) -> None:
+    job = with_impala
     job.configure({"publish": {"mode": mode}})
     job.follow_by_months()
 
     code, out, err = job.run("run")
 
     assert code == 0, err
-    assert "raw = staging = final (Impala not asked) on all 3 days" in out
-    assert "raw = staging = final (Impala not asked) on 1 month" in out
+    assert "raw = staging = final = Impala on all 3 days" in out
+    assert "raw = staging = final = Impala on 1 month" in out
     assert "made from these days" in err
     assert '"pending": {}' in job.cluster.hadoop.hdfs.read(f"/app/{job.home.name}/pending.json").decode()
     warehouse.assert_side("new")
@@ -57,8 +103,9 @@ def test_with_the_driver_in_the_cluster_a_run_restates_the_days(job: YarnJob, wa
 
 
 def test_with_the_driver_here_attempts_side_by_side_change_nothing_in_the_result(
-    job: YarnJob, warehouse: Warehouse
+    with_impala: YarnJob, warehouse: Warehouse
 ) -> None:
+    job = with_impala
     eager = {"spark.speculation": "true", "spark.speculation.interval": "10ms", "spark.speculation.multiplier": "1"}
     eager |= {"spark.speculation.quantile": "0.1", "spark.speculation.minTaskRuntime": "0ms"}
     conf = {**eager, "spark.executor.instances": "2"}
@@ -67,7 +114,7 @@ def test_with_the_driver_here_attempts_side_by_side_change_nothing_in_the_result
     code, out, err = job.run("run")
 
     assert code == 0, err
-    assert "raw = staging = final (Impala not asked) on all 3 days" in out
+    assert "raw = staging = final = Impala on all 3 days" in out
     warehouse.assert_side("new")
 
 

@@ -52,7 +52,7 @@ def wait_for(reached: Callable[[], bool]) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("launches", [8, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("launches", [4, pytest.param(20, marks=pytest.mark.thorough)])
 def test_of_many_launches_from_two_hosts_one_wins(
     cluster: Cluster, warehouse: Warehouse, tmp_path: Path, other_host: tuple[str, ...], launches: int
 ) -> None:

@@ -106,6 +106,7 @@ def test_in_swap_mode_no_reader_ever_sees_a_day_missing_or_half(
     pytest.fail(f"only {reads} reads")
 
 
+@pytest.mark.thorough
 def test_in_drop_and_load_mode_the_same_readers_do_see_holes(
     warehouse: ServedWarehouse, impala_port: int, covered: Covered
 ) -> None:

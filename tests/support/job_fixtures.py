@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from devtools.impala_double import ImpalaDouble
 from tests.support.mail_server import Desk, LoopbackController
 from tests.support.warehouse import Job, Sources, impala_double
+from traffic_aggr.host import status_file
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +21,16 @@ def sources(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> So
 
 @pytest.fixture
 def job(
-    spark: SparkSession, database: str, tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
+    database: str,
+    tmp_path: Path,
+    sources: Sources,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Job:
     """The job on raw traffic of three days. The test creates the final table."""
+    # Each update of the status file waits for another program's, and there is none here.
+    monkeypatch.setattr(status_file, "_SETTLE_S", 0)
     made = Job(spark, database, tmp_path, sources, capsys)
     made.create_sources()
     return made

@@ -162,27 +162,25 @@ class HiveCatalog:
             if "HIVE_TABLE_TYPE" not in said:
                 raise
             return TableFacts(name, _MATERIALIZED_VIEW, "hive", "", (), (), RowFormat("", "", ""))
-        schema = StructType.fromJson(json.loads(table.schema().json()))
-        found_provider = table.provider()
-        provider = found_provider.get() if found_provider.isDefined() else "hive"
-        storage = self.read(table.storage())
-        buckets = self.read(table.bucketSpec()) or {"bucketColumnNames": ()}
+        told = self.read(table)
+        schema = StructType.fromJson(told["schema"])
+        provider = told["provider"] or "hive"
         return TableFacts(
             name=name,
-            kind=table.tableType().name(),
+            kind=told["tableType"]["name"],
             provider=provider,
-            location=location_of(storage),
+            location=location_of(told["storage"]),
             columns=tuple((item.name, item.dataType.simpleString()) for item in schema.fields),
-            partition_columns=tuple(filter(None, table.partitionColumnNames().mkString(",").split(","))),
+            partition_columns=tuple(told["partitionColumnNames"]),
             row_format=(
-                RowFormat(PARQUET_SERDE, "", "", storage["properties"])
+                RowFormat(PARQUET_SERDE, "", "", told["storage"]["properties"])
                 if provider == "parquet"
-                else _row_format(storage)
+                else _row_format(told["storage"])
             ),
-            properties=self.read(table.properties()),
-            bucket_columns=tuple(buckets["bucketColumnNames"]),
-            tracks_partitions=table.tracksPartitionsInCatalog(),
-            unsupported=tuple(self.read(table.unsupportedFeatures())),
+            properties=told["properties"],
+            bucket_columns=tuple(told["bucketSpec"]["bucketColumnNames"] if told["bucketSpec"] else ()),
+            tracks_partitions=told["tracksPartitionsInCatalog"],
+            unsupported=tuple(told["unsupportedFeatures"]),
             defaulted_columns=tuple(item.name for item in schema.fields if "EXISTS_DEFAULT" in item.metadata),
         )
 

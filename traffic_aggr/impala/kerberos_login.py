@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -54,6 +54,14 @@ def kerberos_login(
         )
     _check_keytab(keytab)
     return KerberosLogin(principal, keytab)
+
+
+def login_settings(get: Callable[[str, Optional[str]], Optional[str]]) -> dict[str, str]:
+    """
+    Returns those of a running Spark's settings that name a login. ``get`` returns one, or its second argument.
+    """
+    found = {key: get(key, None) for keys in KEYS.values() for key in keys}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _settings(submit: Sequence[str], conf: Mapping[str, str]) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from traffic_aggr.hive.sql import TableName
 from traffic_aggr.host.edge import RunLock
 from traffic_aggr.host.lock import FileLock
 from traffic_aggr.host.owner import OwnerFile
-from traffic_aggr.impala.kerberos_login import kerberos_login
+from traffic_aggr.impala.kerberos_login import kerberos_login, login_settings
 from traffic_aggr.impala.refresh import ImpalaRefresher
 from traffic_aggr.restate import execute, steps, witness
 from traffic_aggr.restate.journal import RunJournal
@@ -115,7 +115,7 @@ class JobContext:
     def session(self, conf: Optional[Mapping[str, str]] = None) -> Iterator[SparkSession]:
         """Yields Spark's session; ``conf`` replaces the configured ``spark.conf``."""
         if self._given_spark is not None:
-            self._spark_settings = dict(self._given_spark.sparkContext.getConf().getAll())
+            self._spark_settings = login_settings(self._given_spark.conf.get)
             yield self._given_spark
             return
         config = self.config
@@ -123,7 +123,7 @@ class JobContext:
         try:
             with progress.shown(None, "starting Spark"):
                 spark = start_session(settings, config.job.name, log_dir=config.logs.dir, gateway=self.hadoop.gateway)
-            self._spark_settings = dict(spark.sparkContext.getConf().getAll())
+            self._spark_settings = login_settings(spark.conf.get)
             try:
                 yield spark
             except Exception as exc:  # translated while the JVM runs: Spark's errors ask it for their text

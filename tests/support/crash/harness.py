@@ -14,7 +14,7 @@ from typing import Any, Optional
 import duckdb
 
 from devtools.impala_double import ImpalaDouble
-from tests.support.crash.metastore import Metastore
+from tests.support.crash.metastore import Metastore, Tables
 from tests.support.crash.trail import Trail, World
 from tests.support.crash.trees import Place, Tree
 from tests.support.warehouse import LISTED, RAW, UNLISTED, Job, Result
@@ -81,6 +81,7 @@ class Harness:
         self._impala = impala
         scratch = job.home.parent / f"{job.home.name}.parquet"
         self.reader = Reader(job.home, scratch, text=text)
+        self._tables: Optional[Tables] = None
         self.start = self.world("the start")
         self.old = self.days(self.start)
         self.new: dict[str, Rows] = {}
@@ -91,7 +92,8 @@ class Harness:
         return World(point, self.place.read(), self.metastore.tables(), self._impala_knows())
 
     def put_back(self, world: World) -> None:
-        self.metastore.put_back(world.tables)
+        self.metastore.put_back(world.tables, now=self._tables)
+        self._tables = None
         self.place.write(world.files)
         if self._impala is not None:
             self._impala._service._cache._tables = copy.deepcopy(world.beside)
@@ -103,6 +105,7 @@ class Harness:
         """
         Runs a command to its end and returns the worlds on its way. Asserts that it had at least ``effects`` effects.
         """
+        self._tables = None
         trail = Trail(self.place, self.metastore, self._impala_knows, power_cuts=power_cuts)
         with trail.following():
             result = self.job(*command)
@@ -160,7 +163,8 @@ class Harness:
     def recover(self, world: World, *, twice: bool = True) -> str:
         """Puts ``world`` back and recovers it. Returns the side of all its days."""
         self.put_back(world)
-        side, _ = self.recover_here(world, twice=twice)
+        side, after = self.recover_here(world, twice=twice)
+        self._tables = after.tables  # until something changes them again
         return side
 
     def recover_here(self, world: World, *, twice: bool = True, interrupted: bool = False) -> tuple[str, World]:

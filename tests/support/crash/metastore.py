@@ -8,10 +8,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from traffic_aggr.hive.catalog import HiveCatalog, location_of
-from traffic_aggr.hive.sql import TableName
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -62,12 +61,13 @@ class Metastore:
         return {name: self._table(name) for name in names}
 
     def _table(self, name: str) -> TableState:
-        facts = self._hive.facts(TableName(self._database, name))
-        assert facts is not None
-        properties = {key: value for key, value in facts.properties.items() if key != _VOLATILE_PARAMETER}
-        partitions = self._partitions(name) if facts.partition_columns else {}
         java = self._catalog.getTable(self._database, name)
-        return TableState(repr(dataclasses.replace(facts, properties=properties)), partitions, java)
+        facts = self._hive.read(java)
+        for time in _VOLATILE:
+            del facts[time]
+        facts["properties"].pop(_VOLATILE_PARAMETER, None)
+        partitions = self._partitions(name) if facts["partitionColumnNames"] else {}
+        return TableState(json.dumps(facts, sort_keys=True), partitions, java)
 
     def _partitions(self, name: str) -> dict[str, PartitionState]:
         listed = self._catalog.listPartitions(self._database, name, self._hive.classes.option.empty())
@@ -83,12 +83,12 @@ class Metastore:
             found[partition] = PartitionState(location, text, whole, java)
         return found
 
-    def put_back(self, wanted: Tables) -> None:
-        """Makes the metastore hold ``wanted``; leaves alone what already matches."""
-        now = self.tables()
+    def put_back(self, wanted: Tables, *, now: Optional[Tables] = None) -> None:
+        """Makes the metastore hold ``wanted``; leaves alone what matches already. ``now`` is what it holds, if known."""
+        now = self.tables() if now is None else now
         for name, table in now.items():
             if name not in wanted or wanted[name].text != table.text:
-                assert "kind='EXTERNAL'" in table.text, f"dropping {name} would delete its files"
+                assert '"tableType": {"name": "EXTERNAL"}' in table.text, f"dropping {name} would delete its files"
                 self._catalog.dropTable(self._database, name, True, False)
         for name, table in wanted.items():
             found = now.get(name)
