@@ -84,7 +84,7 @@ class Metastore:
         return found
 
     def put_back(self, wanted: Tables, *, now: Optional[Tables] = None) -> None:
-        """Makes the metastore hold ``wanted``; leaves alone what matches already. ``now`` is what it holds, if known."""
+        """Makes the metastore hold ``wanted``; leaves alone what already matches. ``now``: what it holds now."""
         now = self.tables() if now is None else now
         for name, table in now.items():
             if name not in wanted or wanted[name].text != table.text:
