@@ -10,6 +10,7 @@ from pyspark.sql import Row
 
 from tests.support.warehouse import LISTED, Job
 from traffic_aggr.restate import totals
+from traffic_aggr.run import breakdown
 from traffic_aggr.run.breakdown import TOP
 from traffic_aggr.traffic.columns import COSTS
 from traffic_aggr.traffic.job import TRAFFIC
@@ -73,6 +74,50 @@ def test_the_change_is_broken_down_to_the_last_byte(job: Job, kind: str, mode: s
         parts = found[name]["parts"]
         assert 0 < len(parts) <= TOP
         assert {part["value"]: (decimals(part["before"]), decimals(part["after"])) for part in parts} == expected
+
+
+def test_the_changes_of_customers_are_broken_down_by_day(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breakdown, "TOP", 100)
+    job.create_final()
+    before = job.final_rows().collect()
+
+    assert job("run").code == 0
+
+    after, found = job.final_rows().collect(), job.record()["breakdown"]
+    expected = {}
+    for day in LISTED:
+        olds, news = (
+            usage([row for row in rows if row.partition_date == day], OF_BOTH["customer"]) for rows in (before, after)
+        )
+        for value in {*olds, *news}:
+            sides = olds.get(value, NONE), news.get(value, NONE)
+            if sides[0] != sides[1]:
+                expected[value, day] = sides
+    assert TOP < len(expected) < 100
+    cells = found["customer"].pop("by_partition")
+    assert {
+        (cell["value"], cell["partition"]): (decimals(cell["before"]), decimals(cell["after"])) for cell in cells
+    } == expected
+    assert [name for name in found if found[name].get("by_partition")] == []
+
+
+def test_with_too_many_customers_and_days_customers_alone_are_broken_down(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.create_final()
+    assert job("run").code == 0
+    whole = job.record()["breakdown"]
+    cells = sum(len(of_dimension["parts"]) for of_dimension in whole.values())
+    assert job("rollback", job.record()["run_id"]).code == 0
+    monkeypatch.setattr(totals, "MAX_VALUES", cells)
+
+    assert job("run").code == 0
+
+    found = job.record()["breakdown"]
+    assert whole["customer"]["by_partition"]
+    assert found["customer"].pop("by_partition") == []
+    whole["customer"].pop("by_partition")
+    assert found == whole
 
 
 def test_a_run_that_resumes_has_the_breakdown_of_the_one_that_staged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

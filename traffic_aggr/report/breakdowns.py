@@ -19,22 +19,34 @@ from traffic_aggr.units import counted
 
 
 def change_tables(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yields the title and the table of each dimension that is compared before and after."""
+    """Yields the title and the table of each dimension that is compared before and after, and of its partitions."""
     first, *others = _compared(record)
+    unit = record.job.partition.unit
     heads = (
         *(f"{first.title} change", "in %", "Before and after", f"{first.title} before", f"{first.title} after"),
         *(f"{total.title} change" for total in others),
     )
-    caption = f"All changed {record.job.partition.unit}s together, the {TOP} largest changes first."
+    caption = f"All changed {unit}s together, the {TOP} largest changes first."
     for dimension, found in _broken_down(record, new_only=False):
-        sides = [side.integer(first.name) for part in found.parts for side in (part.before, part.after)]
-        longest = max(sides, default=0)
+        longest = _longest(first, found.parts)
         rows = [
             Row((name, *_change_cells(record, part, longest if part is not found.rest else None)))
             for name, part in _named_parts(found)
         ]
         total = ("Total", *_change_cells(record, found.whole, None)) if len(rows) > 1 else None
         yield dimension.title, table((dimension.head, *heads), rows, "amounts bars", caption=caption, total=total)
+        if found.by_partition:
+            longest = _longest(first, found.by_partition)
+            rows = [
+                Row((_name(part), part.partition, *_change_cells(record, part, longest))) for part in found.by_partition
+            ]
+            title = f"{dimension.title} and {unit}"
+            said = f"Each {unit} by itself, the {len(rows)} largest changes first."
+            yield title, table((dimension.head, record.job.partition.title, *heads), rows, "numbers bars", caption=said)
+
+
+def _longest(total: Total, parts: Iterable[Part]) -> int:
+    return max((side.integer(total.name) for part in parts for side in (part.before, part.after)), default=0)
 
 
 def _change_cells(record: RunRecord, part: Part, longest: Optional[int]) -> Iterator[object]:
@@ -76,6 +88,10 @@ def _broken_down(record: RunRecord, *, new_only: bool) -> Iterable[tuple[Dimensi
 
 def _named_parts(found: Breakdown) -> Iterable[tuple[str, Part]]:
     for part in found.parts:
-        yield "NULL" if part.value is None else part.value or "(empty)", part
+        yield _name(part), part
     if found.rest is not None:
         yield counted(found.others, "other"), found.rest
+
+
+def _name(part: Part) -> str:
+    return "NULL" if part.value is None else part.value or "(empty)"

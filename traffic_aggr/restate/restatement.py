@@ -129,7 +129,7 @@ def _old_usage(warehouse: Warehouse, sources: Sources, plan: Plan) -> Optional[U
     with_rows = [partition for partition in plan.changed if (old := plan.days[partition].old) is not None and old.rows]
     final = warehouse.tables.final
     if final is None or Step.STAGE not in plan.steps or not with_rows:
-        return {}
+        return UsageBy({})
     scan = open_scan(warehouse.catalog, final, warehouse.files, plan.job.partition.name, with_rows)
     return totals.usage_by(plan.job, sources.aggregation, scan.restricted, new=False)
 

@@ -18,10 +18,12 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.scan import open_scan
 from traffic_aggr.run.breakdown import UsageBy
 from traffic_aggr.run.definition import Aggregation, JobDefinition
-from traffic_aggr.run.totals import Totals, measured
+from traffic_aggr.run.totals import ROWS, Totals, measured
 
 MAX_VALUES = 100_000
 """Limit on the values of all dimensions for which the driver breaks usage down."""
+
+_PARTITION = "partition"
 
 
 def raw_totals(
@@ -76,12 +78,19 @@ def usage_by(job: JobDefinition, aggregation: Aggregation, rows: DataFrame, *, n
     """
     Returns the totals of final's ``rows`` by each dimension; those for new rows alone are left out unless ``new``.
 
-    None when there are more values than a driver should hold.
+    Leaves partitions out where there would be more values than a driver should hold; None where there still are.
     """
-    found: dict[str, dict[Optional[str], Totals]] = {}
-    counts = aggregation.usage(rows, new=new).limit(MAX_VALUES + 1).collect()
+    usage = aggregation.usage(rows, new=new)
+    is_split = _PARTITION in usage.columns
+    counts = usage.limit(MAX_VALUES + 1).collect()
+    if is_split and len(counts) > MAX_VALUES:
+        is_split = False
+        sums = (F.sum(name).alias(name) for name in (ROWS, *job.names))
+        counts = usage.groupBy("dimension", "value").agg(*sums).limit(MAX_VALUES + 1).collect()
     if len(counts) > MAX_VALUES:
         return None
+    found: dict[str, dict[tuple[Optional[str], Optional[str]], Totals]] = {}
     for row in counts:
-        found.setdefault(row["dimension"], {})[row["value"]] = measured(row.asDict(), job.scales)
-    return found
+        partition = row[_PARTITION] if is_split else None
+        found.setdefault(row["dimension"], {})[row["value"], partition] = measured(row.asDict(), job.scales)
+    return UsageBy(found, is_split=is_split)

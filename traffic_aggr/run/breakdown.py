@@ -5,7 +5,7 @@ Breakdown of what a run changed, for the report: totals before and after by the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from traffic_aggr.run.totals import Totals
@@ -15,20 +15,30 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Part:
-    """The totals of one value (None for NULL) before and after the run, summed over all changed partitions."""
+    """
+    The totals of one value (None for NULL) before and after the run.
+
+    They are those of one ``partition``, or without it the sums over all changed partitions.
+    """
 
     value: Optional[str]
     before: Totals
     after: Totals
+    partition: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The values with the largest changes, largest first. ``rest`` is the sum of the ``others`` remaining values."""
+    """
+    The values with the largest changes, largest first. ``rest`` is the sum of the ``others`` remaining values.
+
+    ``by_partition`` has the largest changes of one value in one partition, if the job tells them and several changed.
+    """
 
     parts: list[Part]
     others: int = 0
     rest: Optional[Part] = None
+    by_partition: list[Part] = field(default_factory=list)
 
     @property
     def whole(self) -> Part:
@@ -36,38 +46,72 @@ class Breakdown:
         return _summed([*self.parts, *([self.rest] if self.rest is not None else [])])
 
     def to_json(self) -> dict[str, Any]:
-        rest = None if self.rest is None else _part_to_json(self.rest)
-        return {"parts": list(map(_part_to_json, self.parts)), "others": self.others, "rest": rest}
+        return {
+            "parts": list(map(_part_to_json, self.parts)),
+            "others": self.others,
+            "rest": None if self.rest is None else _part_to_json(self.rest),
+            "by_partition": [{"partition": part.partition, **_part_to_json(part)} for part in self.by_partition],
+        }
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Breakdown:
         """Rebuilds a breakdown from what ``to_json`` returned."""
         rest = None if found["rest"] is None else _part_from_json(found["rest"])
-        return cls(list(map(_part_from_json, found["parts"])), found["others"], rest)
+        by_partition = list(map(_part_from_json, found.get("by_partition", ())))
+        return cls(list(map(_part_from_json, found["parts"])), found["others"], rest, by_partition)
 
 
-UsageBy = Mapping[str, Mapping[Optional[str], Totals]]
-"""Totals by dimension and value."""
+Cells = Mapping[tuple[Optional[str], Optional[str]], Totals]
+"""Totals by value and partition; the partition is None in a dimension that is not split by it."""
+
+
+@dataclass(frozen=True)
+class UsageBy:
+    """Totals by dimension. ``is_split`` is false where no dimension is, since there would have been too many totals."""
+
+    found: Mapping[str, Cells]
+    is_split: bool = True
 
 
 def compare(before: UsageBy, after: UsageBy, names: Sequence[str]) -> dict[str, Breakdown]:
     """Returns the breakdown of each dimension found before or after the run; ``names`` are the totals of each value."""
     nothing = Totals(0, dict.fromkeys(names, 0))
-    found = {}
-    for dimension in dict.fromkeys((*after, *before)):
-        olds, news = before.get(dimension, {}), after.get(dimension, {})
-        parts = [
-            Part(value, olds.get(value, nothing), news.get(value, nothing)) for value in dict.fromkeys((*news, *olds))
+    is_split = before.is_split and after.is_split
+    broken_down = {}
+    for dimension in dict.fromkeys((*after.found, *before.found)):
+        olds, news = before.found.get(dimension, {}), after.found.get(dimension, {})
+        cells = [
+            Part(value, olds.get((value, partition), nothing), news.get((value, partition), nothing), partition)
+            for value, partition in dict.fromkeys((*news, *olds))
         ]
-        found[dimension] = _largest_first(parts, names)
-    return found
+        parts = _largest_first(_by_value(cells), names)
+        rest = parts[TOP:]
+        broken_down[dimension] = Breakdown(
+            parts[:TOP],
+            len(rest),
+            _summed(rest) if rest else None,
+            _largest_in_a_partition(cells, names) if is_split else [],
+        )
+    return broken_down
 
 
-def _largest_first(parts: list[Part], names: Sequence[str]) -> Breakdown:
+def _by_value(cells: Iterable[Part]) -> list[Part]:
+    """Sums what each value has in several partitions."""
+    found: dict[Optional[str], list[Part]] = {}
+    for cell in cells:
+        found.setdefault(cell.value, []).append(cell)
+    return [replace(_summed(of_value), value=value) for value, of_value in found.items()]
+
+
+def _largest_in_a_partition(cells: Sequence[Part], names: Sequence[str]) -> list[Part]:
+    changed = [cell for cell in cells if cell.partition is not None and cell.before != cell.after]
+    several = len({cell.partition for cell in changed}) > 1
+    return _largest_first(changed, names)[:TOP] if several else []
+
+
+def _largest_first(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
     weight = _weight(parts, names)
-    parts = sorted(parts, key=lambda part: (-weight(part), -part.after.rows, part.value or ""))
-    rest = parts[TOP:]
-    return Breakdown(parts[:TOP], len(rest), _summed(rest)) if rest else Breakdown(parts)
+    return sorted(parts, key=lambda part: (-weight(part), -part.after.rows, part.value or "", part.partition or ""))
 
 
 def _weight(parts: Iterable[Part], names: Sequence[str]) -> Callable[[Part], float]:
@@ -97,4 +141,5 @@ def _part_to_json(part: Part) -> dict[str, Any]:
 
 
 def _part_from_json(found: Mapping[str, Any]) -> Part:
-    return Part(found["value"], Totals.from_json(found["before"]), Totals.from_json(found["after"]))
+    before, after = Totals.from_json(found["before"]), Totals.from_json(found["after"])
+    return Part(found["value"], before, after, found.get("partition"))

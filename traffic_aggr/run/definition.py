@@ -84,7 +84,8 @@ class Aggregation(Protocol):
         """
         Returns ``dimension, value, rows`` and every total of final's rows by each dimension.
 
-        Those that tell how ``new`` rows came about are left out of old ones.
+        With a column ``partition`` a value has a row for each of its partitions; it is NULL in dimensions that are not
+        split so. Dimensions that tell how ``new`` rows came about are left out of old ones.
         """
 
     def close(self) -> None:

@@ -70,7 +70,10 @@ class TrafficAggregation:
         return aggregation.stored_text(self._raw, self._organisations, self._countries, delimiters)
 
     def usage(self, rows: DataFrame, *, new: bool) -> DataFrame:
-        """Returns usage by customer, country, call type and late calldate; of new rows also by keys without a name."""
+        """
+        Returns usage by customer (and day), country, call type and late calldate; of new rows also by keys without a
+        name.
+        """
         dimensions: dict[str, Column] = {
             "customer": aggregation.by_value("customername"),
             "country": aggregation.by_value("country"),

@@ -48,10 +48,11 @@ class TrendAggregation:
         return self._days.select(*(without_delimiters(F.col(name), delimiters).alias(name) for name in GRAIN_TEXT))
 
     def usage(self, rows: DataFrame, *, new: bool) -> DataFrame:
-        """Returns usage and costs by customer, country and call type."""
+        """Returns usage and costs by customer, country and call type; of customers also by month."""
         columns = {"customer": "customername", "country": "country", "calltype": "calltype"}
         dimensions = {name: by_value(column) for name, column in columns.items()}
-        return summed_by(rows, dimensions, {"rows": F.lit(1), **_amounts("daily_cdrids")})
+        amounts = {"rows": F.lit(1), **_amounts("daily_cdrids")}
+        return summed_by(rows, dimensions, amounts, partition=MONTH.name, split=("customer",))
 
     def close(self) -> None:
         """Keeps nothing in Spark."""

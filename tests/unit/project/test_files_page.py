@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -34,7 +34,7 @@ from traffic_aggr.report.page import report_files
 from traffic_aggr.report.plan_text import plan_json
 from traffic_aggr.report.status import Overview, summary
 from traffic_aggr.restate.cleanup import Kept, Removal
-from traffic_aggr.run.breakdown import TOP, Part, compare
+from traffic_aggr.run.breakdown import TOP, Cells, UsageBy, compare
 from traffic_aggr.run.dependants import Dependant, PendingDependants
 from traffic_aggr.run.estimate import Estimate
 from traffic_aggr.run.plan import FoundDay, Plan, Refusal, Start, Step
@@ -193,9 +193,11 @@ def test_the_stages_and_totals_are_named() -> None:
 
 
 def test_a_breakdown_is_explained() -> None:
-    values: dict[Optional[str], Totals] = {str(number): usage(bytes=number) for number in range(TOP + 2)}
-    found = compare({}, {"customer": values}, TRAFFIC.names)["customer"].to_json()
-    assert named("Breakdown") == {*found, *(f"parts[].{name}" for name in fields(Part))}
+    days = ("2021-04-01", "2021-04-02")
+    after: Cells = {(str(number), day): usage(bytes=number, rows=1) for number in range(TOP + 2) for day in days}
+    found = compare(UsageBy({}), UsageBy({"customer": after}), TRAFFIC.names)["customer"].to_json()
+    within = {f"{key}[].{name}" for key in ("parts", "by_partition") for name in found[key][0]}
+    assert named("Breakdown") == {*found, *within}
     assert named("Breakdown", "dimension") == {dimension.name for dimension in TRAFFIC.dimensions}
 
     (meaning,) = (row[2] for row in rows("Breakdown", "key") if "parts[].before" in row[0])

@@ -370,6 +370,21 @@ def test_the_change_is_shown_by_customer_with_the_rest_summed() -> None:
     assert cells[last + 13 : last + 16] == ["Total", "+1024.0 GiB", "+100.0 %"]
 
 
+def test_the_largest_changes_of_one_customer_on_one_day_are_shown() -> None:
+    parts = [Part("Org One", usage(rows=5, bytes=1024), usage(rows=9, bytes=3072))]
+    on_days = [
+        Part("Org One", usage(rows=2), usage(rows=5, bytes=1024), "2021-04-02"),
+        Part(None, usage(rows=3, bytes=1024), usage(rows=4, bytes=2048), "2021-04-01"),
+    ]
+    page = Page(html_of(succeeded(breakdown={"customer": Breakdown(parts, by_partition=on_days)})))
+    assert "By customer and day" in page.all("h2")
+    cells = page.cells
+    row = cells.index("2021-04-02", cells.index("Customer", cells.index("Customer") + 1))
+    assert cells[row - 1 : row + 5] == ["Org One", "2021-04-02", "+1.0 KiB", "0 bytes", "1.0 KiB", "0"]
+    row = cells.index("NULL")
+    assert cells[row : row + 4] == ["NULL", "2021-04-01", "+1.0 KiB", "+100.0 %"]
+
+
 def test_late_cdrs_and_keys_without_a_name_are_shown() -> None:
     late = Breakdown([Part("2021-03-31", usage(), usage(rows=4, cdrs=5, bytes=2048, voice_secs=120, sms=6))])
     page = Page(

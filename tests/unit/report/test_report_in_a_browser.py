@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
 
@@ -53,7 +54,11 @@ def page(tmp_path: Path) -> Path:
         day = Partition(f"2021-04-{number:02d}")
         record.totals[day] = DayTotals(raw(rows=10**9), new, old, new)
     part = Part("Customer " * 9, usage(bytes=10**12), usage(bytes=10**13))
-    record.breakdown = {"customer": Breakdown([part, part], 12, part), "late_calldate": Breakdown([part])}
+    on_a_day = replace(part, partition="2021-04-01")
+    record.breakdown = {
+        "customer": Breakdown([part, part], 12, part, [on_a_day] * 3),
+        "late_calldate": Breakdown([part]),
+    }
     path = tmp_path / "report.html"
     path.write_text(render_report(record, keep_days=7), encoding="utf-8")
     return path
