@@ -61,7 +61,7 @@ endif
 comma := ,
 space := $(subst ,, )
 ASKED_EXTRAS := $(subst $(comma), ,$(EXTRAS))
-PYTHON_EXTRAS := $(subst $(space),$(comma),$(filter-out velox,$(ASKED_EXTRAS)))
+PYTHON_EXTRAS := $(subst $(space),$(comma),$(filter-out spark velox,$(ASKED_EXTRAS)))
 
 setup: $(STAMP)
 	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; \
