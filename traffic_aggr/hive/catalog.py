@@ -146,6 +146,7 @@ class HiveCatalog:
         self.spark = spark
         self._catalog = spark._jsparkSession.sharedState().externalCatalog()
         self._partitioned_tables: dict[TableName, JavaObject] = {}
+        self._without_rows: dict[str, DataFrame] = {}
         jvm: Any = spark.sparkContext._jvm
         jackson = jvm.com.fasterxml.jackson
         self._json = jackson.databind.ObjectMapper()
@@ -213,6 +214,12 @@ class HiveCatalog:
         if name not in self._partitioned_tables:
             self._partitioned_tables[name] = self.client.getRawHiveTable(name.database, name.name)
         return self._partitioned_tables[name]
+
+    def without_rows(self, column: str) -> DataFrame:
+        """A DataFrame with one text column, for filters on it. It is kept: a run makes a dozen of them."""
+        if column not in self._without_rows:
+            self._without_rows[column] = self.spark.range(0).select(F.lit("").alias(column))
+        return self._without_rows[column]
 
     @cached_property
     def classes(self) -> _Classes:
@@ -340,7 +347,7 @@ class HiveTable:
         wanted = sorted(str(value) for value in values)
         value = F.col(column)
         among = value.isin(wanted) if len(wanted) <= sql.FILTER_PARTITIONS else value.between(wanted[0], wanted[-1])
-        filtered = self._spark.range(0).select(F.lit("").alias(column)).where(among)
+        filtered = self._owner.without_rows(column).where(among)
         condition = filtered._jdf.queryExecution().analyzed().condition()
         table = self._owner.partitioned_table(self.name)
         found: list[dict[str, Any]] = self._owner.read(
