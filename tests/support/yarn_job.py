@@ -28,7 +28,7 @@ from tests.support.spark_session import QUICK_JVM, class_archive_in_use
 DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
 DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
 PATIENCE_S = 600
-# A container's JVM cannot use the class archive, which knows other paths. To verify classes takes it a tenth of its time.
+# A container cannot use the class archive, which knows other paths. Verifying classes is a tenth of what its JVM does.
 CONTAINER_JVM = f"{QUICK_JVM} -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 SMALL = {
     "spark.driver.memory": "768m",
