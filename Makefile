@@ -141,7 +141,8 @@ $(ON_PYTHONS): test-python-%:
 	if [ -z "$$python" ]; then echo "test-versions: Python $* is left out; it is not installed here"; exit; fi; \
 	export TRAFFIC_AGGR_REQUIRE_KERBEROS=; \
 	$(BESIDE) VENV=.venv-$* PYTHON="$$python" setup \
-	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark" tests/unit
+	  && .venv-$*/bin/python -m pytest -q --numprocesses 2 --dist loadfile -m "not spark" tests/unit \
+	  && .venv-$*/bin/python -m pytest -q -m spark tests/unit/project/test_package.py
 
 bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
 	+@$(BESIDE) EXTRAS=velox setup
