@@ -4,7 +4,7 @@ Queries whose results the driver needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Optional, TypeVar
@@ -65,33 +65,25 @@ def compiled_for(spark: SparkSession, size: int) -> Iterator[None]:
                 spark.conf.unset(key)
 
 
-def summed_by(
-    rows: DataFrame,
-    dimensions: Mapping[str, Column],
-    amounts: Mapping[str, Column],
-    *,
-    partition: str,
-    split: Collection[str] = (),
-) -> DataFrame:
+def summed_by(rows: DataFrame, dimensions: Mapping[str, Column], amounts: Mapping[str, Column]) -> DataFrame:
     """
     Sums ``amounts`` by each of ``dimensions`` separately, in one scan.
 
-    Returns ``dimension, value, partition`` and the names of ``amounts``. A dimension is a column of structs with one
-    field, ``value``. It does not count rows in which it is NULL. Those named in ``split`` are summed by the column
-    ``partition`` too; that of the others is NULL.
+    Returns ``dimension, value, partition`` and the names of ``amounts``. A dimension is a column of structs with the
+    text fields ``value`` and ``partition``; the latter is NULL where values are summed over all partitions. Rows in
+    which the whole struct is NULL do not count.
     """
     entries = [
         F.when(
             column.isNotNull(),
             F.struct(
-                F.lit(name).alias("dimension"),
-                column["value"].alias("value"),
-                (F.col(partition) if name in split else F.lit(None)).cast("string").alias("partition"),
+                F.lit(name).alias("dimension"), column["value"].alias("value"), column["partition"].alias("partition")
             ),
         )
         for name, column in dimensions.items()
     ]
     columns = [amount.alias(name) for name, amount in amounts.items()]
     exploded = rows.select(*columns, F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
-    keys = (F.col(f"_by.{name}").alias(name) for name in ("dimension", "value", "partition"))
-    return exploded.groupBy(*keys).agg(*(F.sum(name).alias(name) for name in amounts))
+    return exploded.groupBy("_by.dimension", "_by.value", "_by.partition").agg(
+        *(F.sum(name).alias(name) for name in amounts)
+    )

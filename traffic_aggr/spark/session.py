@@ -168,11 +168,12 @@ def _unanswered(exc: BaseException) -> bool:
     Whether the JVM ended while py4j waited for its answer: py4j then says only which call that was, or that its class
     does not exist.
     """
-    if type(exc) is not Py4JError or "Trace:" in str(exc):
-        return False
+    said = str(exc) if type(exc) is Py4JError else ""
+    if said.startswith("An error occurred while calling"):
+        return "Trace:" not in said  # with one, Java has answered
     gateway = SparkContext._gateway
-    if not str(exc).endswith("does not exist in the JVM") or gateway is None:
-        return str(exc).startswith("An error occurred while calling")
+    if gateway is None or not said.endswith("does not exist in the JVM"):
+        return False
     try:
         gateway.jvm.java.lang.System.nanoTime()
     except (Py4JError, OSError):

@@ -200,9 +200,8 @@ def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
     """
     Usage and costs of staging's or final's ``rows`` by each of ``dimensions`` separately, in one scan.
 
-    Returns ``dimension, value, partition``, and the columns of ``staged_totals`` but the day. A dimension is a column
-    of structs with one field, ``value``, such as those below. It does not count rows in which it is NULL. Customers are
-    summed by day; for other dimensions ``partition`` is NULL.
+    Returns ``dimension, value, partition``, and the columns of ``staged_totals`` but the day. A dimension is as for
+    ``summed_by``, such as those below.
     """
     # BIGINT sums are much faster than DECIMAL ones. Only a damaged value exceeds BIGINT; it counts as 0. Costs are
     # summed in millionths.
@@ -216,12 +215,13 @@ def usage_by(rows: DataFrame, dimensions: Mapping[str, Column]) -> DataFrame:
     }
     amounts = {name: F.coalesce(amount.cast("bigint"), F.lit(0)) for name, amount in usage.items()}
     costs = {name: F.expr(f"CAST({name} AS DECIMAL(20,0)) * 0.000001BD") for name in COSTS}
-    return summed_by(rows, dimensions, amounts, partition=PARTITION_COLUMN, split=("customer",)).withColumns(costs)
+    return summed_by(rows, dimensions, amounts).withColumns(costs)
 
 
-def by_value(column: str) -> Column:
-    """Dimension for ``usage_by``: each value of ``column``, including NULL."""
-    return F.struct(F.col(column).cast("string").alias("value"))
+def by_value(column: str, partition: Optional[str] = None) -> Column:
+    """Dimension for ``usage_by``: each value of ``column``, including NULL, in each ``partition`` if that is given."""
+    where = F.lit(None) if partition is None else F.col(partition)
+    return F.struct(F.col(column).cast("string").alias("value"), where.cast("string").alias("partition"))
 
 
 def by_late_calldate() -> Column:

@@ -75,7 +75,7 @@ class TrafficAggregation:
         name.
         """
         dimensions: dict[str, Column] = {
-            "customer": aggregation.by_value("customername"),
+            "customer": aggregation.by_value("customername", PARTITION_COLUMN),
             "country": aggregation.by_value("country"),
             "calltype": aggregation.by_value("calltype"),
             "late_calldate": aggregation.by_late_calldate(),

@@ -49,10 +49,12 @@ class TrendAggregation:
 
     def usage(self, rows: DataFrame, *, new: bool) -> DataFrame:
         """Returns usage and costs by customer, country and call type; of customers also by month."""
-        columns = {"customer": "customername", "country": "country", "calltype": "calltype"}
-        dimensions = {name: by_value(column) for name, column in columns.items()}
-        amounts = {"rows": F.lit(1), **_amounts("daily_cdrids")}
-        return summed_by(rows, dimensions, amounts, partition=MONTH.name, split=("customer",))
+        dimensions = {
+            "customer": by_value("customername", MONTH.name),
+            "country": by_value("country"),
+            "calltype": by_value("calltype"),
+        }
+        return summed_by(rows, dimensions, {"rows": F.lit(1), **_amounts("daily_cdrids")})
 
     def close(self) -> None:
         """Keeps nothing in Spark."""

@@ -71,7 +71,7 @@ def java(end: Optional[End]) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def error_of(client: str, call: str, end: Optional[End], patch: pytest.MonkeyPatch) -> bool:
+def is_said_to_have_ended(client: str, call: str, end: Optional[End], patch: pytest.MonkeyPatch) -> bool:
     with java(end) as port:
         gateway = CLIENTS[client](port)
         patch.setattr(SparkContext, "_gateway", gateway)
@@ -88,10 +88,10 @@ def error_of(client: str, call: str, end: Optional[End], patch: pytest.MonkeyPat
 def test_a_jvm_that_ends_in_any_call_is_said_to_have_ended(
     client: str, call: str, end: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert error_of(client, call, end, monkeypatch)
+    assert is_said_to_have_ended(client, call, end, monkeypatch)
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_a_running_jvm_refuses_is_another_error(client: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not error_of(client, call, None, monkeypatch)
+    assert not is_said_to_have_ended(client, call, None, monkeypatch)
