@@ -74,6 +74,9 @@ setup: $(STAMP)
 	  $(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[$(PYTHON_EXTRAS)]'; \
 	fi
 	@if [ -n "$(filter velox,$(ASKED_EXTRAS))" ]; then $(PIP) install --no-deps --requirement requirements-velox.txt; fi
+	@if [ $(VENV) = .venv ] && ! [ $(VENV)/.class_archive -nt $(STAMP) ]; then \
+	  $(VENV)/bin/python -m devtools.class_archive && touch $(VENV)/.class_archive; \
+	fi
 
 # Nothing is built apart from the pins: setuptools and wheel come first, and build isolation, which ignores them, is off.
 $(STAMP): $(CONSTRAINTS) setup.cfg pyproject.toml

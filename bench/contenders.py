@@ -17,7 +17,11 @@ import yaml
 from bench.data import Data
 from bench.statements import DATABASE
 from bench.warehouse import CORES, settings
+from traffic_aggr.cli.warm import make_class_archive
+from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.config.yaml_nodes import literal
+from traffic_aggr.spark.engine import with_engine
+from traffic_aggr.spark.jvm import class_archive
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
@@ -30,35 +34,38 @@ class Contender:
     One way to do the work; ``title`` names it in tables.
 
     ``command`` returns what is timed, from its home and the data. ``has_tables`` says whether it needs a warehouse in
-    its home. ``before`` returns a command to run once before timing, or None. ``result`` returns where the final rows
-    are afterwards.
+    its home. ``result`` returns where the final rows are afterwards. For the job itself, ``engine`` is its engine: its
+    class archive is made before anything is timed, as `make setup` or `check --warm` does.
     """
 
     name: str
     title: str
     command: Callable[[Path, Data], Sequence[str]]
     has_tables: bool = True
-    before: Callable[[Path, Data], Optional[Sequence[str]]] = lambda home, data: None
     result: Callable[[Path], Path] = lambda home: home / "final"
+    engine: Optional[str] = None
 
     def prepare(self, home: Path, data: Data, other_partitions: int = 0) -> None:
         home.mkdir(parents=True)
-        warehouse = [sys.executable, "-m", "bench.warehouse", str(home), str(data.home), str(other_partitions)]
-        for command in filter(None, (warehouse if self.has_tables else None, self.before(home, data))):
+        if self.has_tables:
             subprocess.run(
-                command,
+                [sys.executable, "-m", "bench.warehouse", str(home), str(data.home), str(other_partitions)],
                 check=True,
                 env=environment(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+        if self.engine is not None:
+            spark = SparkConfig(engine=self.engine)
+            if not class_archive(with_engine(spark), spark.submit).options:
+                make_class_archive(spark)
 
 
 def environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
-def _ours(mode: str, verb: str = "run", engine: str = "jvm") -> Callable[[Path, Data], Sequence[str]]:
+def _ours(mode: str, engine: str = "jvm") -> Callable[[Path, Data], Sequence[str]]:
     def command(home: Path, data: Data) -> Sequence[str]:
         conf = {key: literal(value) for key, value in settings(home).items() if key != "spark.master"}
         (home / "days").write_text("".join(f"{day}\n" for day in data.dates))
@@ -76,25 +83,12 @@ def _ours(mode: str, verb: str = "run", engine: str = "jvm") -> Callable[[Path, 
         return [
             sys.executable,
             str(ROOT / "jobs" / "traffic_adhoc_aggr.py"),
-            verb,
+            "run",
             "--config",
             str(home / "config.yaml"),
         ]
 
     return command
-
-
-def _with_java(option: str, command: Sequence[str]) -> Sequence[str]:
-    return ["env", f"SPARK_SUBMIT_OPTS={option}", *command]
-
-
-def _archiving(home: Path, data: Data) -> Sequence[str]:
-    """Archives Java's classes as docs/operations.md ("A faster start") says."""
-    return _with_java(f"-XX:ArchiveClassesAtExit={home}/classes.jsa", _ours("swap", "plan")(home, data))
-
-
-def _archived(home: Path, data: Data) -> Sequence[str]:
-    return _with_java(f"-XX:SharedArchiveFile={home}/classes.jsa", _ours("swap")(home, data))
 
 
 def _newest_staged(home: Path) -> Path:
@@ -111,10 +105,9 @@ def _on_velox(command: Callable[[Path, Data], Sequence[str]]) -> Callable[[Path,
 
 
 CONTENDERS = (
-    Contender("swap", "traffic_aggr, swap", _ours("swap"), result=_newest_staged),
-    Contender("archived", "traffic_aggr, swap, faster start", _archived, before=_archiving, result=_newest_staged),
-    Contender("velox", "traffic_aggr, swap, velox", _ours("swap", engine="velox"), result=_newest_staged),
-    Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load")),
+    Contender("swap", "traffic_aggr, swap", _ours("swap"), result=_newest_staged, engine="jvm"),
+    Contender("velox", "traffic_aggr, swap, velox", _ours("swap", "velox"), result=_newest_staged, engine="velox"),
+    Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load"), engine="jvm"),
     Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
     Contender("hand_written_velox", "hand-written Spark SQL, velox", _on_velox(_peer("hand_written"))),
     Contender("hand_written_spark4", "hand-written Spark SQL, Spark 4", _peer("hand_written", SPARK4_PYTHON)),

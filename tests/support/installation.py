@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.support.paths import ROOT
-from tests.support.spark_session import CLASS_ARCHIVE, QUICK_JVM, class_archive_in_use, keep_class_archive
+from tests.support.spark_session import QUICK_JVM
 
 DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
 PATIENCE_S = 300
@@ -58,21 +58,14 @@ class Installation:
         (self.home / "config.yaml").write_text(yaml.safe_dump(self._document))
 
     def make_sample_data(self, final_format: str = "parquet") -> None:
-        """The first of all tests also makes the class archive of the drivers that follow."""
         sizes = ("--days", str(len(DAYS)), "--rows-per-day", "300")
         out = str(self.home / "sample")
         command = ("sample-data", "--out", out, *sizes, "--final-format", final_format)
-        made = CLASS_ARCHIVE.with_suffix(f".{os.getpid()}")
-        first = "" if CLASS_ARCHIVE.exists() else f"-XX:+IgnoreUnrecognizedVMOptions -XX:ArchiveClassesAtExit={made}"
-        process = self.start(*command, java_options=first)
-        _, err = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, err
-        if made.exists():
-            keep_class_archive(made)
+        code, _, err = self.run(*command)
+        assert code == 0, err
 
-    def start(self, *command: str, launcher: tuple[str, ...] = (), java_options: str = "") -> subprocess.Popen[str]:
+    def start(self, *command: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         environment = {"TRAFFIC_AGGR_DEMO": str(self.home), "LANG": "C"}
-        environment["SPARK_SUBMIT_OPTS"] = java_options or class_archive_in_use()
         environment.update(dict.fromkeys(("TRAFFIC_AGGR_PYTHON", "PYSPARK_PYTHON"), sys.executable))
         for name in ("JAVA_HOME", "PATH"):  # where this machine keeps its Java
             if name in os.environ:

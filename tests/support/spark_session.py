@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOST_TIME_ZONE = "Asia/Kolkata"
 ENGINE = os.environ.get("TRAFFIC_AGGR_TEST_ENGINE", "jvm")
 LONG_JVM = (
-    "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m -XX:Tier4InvocationThreshold=25000"
+    "-Djdk.lang.Process.launchMechanism=VFORK -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m -XX:Tier4InvocationThreshold=25000"
     " -XX:Tier4MinInvocationThreshold=3000 -XX:Tier4CompileThreshold=75000 -XX:Tier4BackEdgeThreshold=200000"
 )
 """
@@ -31,9 +31,6 @@ It compiles what runs five times as often as Java's defaults say: with those it 
 QUICK_JVM = f"-XX:TieredStopAtLevel=1 {LONG_JVM}"
 """C1 only: most tests run most code a few times, so C2 would cost more than it saves."""
 
-CLASS_ARCHIVE = Path(sys.prefix) / "classes.jsa"
-"""Spark's classes as the JVM keeps them, for JVMs to start with (class data sharing)."""
-
 PY4J_SOCKETS = "ignore:unclosed <socket.*:ResourceWarning"
 
 
@@ -44,11 +41,13 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
     from pyspark.sql import SparkSession
 
     from traffic_aggr.spark.engine import with_engine
+    from traffic_aggr.spark.jvm import class_archive
     from traffic_aggr.spark.session import remember_classes
 
     # Derby need not survive a power cut here, and is much faster without syncing each change.
     derby = f"-Dderby.system.home={home} -Dderby.system.durability=test"
-    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {jvm} {class_archive_in_use()}"
+    archive = " ".join(class_archive({}, ()).options)
+    java_options = f"-Duser.timezone={time_zone} -Djava.io.tmpdir={home} {derby} {jvm} {archive}"
     conf = {
         "spark.driver.memory": "1500m" if ENGINE == "jvm" else "2500m",
         "spark.driver.host": "127.0.0.1",
@@ -79,21 +78,6 @@ def start_session(home: Path, time_zone: str, jvm: str = QUICK_JVM) -> SparkSess
     remember_classes(session)
     session.sparkContext.setLogLevel("ERROR")
     return session
-
-
-def class_archive_in_use() -> str:
-    """The JVM's option for the class archive, once there is one. A JVM that it was not made for ignores it."""
-    return f"-XX:SharedArchiveFile={CLASS_ARCHIVE}" if CLASS_ARCHIVE.exists() else ""
-
-
-def keep_class_archive(made: Path) -> None:
-    """Keeps an archive for later JVMs unless its own was killed before it was complete: Java writes the header last."""
-    with made.open("rb") as stream:
-        complete = any(stream.read(4))
-    if complete:
-        made.replace(CLASS_ARCHIVE)
-    else:
-        made.unlink()
 
 
 def find_java() -> None:

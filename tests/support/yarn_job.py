@@ -23,7 +23,7 @@ from devtools.cluster import Cluster
 from devtools.impala_double import DROP, ImpalaDouble, InMemoryCatalog, TableInfo
 from tests.support.oracle import expected_rows
 from tests.support.paths import ROOT
-from tests.support.spark_session import QUICK_JVM, class_archive_in_use
+from tests.support.spark_session import QUICK_JVM
 
 DATABASE, FINAL = "mnaas", "traffic_aggr_adhoc"
 DAYS = ("2021-04-01", "2021-04-02", "2021-04-03")
@@ -58,7 +58,6 @@ class YarnJob:
         home.mkdir(parents=True, exist_ok=True)
         cron = {"PATH": os.environ["PATH"], "LANG": "C", "SHELL": "/bin/sh", "LOGNAME": "root"}
         self.environment = {**cron, **cluster.environment, "TRAFFIC_AGGR_PYTHON": sys.executable}
-        self.environment["SPARK_SUBMIT_OPTS"] = class_archive_in_use()
         if "JAVA_HOME" in os.environ:
             self.environment["JAVA_HOME"] = os.environ["JAVA_HOME"]
         self._document: dict[str, Any] = {

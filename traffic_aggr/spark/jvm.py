@@ -28,6 +28,7 @@ from pyspark.java_gateway import launch_gateway
 
 from traffic_aggr.errors import InputError
 from traffic_aggr.files.local import LocalFiles
+from traffic_aggr.spark.class_archive import ClassArchive
 
 SPARK_LOG = "spark.log"
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
@@ -82,12 +83,14 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
     for key, value in conf.items():
         if not _SECRET_KEY.search(key):
             arguments.set(key, value)
+    java = suitable_java()
+    archive = ClassArchive(conf, submit, _changed(java))
     environment = {
-        **suitable_java(),
+        **java,
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": shlex.join([*submit, "pyspark-shell"]),
-        "SPARK_SUBMIT_OPTS": _java_options(log_dir, *_collector(conf, submit)),
+        "SPARK_SUBMIT_OPTS": _java_options(log_dir, *_collector(conf, submit), *archive.options),
         **_utf8_locale(),
     }
     path, descriptor, before = open_log(log_dir)
@@ -110,6 +113,15 @@ def start_jvm(conf: Mapping[str, str], submit: Sequence[str], log_dir: Path) -> 
         ) from exc
     finally:
         os.close(descriptor)
+
+
+def class_archive(conf: Mapping[str, str], submit: Sequence[str]) -> ClassArchive:
+    """
+    Returns the class archive as a JVM with these settings and arguments sees it.
+
+    Raises InputError when there is no suitable Java.
+    """
+    return ClassArchive(conf, submit, _changed(suitable_java()))
 
 
 def stop_jvm(gateway: Any) -> None:
@@ -232,7 +244,12 @@ def child_environment(log_dir: Path, *, without: Collection[str]) -> dict[str, s
     It is this process's own, with a suitable Java, Spark's log in ``log_dir``, and without the variables ``without``.
     Raises InputError when there is no suitable Java.
     """
-    changes = {**suitable_java(), "SPARK_SUBMIT_OPTS": _java_options(log_dir), **dict.fromkeys(without)}
+    environment = _changed({**suitable_java(), **dict.fromkeys(without)})
+    return {**environment, "SPARK_SUBMIT_OPTS": _java_options(log_dir, *ClassArchive({}, (), environment).options)}
+
+
+def _changed(changes: Mapping[str, Optional[str]]) -> dict[str, str]:
+    """Returns this process's environment with ``changes``."""
     return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
