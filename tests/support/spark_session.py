@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 HOST_TIME_ZONE = "Asia/Kolkata"
 ENGINE = os.environ.get("TRAFFIC_AGGR_TEST_ENGINE", "jvm")
 LONG_JVM = (
-    "-Djdk.lang.Process.launchMechanism=VFORK -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m -XX:Tier4InvocationThreshold=25000"
+    "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m -XX:Tier4InvocationThreshold=25000"
     " -XX:Tier4MinInvocationThreshold=3000 -XX:Tier4CompileThreshold=75000 -XX:Tier4BackEdgeThreshold=200000"
+    " -Djdk.lang.Process.launchMechanism=VFORK"
 )
 """
 C1 and C2, whose code needs a large cache. After about forty runs of the job C2 has saved more than it cost.
 
-It compiles what runs five times as often as Java's defaults say: with those it took a third of the CPU time.
+It compiles what runs five times as often as Java's defaults say: with those it took a third of the CPU time. Hadoop
+runs `chmod` or `ls` for each local file that it writes or looks up: VFORK makes that a quarter cheaper.
 """
 
 QUICK_JVM = f"-XX:TieredStopAtLevel=1 {LONG_JVM}"
