@@ -9,7 +9,8 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -38,11 +39,10 @@ def cost(command: Sequence[str], log: Path, environment: Optional[Mapping[str, s
     """
     Runs ``command``, with its output in ``log``, and waits until every process that it started has ended.
 
-    This process adopts orphans, so that their seconds count too. Raises CommandError, with the last lines of output,
-    when the command fails.
+    Meanwhile this process adopts orphans, so that their seconds count too. Raises CommandError, with the last lines of
+    output, when the command fails.
     """
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    with log.open("wb") as out:
+    with _adopting_orphans(), log.open("wb") as out:
         started = time.monotonic()
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
         ended = threading.Event()
@@ -59,6 +59,17 @@ def cost(command: Sequence[str], log: Path, environment: Optional[Mapping[str, s
         said = log.read_text(errors="replace").strip().splitlines()
         raise CommandError(f"{' '.join(map(str, command))} ended with {process.returncode}: {' / '.join(said[-5:])}")
     return Cost(time.monotonic() - started, cpu, peak[0])
+
+
+@contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """Outside, orphans are nobody's: the JVM that made a warehouse must not count as one of the next contender's."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_SUBREAPER, 0, 0, 0, 0)
 
 
 def _wait_for_all(first: int) -> tuple[float, int]:
