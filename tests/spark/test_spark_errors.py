@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -52,3 +53,28 @@ def test_the_reason_is_said_beyond_its_first_line(spark: SparkSession, tmp_path:
 
 def test_what_is_no_error_of_spark_is_not_explained() -> None:
     assert spark_says(ValueError("x")) is None
+
+
+def test_an_error_of_velox_is_said_by_its_reason(spark: SparkSession) -> None:
+    jvm: Any = spark.sparkContext._jvm
+    error: Any = Exception()
+    error._origin = jvm.org.apache.spark.SparkException(
+        "Job aborted due to stage failure: Task 0 in stage 9.0 failed\n\tat org.x.Y(Z.java:1)\n"
+        "Caused by: org.apache.gluten.exception.GlutenException: Exception: VeloxRuntimeError\n"
+        "Error Source: RUNTIME\nError Code: INVALID_STATE\n"
+        "Reason: Operator::addInput failed for [operator: PartialAggregation, plan node ID: 13]: Error during calling "
+        "Java code from native code: org.apache.gluten.memory.memtarget.ThrowOnOomMemoryTarget$OutOfMemoryException: "
+        "Not enough spark off-heap execution memory. Acquired: 8.0 MiB, granted: 0.0 B.\nRetriable: False\n"
+    )
+    assert spark_says(error) == "Not enough spark off-heap execution memory. Acquired: 8.0 MiB, granted: 0.0 B"
+
+
+def test_a_stopped_spark_is_said_without_where_it_was_started(spark: SparkSession) -> None:
+    jvm: Any = spark.sparkContext._jvm
+    error: Any = Exception()
+    error._origin = jvm.java.lang.IllegalStateException(
+        "Cannot call methods on a stopped SparkContext.\nThis stopped SparkContext was created at:\n\norg.x(Y.java:1)"
+    )
+    said = str(explain_java_error(error))
+    assert said.startswith("Spark has stopped in the middle")
+    assert "Y.java" not in said

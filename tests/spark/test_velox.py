@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from tests.support.awkward_days import AwkwardDays
 from tests.support.installation import PATIENCE_S, Installation
 from tests.support.spark_session import ENGINE
-from tests.support.warehouse import Job
+from tests.support.warehouse import RAW, Job
 from traffic_aggr.errors import InputError
 from traffic_aggr.spark.engine import VELOX, refuse_unreachable_files
 from traffic_aggr.traffic import aggregation
@@ -94,6 +94,28 @@ def test_velox_reads_all_kinds_of_files_as_duckdb_does(spark: SparkSession, tmp_
         assert AwkwardDays(spark, "awkward_for_velox", tmp_path).wrong() == []
     finally:
         spark.sql("DROP DATABASE awkward_for_velox CASCADE")
+
+
+def test_raw_of_120_columns_is_restated_exactly(job: Job) -> None:
+    name, directory = f"{job.database}.{RAW}", job.home / "wide"
+    rows = job.spark.table(name)
+    needed = rows.drop("partition_date").columns
+    others = {f"other_{number}": F.lit(str(number)) for number in range(119 - len(needed))}
+    wide = rows.withColumns(others).select(*others, *reversed(needed), "partition_date")
+    assert len(wide.columns) == 120
+    wide.write.partitionBy("partition_date").parquet(str(directory))
+    fields = ", ".join(f"{column} {type_}" for column, type_ in wide.dtypes if column != "partition_date")
+    job.spark.sql(f"DROP TABLE {name}")
+    job.spark.sql(
+        f"CREATE EXTERNAL TABLE {name} ({fields}) PARTITIONED BY (partition_date STRING) "
+        f"STORED AS PARQUET LOCATION 'file:{directory}'"
+    )
+    job.spark.sql(f"MSCK REPAIR TABLE {name}")
+
+    result = job("run")
+
+    assert result.code == 0, result.err
+    assert sorted(map(tuple, job.final_rows().collect()), key=repr) == job.sources.expected()
 
 
 def test_a_value_that_velox_gets_wrong_is_never_published(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ _LONGEST = 400
 _MOST_CAUSES = 30
 _FILE = re.compile(r"\b(?:file|hdfs|viewfs|o3?fs|s3[an]?|gs|abfss?|wasbs?):/+[^\s,;'\"()\[\]]*[^\s,;'\"()\[\].:]")
 _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.MULTILINE)
+_NATIVE_REASON = re.compile(r"^Reason: (?:.*\b\w*(?:Exception|Error): )?(.+)$", re.MULTILINE)
 _TABLE = re.compile(r"`[^`\n]+`\.`[^`\n]+`(?:\.`[^`\n]+`)?")
 
 
@@ -45,7 +46,7 @@ def _reason(name: str, message: str) -> str:
     """Returns a message on one line, after the error's ``name`` when it is a single word: a bare path says nothing."""
     # The message may contain a task's error as text, with its stack trace and causes.
     told, _, trace = message.partition("\n\tat ")
-    causes = _CAUSE.findall(trace)
+    causes = _CAUSE.findall(trace) + _NATIVE_REASON.findall(message)
     words = " ".join((causes[-1] if causes else told).split()).rstrip(".:")
     if " " not in words:
         return f"{name}: {words}" if words else name

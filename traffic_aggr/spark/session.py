@@ -28,6 +28,7 @@ from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, JAVA_OPTIONS, LOC
 log = logging.getLogger(__name__)
 
 _MASTER = "spark.master"
+_STOPPED = "Cannot call methods on a stopped SparkContext"
 _EXECUTOR_OPTIONS = "spark.executor.extraJavaOptions"
 
 
@@ -147,7 +148,14 @@ def explain_java_error(exc: BaseException) -> Optional[TrafficAggrError]:
     Explains an error of Spark or Java in one line; None for any other error, and when the JVM is gone.
     """
     said = spark_says(exc)
-    return StepError(said, hint="The log has the details") if said is not None else None
+    if said is None:
+        return None
+    if said.startswith(_STOPPED):  # and goes on with where it was created, and where it was stopped
+        return StepError(
+            "Spark has stopped in the middle: its cluster manager has ended the application",
+            hint=f"{SPARK_LOG} in logs.dir may say why",
+        )
+    return StepError(said, hint="The log has the details")
 
 
 def explain_lost_jvm(exc: BaseException) -> Optional[TrafficAggrError]:
@@ -197,7 +205,7 @@ def _start_failure(exc: BaseException, log_dir: Path) -> Optional[TrafficAggrErr
     if not isinstance(exc, Py4JJavaError):
         return None
     reason = java_says(exc.java_exception)
-    if "Cannot call methods on a stopped SparkContext" in reason:
+    if _STOPPED in reason:
         # Spark reports only this when a standalone master has not answered for a minute.
         return InputError("Spark's master does not answer", hint="Check that it runs, and spark.master")
     return InputError(f"Spark did not start: {reason.rstrip('.')}", hint=f"See {log_dir / SPARK_LOG}")
