@@ -69,11 +69,16 @@ class ClassArchive:
 
         Raises InputError where the archive cannot be made.
         """
+        if not self._java.parents[1].joinpath("lib", "server", "classes.jsa").exists():
+            raise InputError(
+                f"Java archives no classes without an archive of its own, which {self._java} lacks",
+                hint="Commands work without one, only slower. Java 13 and later mostly have it",
+            )
         directory = self._spark_conf
         if directory.is_dir() and any(directory.iterdir()):
             raise InputError(
                 f"Java archives no classes while its class path begins with a directory of files, {directory}",
-                hint="Commands work without an archive, only slower",
+                hint="Commands work without one, only slower",
             )
         new = self.path.with_name(temporary_name(self.path.name))
         try:
@@ -89,10 +94,7 @@ class ClassArchive:
     def _keep(self, new: Path) -> None:
         """Takes the archive into use. Between the steps, the note is missing or wrong, so that none is used."""
         if not _complete(new):
-            raise InputError(
-                f"Java has archived no classes in {new.parent}",
-                hint="Java 13 and later do, unless they come without an archive of their own",
-            )
+            raise InputError(f"Java has archived no classes in {new.parent}", hint="Look for space, and try again")
         self._note.unlink(missing_ok=True)
         new.chmod(_READABLE)
         new.replace(self.path)
@@ -105,17 +107,19 @@ class ClassArchive:
 
     def _made_for(self) -> str:
         """Returns a checksum of what must not change: Java, Spark's jars, and the rest of the class path."""
-        java = os.path.realpath(shutil.which("java", path=self._java_path()) or "")
+        java = str(self._java)
         with suppress(OSError):
-            java += Path(java).parent.with_name("release").read_text()
+            java += self._java.parents[1].joinpath("release").read_text()
         entries = [(each.name, each.stat()) for each in os.scandir(self._spark / "jars")]
         jars = sorted((name, status.st_size, status.st_mtime_ns) for name, status in entries)
         class_path = [str(self._spark_conf), self.conf.get(_CLASS_PATH), str(self._spark), jars]
         return hashlib.sha256(repr((java, class_path)).encode()).hexdigest()
 
-    def _java_path(self) -> str:
+    @property
+    def _java(self) -> Path:
         home = self.environment.get("JAVA_HOME")
-        return f"{home}/bin" if home else self.environment.get("PATH", os.defpath)
+        places = f"{home}/bin" if home else self.environment.get("PATH", os.defpath)
+        return Path(shutil.which("java", path=places) or "/no/java").resolve()
 
     @property
     def _spark(self) -> Path:

@@ -16,6 +16,14 @@ from traffic_aggr.spark.class_archive import ClassArchive
 WHOLE = b"\xde\xad\xca\xfe and Spark's classes"
 
 
+JAVA_AND_SPARK = {
+    "java/bin/java": "",
+    "java/release": "17.0.15",
+    "java/lib/server/classes.jsa": "Java's own classes",
+    "spark/jars/core.jar": "classes",
+}
+
+
 @pytest.fixture
 def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Python environment without an archive."""
@@ -26,7 +34,7 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """One Java and one Spark of one jar."""
-    for path, text in (("java/bin/java", ""), ("java/release", "17.0.15"), ("spark/jars/core.jar", "classes")):
+    for path, text in JAVA_AND_SPARK.items():
         made = tmp_path / path
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_text(text)
@@ -112,6 +120,12 @@ def test_a_jar_in_front_of_spark_s_makes_another_class_path(archive: ClassArchiv
     make(archive)
     assert ClassArchive({"spark.driver.extraClassPath": "/engine.jar"}, [], archive.environment).options == ()
     assert ClassArchive({}, [], {**archive.environment, "HADOOP_CONF_DIR": "/etc/hadoop/conf"}).options != ()
+
+
+def test_a_java_without_an_archive_of_its_own_makes_none(archive: ClassArchive) -> None:
+    Path(archive.environment["JAVA_HOME"], "lib", "server", "classes.jsa").unlink()
+    with pytest.raises(InputError, match="without an archive of its own"), archive.made():
+        pytest.fail("began")
 
 
 def test_java_archives_nothing_behind_a_directory_of_files(archive: ClassArchive, tmp_path: Path) -> None:
