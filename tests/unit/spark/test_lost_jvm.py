@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
@@ -17,7 +18,7 @@ from pyspark import SparkContext
 
 from traffic_aggr.spark.session import explain_lost_jvm
 
-# py4j leaves the socket open with which it could not connect.
+# py4j leaves the socket open with which it could not connect. It is collected with its own test, not in a later one.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 # What Java answers to the question what a name is, or to a call, in py4j's protocol.
@@ -35,6 +36,12 @@ CLIENTS: dict[str, Callable[[int], Any]] = {
     "pinned threads": lambda port: ClientServer(JavaParameters(port=port), PythonParameters(port=0, eager_load=False)),
     "any thread": lambda port: JavaGateway(gateway_parameters=GatewayParameters(port=port)),
 }
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 def reset(connection: socket.socket) -> None:
