@@ -92,9 +92,14 @@ def _arguments() -> argparse.Namespace:
 def timed(contender: Contender, home: Path, data: Data, right: str) -> Cost:
     """Runs a contender once. Raises CommandError when it fails or its rows are wrong."""
     found = cost(contender.command(home, data), home / "output.log", environment())
+    refuse_wrong_totals(contender, home, right)
+    return found
+
+
+def refuse_wrong_totals(contender: Contender, home: Path, right: str) -> None:
+    """Raises CommandError when the rows that a contender has left are wrong."""
     if bench_data.totals(contender.result(home)) != right:
         raise CommandError(f"the totals of {contender.title} are not those of the others")
-    return found
 
 
 def _line(contender: Contender, costs: Sequence[Cost]) -> Line:

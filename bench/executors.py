@@ -22,7 +22,7 @@ import pyspark
 import yaml
 
 from bench import data as bench_data
-from bench.__main__ import PAGE, machine
+from bench.__main__ import PAGE, machine, refuse_wrong_totals
 from bench.contenders import CONTENDERS, environment
 from bench.data import Data
 from bench.measure import CommandError
@@ -99,8 +99,7 @@ def _line(data: Data, executors: int) -> str:
         seconds = time.monotonic() - started
         if ended.returncode != 0:
             raise CommandError(f"{ours.title} ended with {ended.returncode}: {ended.stderr[-500:]}")
-        if bench_data.totals(ours.result(home)) != bench_data.totals(data.final):
-            raise CommandError(f"the totals of {ours.title} are wrong")
+        refuse_wrong_totals(ours, home, bench_data.totals(data.final))
         (log,) = events.iterdir()
         return row(executors, seconds, list(tasks(log)))
 

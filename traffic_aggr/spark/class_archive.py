@@ -20,12 +20,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyspark
-
 from traffic_aggr.errors import InputError
 from traffic_aggr.files.local import temporary_name, write_atomic
+from traffic_aggr.spark.home import conf_directory, spark_home
 
-USE, MAKE = "-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit"
+_USE, _MAKE = "-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit"
+_NAMED = re.compile(f"{_USE}|{_MAKE}|-Xshare:")
 _CLASS_PATH = "spark.driver.extraClassPath"
 _HEADER_BYTES = 4
 _READABLE = 0o644
@@ -53,13 +53,12 @@ class ClassArchive:
     @property
     def options(self) -> Sequence[str]:
         """Java's option that uses the archive; none without one that fits, or where the user has named another."""
-        named = re.compile(f"{USE}|{MAKE}|-Xshare:")
-        if any(map(named.search, [*self.environment.values(), *self.conf.values(), *self.submit])):
+        if any(map(_NAMED.search, [*self.environment.values(), *self.conf.values(), *self.submit])):
             return ()
         with suppress(OSError, ValueError):
             note = json.loads(self._note.read_bytes())
             if note == {"made_for": self._made_for(), "sha256": _checksum(self.path)}:
-                return (f"{USE}={self.path}",)
+                return (f"{_USE}={self.path}",)
         return ()
 
     @contextmanager
@@ -74,7 +73,8 @@ class ClassArchive:
                 f"Java archives no classes without an archive of its own, which {self._java} lacks",
                 hint="Commands work without one, only slower. Java 13 and later mostly have it",
             )
-        directory = self._spark_conf
+        # Spark's configuration is first on the class path. Hadoop's is last, where Java does not mind a directory.
+        directory = conf_directory(self.environment)
         if directory.is_dir() and any(directory.iterdir()):
             raise InputError(
                 f"Java archives no classes while its class path begins with a directory of files, {directory}",
@@ -83,7 +83,7 @@ class ClassArchive:
         new = self.path.with_name(temporary_name(self.path.name))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            yield f"{MAKE}={new}"
+            yield f"{_MAKE}={new}"
             self._keep(new)
         except OSError as exc:
             raise InputError(f"cannot write {exc.filename}: {exc.strerror}", hint="Ask whoever installed it") from exc
@@ -110,9 +110,10 @@ class ClassArchive:
         java = str(self._java)
         with suppress(OSError):
             java += self._java.parents[1].joinpath("release").read_text()
-        entries = [(each.name, each.stat()) for each in os.scandir(self._spark / "jars")]
+        spark = spark_home(self.environment)
+        entries = [(each.name, each.stat()) for each in os.scandir(spark / "jars")]
         jars = sorted((name, status.st_size, status.st_mtime_ns) for name, status in entries)
-        class_path = [str(self._spark_conf), self.conf.get(_CLASS_PATH), str(self._spark), jars]
+        class_path = [str(conf_directory(self.environment)), self.conf.get(_CLASS_PATH), str(spark), jars]
         return hashlib.sha256(repr((java, class_path)).encode()).hexdigest()
 
     @property
@@ -120,15 +121,6 @@ class ClassArchive:
         home = self.environment.get("JAVA_HOME")
         places = f"{home}/bin" if home else self.environment.get("PATH", os.defpath)
         return Path(shutil.which("java", path=places) or "/no/java").resolve()
-
-    @property
-    def _spark(self) -> Path:
-        return Path(self.environment.get("SPARK_HOME") or Path(pyspark.__file__).parent)
-
-    @property
-    def _spark_conf(self) -> Path:
-        """Spark's configuration, first on the class path. Hadoop's comes last, where Java does not mind a directory."""
-        return Path(self.environment.get("SPARK_CONF_DIR") or self._spark / "conf")
 
 
 def _complete(archive: Path) -> bool:

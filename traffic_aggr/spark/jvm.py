@@ -29,6 +29,7 @@ from pyspark.java_gateway import launch_gateway
 from traffic_aggr.errors import InputError
 from traffic_aggr.files.local import LocalFiles
 from traffic_aggr.spark.class_archive import ClassArchive
+from traffic_aggr.spark.home import conf_directory
 
 SPARK_LOG = "spark.log"
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
@@ -119,7 +120,7 @@ def class_archive(conf: Mapping[str, str], submit: Sequence[str]) -> ClassArchiv
     """
     Returns the class archive as a JVM with these settings and arguments sees it.
 
-    Raises InputError when there is no suitable Java.
+    Raises InputError if no Java here suits.
     """
     return ClassArchive(conf, submit, _changed(suitable_java()))
 
@@ -183,13 +184,8 @@ def java_version(java: str) -> Optional[int]:
 
 
 def _spark_env_sets_java() -> bool:
-    text = _text_of(_conf_directory() / "spark-env.sh")
+    text = _text_of(conf_directory(os.environ) / "spark-env.sh")
     return re.search(r"^\s*(export\s+)?JAVA_HOME=", text, re.MULTILINE) is not None
-
-
-def _conf_directory() -> Path:
-    home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
-    return Path(os.environ.get("SPARK_CONF_DIR") or Path(home, "conf"))
 
 
 def _text_of(path: Path) -> str:
@@ -228,7 +224,7 @@ def _collector(conf: Mapping[str, str], submit: Sequence[str]) -> Sequence[str]:
 
     Java does not start with two.
     """
-    files = [_conf_directory() / "spark-defaults.conf", _conf_directory() / "spark-env.sh"]
+    files = [conf_directory(os.environ) / "spark-defaults.conf", conf_directory(os.environ) / "spark-env.sh"]
     for argument, following in zip(submit, [*submit[1:], ""]):
         name, _, value = argument.partition("=")
         if name == "--properties-file":
