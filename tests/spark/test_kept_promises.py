@@ -27,11 +27,6 @@ from tests.support.promised_tables import (
 from tests.support.warehouse import LISTED, Job
 from traffic_aggr.traffic.columns import FINAL_COLUMNS
 
-
-def rows(job: Job) -> list[tuple[object, ...]]:
-    return sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
-
-
 KEPT = [
     pytest.param(
         together(
@@ -63,7 +58,7 @@ def test_what_the_job_keeps_is_restated_exactly(job: Job, prepare: Prepare) -> N
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
 
 
 @pytest.mark.parametrize("format_", ["ORC", "AVRO", "RCFILE", "SEQUENCEFILE"])
@@ -76,7 +71,7 @@ def test_a_final_table_of_another_format_of_hive_is_restated_exactly(job: Job, f
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
 
 
 def test_the_files_of_a_parquet_table_have_the_compression_that_it_names(job: Job) -> None:
@@ -96,7 +91,7 @@ def test_a_lookup_is_cut_to_its_varchar_as_hive_cuts_it(job: Job) -> None:
 
     assert result.code == 0, result.err
     expected = [tuple("India" if value == "India Two" else value for value in row) for row in job.sources.expected()]
-    assert rows(job) == sorted(expected, key=repr)
+    assert job.rows() == sorted(expected, key=repr)
 
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])
@@ -119,7 +114,7 @@ def test_a_day_with_a_delimiter_of_its_own_becomes_as_the_table_and_rollback_bri
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert job("rollback", job.record()["run_id"]).code == 0
     assert job.content(LISTED) == before
 

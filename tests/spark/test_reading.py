@@ -74,10 +74,6 @@ def forget_checksum(file: Path) -> None:
     file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
 
 
-def rows(job: Job) -> list[tuple[object, ...]]:
-    return sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
-
-
 # ---- read
 
 
@@ -139,7 +135,7 @@ def test_every_visible_file_is_read_once(job: Job, prepare: Callable[[Job], None
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert {each["files"] for each in job.record()["inputs"].values()} == {2}
 
 
@@ -158,7 +154,7 @@ def test_an_old_day_in_a_sub_directory_is_counted_and_restated(job: Job, kind: s
 
     assert old_rows(planned.out) == old_rows(before)
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert job("rollback", job.record()["run_id"]).code == 0, "which compares the old rows again"
 
 
@@ -178,7 +174,7 @@ def test_a_column_that_some_files_of_a_day_lack_is_null_there(job: Job) -> None:
     assert result.code == 0, result.err
     root = job.sources.root
     expected = expected_rows(with_nulls, root / ORGANISATIONS, root / COUNTRIES, LISTED)
-    assert rows(job) == sorted((row[:-1] for row in expected), key=repr)
+    assert job.rows() == sorted((row[:-1] for row in expected), key=repr)
     assert f"{FIRST} file:{parquet_files(day_of(raw))[0]} has no column bytes, like 1 of 2 files" in result.err
 
 

@@ -30,10 +30,6 @@ def keys_of_events() -> dict[str, set[str]]:
     return {event: set(re.findall(r"`(\w+)`", keys)) - values for event, keys in rows[:6]}
 
 
-def rows(job: Job) -> list[tuple[object, ...]]:
-    return sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
-
-
 def files(directory: Path, days: tuple[str, ...]) -> dict[str, tuple[int, int]]:
     """Data files of some partitions with inode and time: equal only if nobody wrote them again."""
     return {
@@ -62,7 +58,7 @@ def test_the_final_table_agrees_with_an_independent_computation(
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert files(directory, UNLISTED) == before
     assert {day: f"{directory}/partition_date={day}" for day in (*LISTED, *UNLISTED)} == job.partitions()
     run, log = job.record()["run_id"], job.home / "logs" / "traffic_adhoc_aggr.log"
@@ -126,7 +122,7 @@ def test_a_second_run_of_the_same_list_changes_no_total_and_no_other_day(job: Jo
     assert {day: totals["final_after"] for day, totals in second.items()} == {
         day: totals["final_after"] for day, totals in first.items()
     }
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert files(directory, UNLISTED) == before
 
 
@@ -137,7 +133,7 @@ def test_days_are_staged_a_batch_at_a_time(job: Job, monkeypatch: pytest.MonkeyP
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert all(job.record()["totals"][day]["staging"]["source_rows"] == 150 for day in LISTED)
 
 
@@ -147,7 +143,7 @@ def test_missing_tables_are_created_as_parquet(job: Job, impala: ImpalaDouble) -
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     found = job.spark.sql(f"DESCRIBE FORMATTED {job.final.quoted}").collect()
     described = {row["col_name"]: row["data_type"] for row in found}
     assert described["Type"] == "EXTERNAL"
@@ -166,7 +162,7 @@ def test_an_old_unpartitioned_text_staging_table_is_honoured(job: Job) -> None:
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert job.spark.table(job.staging.quoted).count() == len(job.sources.expected())
 
 
@@ -182,7 +178,7 @@ def test_a_partition_at_a_place_of_its_own_moves_to_the_standard_one(job: Job, i
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
     assert list(elsewhere.glob("*.parquet")), "the old data is kept where it was"
     statements = [sent["sql"] for sent in job.record()["impala"]]
     assert f"REFRESH {job.final} PARTITION (partition_date='{LISTED[0]}')" in statements
@@ -196,7 +192,7 @@ def test_stray_files_at_the_standard_place_of_a_missing_day_are_not_counted_twic
     result = job("run")
 
     assert result.code == 0, result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
 
 
 def test_an_old_partition_whose_directory_is_gone_counts_as_empty(job: Job) -> None:
@@ -207,7 +203,7 @@ def test_an_old_partition_whose_directory_is_gone_counts_as_empty(job: Job) -> N
 
     assert result.code == 0, result.err
     assert "has no directory" in result.err
-    assert rows(job) == job.sources.expected()
+    assert job.rows() == job.sources.expected()
 
 
 def test_plan_says_what_would_happen_and_changes_nothing(job: Job) -> None:

@@ -21,10 +21,6 @@ def swap(job: Job) -> Job:
     return job
 
 
-def rows(job: Job) -> list[tuple[object, ...]]:
-    return sorted((tuple(row) for row in job.final_rows().collect()), key=repr)
-
-
 @pytest.mark.parametrize(
     ("kind", "managed"), [("parquet", True), ("text", False)], ids=["parquet-managed", "text-external"]
 )
@@ -38,7 +34,7 @@ def test_new_directories_take_the_place_of_old_ones_and_rollback_points_back(
     result = swap("run")
 
     assert result.code == 0, result.err
-    assert rows(swap) == swap.sources.expected()
+    assert swap.rows() == swap.sources.expected()
     run_id = swap.record()["run_id"]
     for day in LISTED:
         assert f"/.traffic_aggr/{run_id}/" in swap.partitions()[day]
@@ -58,7 +54,7 @@ def test_a_later_run_in_the_other_mode_brings_the_days_back_to_their_standard_pl
     result = swap("run")
 
     assert result.code == 0, result.err
-    assert rows(swap) == swap.sources.expected()
+    assert swap.rows() == swap.sources.expected()
     assert swap.partitions() == {day: f"{directory}/partition_date={day}" for day in (*LISTED, *UNLISTED)}
 
 
@@ -128,4 +124,4 @@ def test_a_refusal_by_impala_before_the_load_changes_no_partition(swap: Job, imp
     assert "nothing was touched" in failed.err
     assert swap.partitions() == places
     assert swap("run").code == 0
-    assert rows(swap) == swap.sources.expected()
+    assert swap.rows() == swap.sources.expected()

@@ -194,6 +194,10 @@ class Job:
     def staging(self) -> TableName:
         return TableName(self.database, "traffic_aggr_adhoc_inter")
 
+    def rows(self) -> list[tuple[object, ...]]:
+        """Returns the final table's rows of the listed days, sorted as ``Sources.expected`` returns them."""
+        return sorted((tuple(row) for row in self.final_rows().collect()), key=repr)
+
     def final_rows(self, partitions: Sequence[str] = LISTED) -> DataFrame:
         self.spark.catalog.refreshTable(self.final.quoted)
         return self.spark.table(self.final.quoted).where(F.col("partition_date").isin(*partitions))
