@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.support.warehouse import Job
-from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
+from traffic_aggr.hive.catalog import Directory, HiveCatalog, HiveTable, location_of
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 
@@ -55,6 +56,30 @@ def test_all_are_days_alone(table: HiveTable) -> None:
     assert len(table.directories()) == len(DAYS) + 2
 
 
+def test_all_directories_are_those_that_spark_lists(spark: SparkSession, database: str, tmp_path: Path) -> None:
+    spark.sql(
+        f"CREATE EXTERNAL TABLE {database}.t (a INT) PARTITIONED BY (region STRING, partition_date STRING)"
+        f" STORED AS PARQUET LOCATION '{tmp_path}/t'"
+    )
+    catalog = HiveCatalog(spark)
+    facts = catalog.facts(TableName(database, "t"))
+    assert facts is not None
+    table = catalog.table(facts)
+    assert table.directories() == []
+
+    elsewhere = ["", f"{tmp_path}/t2", f"file://{tmp_path}//a/./b/../c/", f"{tmp_path}/ü b%20c"]
+    for number, location in enumerate(elsewhere):
+        where = f"LOCATION '{location}'" if location else ""
+        partition = f"PARTITION (region='ö/{number} %=', partition_date='{DAYS[0]}')"
+        spark.sql(f"ALTER TABLE {database}.t ADD {partition} {where}")
+
+    told = catalog.read(catalog.client.getPartitions(database, "t", catalog.classes.option.empty()))
+    expected = [Directory(location_of(each["storage"]), each["spec"]) for each in told]
+    in_another_thread = ThreadPoolExecutor(1).submit(table.directories).result()
+    assert sorted(table.directories(), key=str) == sorted(in_another_thread, key=str) == sorted(expected, key=str)
+    assert len(expected) == len(elsewhere)
+
+
 def test_one_of_several_partition_columns_may_be_wanted(spark: SparkSession, database: str, tmp_path: Path) -> None:
     spark.sql(
         f"CREATE EXTERNAL TABLE {database}.t (a INT) PARTITIONED BY (region STRING, partition_date STRING)"
@@ -74,13 +99,13 @@ def test_one_of_several_partition_columns_may_be_wanted(spark: SparkSession, dat
 def test_a_run_lists_raw_and_the_final_table_once_each(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.create_final()
     listed: list[str] = []
-    everything = HiveTable._all
+    everything = HiveCatalog.list_partitions
 
-    def counted(table: HiveTable) -> Any:
-        listed.append(table.name.name)
-        return everything(table)
+    def counted(catalog: HiveCatalog, name: TableName) -> Any:
+        listed.append(name.name)
+        return everything(catalog, name)
 
-    monkeypatch.setattr(HiveTable, "_all", counted)
+    monkeypatch.setattr(HiveCatalog, "list_partitions", counted)
 
     result = job("run")
 

@@ -22,6 +22,7 @@ from pyspark.sql.types import StructType
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive import parameters, sql
 from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
+from traffic_aggr.hive.listing import list_partitions
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
@@ -209,6 +210,10 @@ class HiveCatalog:
         """Spark's metastore client: the catalog hides the parameters that Spark itself sets."""
         return self._catalog.unwrapped().client()
 
+    def list_partitions(self, name: TableName) -> list[tuple[list[str], str]]:
+        """The values and the directory of every partition of a table."""
+        return list_partitions(self.spark, self.client, name)
+
     def partitioned_table(self, name: TableName) -> JavaObject:
         """What the client needs to ask for partitions by filter: the table's name and partition columns."""
         if name not in self._partitioned_tables:
@@ -306,9 +311,9 @@ class HiveTable:
         (column,) = self.facts.partition_columns
         # Others, such as __HIVE_DEFAULT_PARTITION__, are never listed and never touched.
         return {
-            Partition(value, column): location_of(each["storage"])
-            for each in self._all()
-            if _is_partition(value := each["spec"][column])
+            Partition(value, column): location
+            for (value,), location in self._owner.list_partitions(self.name)
+            if _is_partition(value)
         }
 
     def all_partitions(self) -> list[Partition]:
@@ -329,19 +334,18 @@ class HiveTable:
         """
         if not self.facts.partition_columns:
             return [Directory(self.facts.location)]
-        found = self._all() if column is None else self._having(column, values)
-        return [Directory(location_of(each["storage"]), each["spec"]) for each in found]
-
-    def _all(self) -> list[dict[str, Any]]:
-        """Every partition of the table, as the fields of Spark's ``CatalogTablePartition``."""
-        everything = self._owner.classes.option.empty()
-        listed: list[dict[str, Any]] = self._owner.read(
-            self._owner.client.getPartitions(self.name.database, self.name.name, everything)
-        )
-        return listed
+        if column is not None:
+            return [Directory(location_of(each["storage"]), each["spec"]) for each in self._having(column, values)]
+        columns = self.facts.partition_columns
+        listed = self._owner.list_partitions(self.name)
+        return [Directory(location, dict(zip(columns, values))) for values, location in listed]
 
     def _having(self, column: str, values: Collection[str]) -> list[dict[str, Any]]:
-        """The partitions with one of ``values`` in ``column``, as ``_all`` returns them; the others are not read."""
+        """
+        The partitions with one of ``values`` in ``column``; the others are not read.
+
+        Each has the fields of Spark's ``CatalogTablePartition``.
+        """
         if not values:
             return []
         wanted = sorted(str(value) for value in values)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from py4j.protocol import Py4JJavaError
 
 from traffic_aggr.errors import GuardError
-from traffic_aggr.hive.scan import Scan, plain_path
+from traffic_aggr.hive.layout import plain_path
+from traffic_aggr.hive.scan import Scan
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.text import some_of
 from traffic_aggr.units import counted

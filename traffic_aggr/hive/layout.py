@@ -4,6 +4,8 @@ Where a partition's data is and in which format: facts that the metastore and th
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
@@ -16,6 +18,8 @@ UNCOMMITTED = ("_temporary", ".hive-staging", ".spark-staging", "_impala_insert_
 
 PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 TEXT_SERDE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
+
+_SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[^/]*)?")
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,20 @@ class Placement:
 
 
 def normal(location: str) -> str:
-    """One spelling for each directory: ``file:///a/``, ``file:/a`` and ``/a`` are the same."""
+    """One spelling for each directory: ``file:///a/``, ``file:/a``, ``/a`` and ``/a//./b/..`` are the same."""
     if location.startswith("/"):
         location = f"file:{location}"
     scheme, separator, rest = location.partition(":")
     if scheme == "file":
         rest = "/" + rest.lstrip("/")
-    return f"{scheme}{separator}{rest}".rstrip("/")
+    location = f"{scheme}{separator}{rest}"
+    path = plain_path(location)
+    return (location.removesuffix(path) + (path and posixpath.normpath("/" + path.lstrip("/")))).rstrip("/")
+
+
+def plain_path(location: str) -> str:
+    """A location without scheme and host, which engines spell differently."""
+    return _SCHEME_AND_HOST.sub("", location, count=1)
 
 
 def run_directory(table_root: str, run_id: str) -> str:

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from traffic_aggr.errors import GuardError
 from traffic_aggr.files.local import FileInfo, Files
 from traffic_aggr.hive.catalog import Directory, HiveCatalog, TableFacts
+from traffic_aggr.hive.layout import plain_path
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import identifier
 from traffic_aggr.text import some_of
@@ -38,7 +39,6 @@ _PLAIN_INPUTS = re.compile(
 _LIMITED_TEXT = re.compile(r"(?:var)?char\(\d+\)", re.IGNORECASE)
 _STATUS = re.compile(r"\{path=(.*?); isDirectory=false; length=(\d+);", re.DOTALL)
 _SPLIT = re.compile(r"(?:^\{|,)([a-z][a-z0-9+.-]*:/.*?):(\d+)\+(\d+)(?=,[a-z][a-z0-9+.-]*:/|\}$)", re.DOTALL)
-_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[^/]*)?")
 
 
 @dataclass(frozen=True)
@@ -284,8 +284,3 @@ def _below(location: str, infos: Sequence[FileInfo]) -> list[str]:
     """The sub-directories of ``location`` that hold files, relative to it."""
     parents = {info.path[len(location) + 1 :].rpartition("/")[0] for info in infos}
     return sorted(parents - {""})
-
-
-def plain_path(path: str) -> str:
-    """A path without scheme and host, which engines spell differently."""
-    return _AUTHORITY.sub("", path, count=1)

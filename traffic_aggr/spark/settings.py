@@ -106,4 +106,6 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
+    # Derby, the embedded metastore's database, takes seconds to compile a query that names ten thousand partitions.
+    "spark.hadoop.hive.metastore.direct.sql.batch.size": "1000",
 }

@@ -73,6 +73,9 @@ def test_parquet_has_no_hazards() -> None:
         ("hdfs://nameservice1/data/final/", "hdfs://nameservice1/data/final"),
         ("hdfs://nameservice1/data/final", "hdfs://nameservice1/data/final"),
         ("s3a://bucket/final/", "s3a://bucket/final"),
+        ("file:///data//other/../final/.", "file:/data/final"),
+        ("hdfs://nameservice1//data/./final", "hdfs://nameservice1/data/final"),
+        ("hdfs://nameservice1/", "hdfs://nameservice1"),
     ],
 )
 def test_each_directory_has_one_spelling(spelling: str, place: str) -> None:
