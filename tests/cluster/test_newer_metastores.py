@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.*:ResourceWarni
 
 WarehouseOn = Callable[[type[MetastoreServer]], ServedWarehouse]
 DROP, POINT = "drop_partition", "alter_partitions"
-PLAIN, OURS = "2021-04-01", "2021-04-02"
+PLAIN, OURS, AT_ONCE = "2021-04-01", "2021-04-02", "2021-04-03"
 DROPS = """
 import sys
 from pyspark.sql import SparkSession
@@ -32,7 +32,7 @@ from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 
-uri, home, plain, ours, java_options = sys.argv[1:]
+uri, home, plain, ours, at_once, java_options = sys.argv[1:]
 spark = (
     SparkSession.builder.master("local[1]")
     .config("spark.hadoop.hive.metastore.uris", uri)
@@ -52,10 +52,12 @@ for purge in ("true", "false"):
         f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ';' LOCATION '{home}/{purge}' "
         f"TBLPROPERTIES ('external.table.purge' = '{purge}')"
     )
-    spark.sql(f"INSERT INTO {name} VALUES (1, '{plain}'), (2, '{ours}')")
+    spark.sql(f"INSERT INTO {name} VALUES (1, '{plain}'), (2, '{ours}'), (3, '{at_once}')")
     spark.sql(f"ALTER TABLE {name} DROP IF EXISTS PARTITION (partition_date = '{plain}')")
     facts = catalog.facts(TableName.parse(name))
     catalog.table(facts).drop([Partition(ours)])
+    assert catalog.metastore.partitions(facts.name) == [([at_once], f"{facts.location}/partition_date={at_once}")]
+    catalog.metastore.drop(facts.name, [Partition(at_once).directory])
 """
 
 
@@ -85,7 +87,7 @@ def warehouse(warehouse_on: WarehouseOn) -> ServedWarehouse:
 @pytest.mark.parametrize(
     ("kind", "left_by_plain_drop"), [(Hive3Metastore, [PLAIN]), (Hive4Metastore, [])], ids=["Hive 3", "Hive 4"]
 )
-def test_a_plain_drop_may_delete_files_and_the_jobs_drop_does_not(
+def test_a_plain_drop_may_delete_files_and_the_jobs_drops_do_not(
     warehouse_on: WarehouseOn,
     kind: type[NewerMetastore],
     left_by_plain_drop: list[str],
@@ -93,7 +95,7 @@ def test_a_plain_drop_may_delete_files_and_the_jobs_drop_does_not(
 ) -> None:
     server = warehouse_on(kind).server
     done = subprocess.run(
-        [sys.executable, "-c", DROPS, server.uri, str(tmp_path), PLAIN, OURS, QUICK_JVM],
+        [sys.executable, "-c", DROPS, server.uri, str(tmp_path), PLAIN, OURS, AT_ONCE, QUICK_JVM],
         cwd=ROOT,
         env={**os.environ, "PYSPARK_PYTHON": sys.executable},
         stdin=subprocess.DEVNULL,
@@ -102,7 +104,7 @@ def test_a_plain_drop_may_delete_files_and_the_jobs_drop_does_not(
         timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
-    for purge, left in {"true": [*left_by_plain_drop, OURS], "false": [PLAIN, OURS]}.items():
+    for purge, left in {"true": [*left_by_plain_drop, OURS, AT_ONCE], "false": [PLAIN, OURS, AT_ONCE]}.items():
         assert server.catalog.partitions("drops", f"purge_{purge}") == {}
         directories = sorted(path.name for path in (tmp_path / purge).iterdir())
         assert directories == [f"partition_date={day}" for day in left]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from tests.support.warehouse import Job
 from traffic_aggr.hive.catalog import Directory, HiveCatalog, HiveTable, location_of
+from traffic_aggr.hive.metastore import MetastoreClient
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import TableName
 
@@ -54,6 +56,29 @@ def test_all_are_days_alone(table: HiveTable) -> None:
     assert sorted(table.all_partitions()) == DAYS
     assert sorted(table.all_locations()) == DAYS
     assert len(table.directories()) == len(DAYS) + 2
+
+
+@pytest.mark.parametrize("hive_differs", [False, True], ids=["as known", "another version of Hive's client"])
+def test_days_alone_are_cleared_and_their_files_stay(
+    table: HiveTable,
+    tmp_path: Path,
+    hive_differs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if hive_differs:
+        monkeypatch.setattr("traffic_aggr.hive.metastore._WRAPPED", {})
+    (file,) = tmp_path.glob("*/*.parquet")
+    with caplog.at_level(logging.DEBUG, "traffic_aggr.hive.catalog"):
+        table.clear()
+        table.clear()
+    assert table.all_partitions() == []
+    assert sorted(each.name for each in table.directories()) == [
+        "partition_date=2021-01-x",
+        "partition_date=__HIVE_DEFAULT_PARTITION__",
+    ]
+    assert file.exists()
+    assert ("Spark drops 80 partitions one by one" in caplog.text) == hive_differs
 
 
 def test_all_directories_are_those_that_spark_lists(spark: SparkSession, database: str, tmp_path: Path) -> None:
@@ -99,13 +124,13 @@ def test_one_of_several_partition_columns_may_be_wanted(spark: SparkSession, dat
 def test_a_run_lists_raw_and_the_final_table_once_each(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.create_final()
     listed: list[str] = []
-    everything = HiveCatalog.list_partitions
+    everything = MetastoreClient.partitions
 
-    def counted(catalog: HiveCatalog, name: TableName) -> Any:
+    def counted(client: MetastoreClient, name: TableName) -> Any:
         listed.append(name.name)
-        return everything(catalog, name)
+        return everything(client, name)
 
-    monkeypatch.setattr(HiveCatalog, "list_partitions", counted)
+    monkeypatch.setattr(MetastoreClient, "partitions", counted)
 
     result = job("run")
 

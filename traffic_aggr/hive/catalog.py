@@ -9,27 +9,32 @@ A drop removes only metadata. Where a plain drop could delete files, it goes thr
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, unquote
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JError
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive import parameters, sql
 from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
-from traffic_aggr.hive.listing import list_partitions
+from traffic_aggr.hive.metastore import MetastoreClient
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
+from traffic_aggr.units import counted
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
     from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
 
 _MATERIALIZED_VIEW = "MATERIALIZED VIEW"
 _NO_SUCH_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
@@ -210,9 +215,9 @@ class HiveCatalog:
         """Spark's metastore client: the catalog hides the parameters that Spark itself sets."""
         return self._catalog.unwrapped().client()
 
-    def list_partitions(self, name: TableName) -> list[tuple[list[str], str]]:
-        """The values and the directory of every partition of a table."""
-        return list_partitions(self.spark, self.client, name)
+    @cached_property
+    def metastore(self) -> MetastoreClient:
+        return MetastoreClient(self.spark, self.client)
 
     def partitioned_table(self, name: TableName) -> JavaObject:
         """What the client needs to ask for partitions by filter: the table's name and partition columns."""
@@ -312,7 +317,7 @@ class HiveTable:
         # Others, such as __HIVE_DEFAULT_PARTITION__, are never listed and never touched.
         return {
             Partition(value, column): location
-            for (value,), location in self._owner.list_partitions(self.name)
+            for (value,), location in self._owner.metastore.partitions(self.name)
             if _is_partition(value)
         }
 
@@ -337,7 +342,7 @@ class HiveTable:
         if column is not None:
             return [Directory(location_of(each["storage"]), each["spec"]) for each in self._having(column, values)]
         columns = self.facts.partition_columns
-        listed = self._owner.list_partitions(self.name)
+        listed = self._owner.metastore.partitions(self.name)
         return [Directory(location, dict(zip(columns, values))) for values, location in listed]
 
     def _having(self, column: str, values: Collection[str]) -> list[dict[str, Any]]:
@@ -383,6 +388,15 @@ class HiveTable:
                 self._drop_retaining_data(batch)
             else:
                 self._spark.sql(sql.drop_partitions(self.name, batch))
+
+    def clear(self) -> None:
+        """Drops the metadata of every partition that is a day or month; their files stay."""
+        for batch in sql.batches(self.all_partitions()):
+            try:
+                self._owner.metastore.drop(self.name, [partition.directory for partition in batch])
+            except (Py4JError, PySparkException, LookupError) as exc:
+                log.debug("%s: Spark drops %s one by one: %s", self.name, counted(len(batch), "partition"), exc)
+                self.drop(batch)
 
     def _drop_retaining_data(self, partitions: Sequence[Partition]) -> None:
         classes = self._owner.classes

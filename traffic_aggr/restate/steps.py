@@ -281,7 +281,7 @@ def _point_staging(work: Work, directory: str) -> None:
     """Replaces staging's partitions with this run's. The files of earlier runs stay."""
     staging = work.warehouse.catalog.table(work.staging)
     work.warehouse.assert_locked()
-    staging.drop(staging.all_partitions())
+    staging.clear()
     staging.add({each: Placement(f"{directory}/{each.directory}") for each in work.plan.restated})
 
 
@@ -290,7 +290,7 @@ def _empty_old_staging(work: Work, directory: str) -> None:
     table = work.warehouse.catalog.table(work.staging)
     work.warehouse.assert_locked()
     if work.staging.partition_columns:
-        table.drop(table.all_partitions())
+        table.clear()
     work.warehouse.spark.sql(sql.set_table_location(work.staging.name, directory))
     work.warehouse.spark.catalog.refreshTable(work.staging.name.quoted)
 
@@ -378,7 +378,7 @@ def _forget_staged_partitions(work: Work) -> None:
     """Drops staging's partitions, which must not point at directories that are about to become the final table's."""
     staging = work.warehouse.catalog.table(work.staging)
     work.warehouse.assert_locked()
-    staging.drop(staging.all_partitions())
+    staging.clear()
 
 
 def _moved(work: Work) -> list[Partition]:

@@ -95,6 +95,8 @@ JAVA_OPTIONS = "-Duser.language=en -Duser.timezone=UTC -Dfile.encoding=UTF-8"
 DEFAULTS: Mapping[str, str] = {
     # With more days, Spark's filter names only the first and the last.
     "spark.sql.hive.metastorePartitionPruningInSetThreshold": str(FILTER_PARTITIONS),
+    # Spark lists the directories of more than 32 partitions in a job, by default with a task for each.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "32",
     # The two-level aggregate map only adds cost at this group count.
     "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
     # Hive creates a directory for added jars and leaves it behind. The job adds none, so all sessions share one.
