@@ -23,6 +23,7 @@ from tests.support.crash.effects import Calls
 from tests.support.crash.metastore import Metastore, Tables
 from tests.support.crash.trees import DurableTree, Entry, Place, Tree
 from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
+from traffic_aggr.hive.metastore import MetastoreClient
 from traffic_aggr.host.notify import Notifier
 from traffic_aggr.impala.refresh import ImpalaRefresher
 
@@ -31,6 +32,7 @@ _OF_THE_JVM: tuple[tuple[type, str], ...] = (
     (HiveTable, "drop"),
     (HiveTable, "add"),
     (HiveTable, "point"),
+    (MetastoreClient, "drop"),
     (HiveCatalog, "create_partitioned"),
     (SparkSession, "sql"),
     (DataFrameWriter, "parquet"),
