@@ -219,9 +219,16 @@ def test_a_run_id_is_the_start_in_utc_and_six_hex_digits() -> None:
     assert is_run_id(run_id)
 
 
-def test_two_runs_that_start_in_one_second_have_two_ids() -> None:
+def test_two_runs_that_start_at_the_same_moment_have_two_ids() -> None:
     start = datetime(2021, 5, 4, tzinfo=timezone.utc)
     assert len({new_run_id(start) for _ in range(20)}) > 1
+
+
+def test_runs_that_start_in_one_second_sort_by_their_start() -> None:
+    moments = [datetime(2021, 5, 4, microsecond=moment, tzinfo=timezone.utc) for moment in (0, 16, 4_096, 999_999)]
+    found = [new_run_id(moment) for moment in moments]
+    assert found == sorted(found)
+    assert all(map(is_run_id, found))
 
 
 @pytest.mark.parametrize(
