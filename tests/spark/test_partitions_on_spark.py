@@ -100,7 +100,8 @@ def test_all_directories_are_those_that_spark_lists(spark: SparkSession, databas
 
     told = catalog.read(catalog.client.getPartitions(database, "t", catalog.classes.option.empty()))
     expected = [Directory(location_of(each["storage"]), each["spec"]) for each in told]
-    in_another_thread = ThreadPoolExecutor(1).submit(table.directories).result()
+    with ThreadPoolExecutor(1) as thread:
+        in_another_thread = thread.submit(table.directories).result()
     assert sorted(table.directories(), key=str) == sorted(in_another_thread, key=str) == sorted(expected, key=str)
     assert len(expected) == len(elsewhere)
 

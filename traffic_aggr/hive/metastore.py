@@ -8,7 +8,7 @@ one (20 ms each). These send one request through Hive's client, which Spark's ho
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from traffic_aggr.hive.layout import normal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from py4j.java_gateway import JavaObject
     from pyspark.sql import SparkSession
 
-_UNREAD = ("parameters", "privileges", "cols", "serdeInfo", "skewedInfo", "bucketCols", "sortCols")
+_UNREAD = {"parameters", "privileges", "cols", "serdeInfo", "skewedInfo", "bucketCols", "sortCols"}
 """Fields of Thrift's structures that nobody needs here: each partition comes with all columns of its table."""
 
 _WRAPPED = {"RetryingMetaStoreClient": "base", "SynchronizedHandler": "client"}
@@ -29,7 +29,7 @@ class MetastoreClient:
     """Hive's client behind Spark's. ``client`` is Spark's ``HiveClientImpl``."""
 
     def __init__(self, spark: SparkSession, client: JavaObject) -> None:
-        self._gateway: Any = spark.sparkContext._gateway
+        self._jvm: Any = spark.sparkContext._jvm
         self._client = client
 
     def partitions(self, table: TableName) -> list[tuple[list[str], str]]:
@@ -43,18 +43,15 @@ class MetastoreClient:
         listed = json.loads(mapper.writeValueAsString(found))
         return [(each["values"], normal(each["sd"]["location"] or "")) for each in listed]
 
-    def drop(self, table: TableName, names: Iterable[str]) -> None:
+    def drop(self, table: TableName, names: list[str]) -> None:
         """
         Drops the metadata of the partitions with ``names`` that exist, all or none.
 
         Raises Py4JError or PySparkException if the request fails, LookupError or one of these if this version of Hive's
         client is made of other parts.
         """
-        jvm = self._gateway.jvm
-        api, wanted = jvm.org.apache.hadoop.hive.metastore.api, jvm.java.util.ArrayList()
-        for name in names:
-            wanted.add(name)
-        request = api.DropPartitionsRequest(table.database, table.name, api.RequestPartsSpec.names(wanted))
+        api = self._jvm.org.apache.hadoop.hive.metastore.api
+        request = api.DropPartitionsRequest(table.database, table.name, api.RequestPartsSpec.names(names))
         request.setDeleteData(False)
         request.setIfExists(True)
         request.setNeedResult(False)
@@ -72,7 +69,7 @@ class MetastoreClient:
     @property
     def _thrift(self) -> JavaObject:
         """The Thrift client, which has requests that ``IMetaStoreClient`` lacks."""
-        proxy, read = self._gateway.jvm.java.lang.reflect.Proxy, self._lang3.reflect.FieldUtils.readField
+        proxy, read = self._jvm.java.lang.reflect.Proxy, self._lang3.reflect.FieldUtils.readField
         client = self._hive
         while proxy.isProxyClass(client.getClass()):
             handler = proxy.getInvocationHandler(client)
@@ -81,20 +78,16 @@ class MetastoreClient:
 
     @property
     def _lang3(self) -> Any:
-        return self._gateway.jvm.org.apache.commons.lang3
+        return self._jvm.org.apache.commons.lang3
 
-    def _mapper_without(self, names: Sequence[str], classes: Sequence[JavaObject]) -> JavaObject:
+    def _mapper_without(self, names: set[str], classes: Sequence[JavaObject]) -> JavaObject:
         """A mapper that writes the fields of Thrift's structures ``classes`` as JSON, except those with ``names``."""
-        jvm = self._gateway.jvm
-        jackson = jvm.com.fasterxml.jackson
+        jackson = self._jvm.com.fasterxml.jackson
         mapper, access = jackson.databind.ObjectMapper(), jackson.annotation.PropertyAccessor
         visible = getattr(jackson.annotation, "JsonAutoDetect$Visibility")
         mapper.setVisibility(access.ALL, visible.NONE)
         mapper.setVisibility(access.FIELD, visible.ANY)
-        unwritten = self._gateway.new_array(jvm.java.lang.String, len(names))
-        for number, name in enumerate(names):
-            unwritten[number] = name
-        ignored = getattr(jackson.annotation, "JsonIgnoreProperties$Value").forIgnoredProperties(unwritten)
+        ignored = getattr(jackson.annotation, "JsonIgnoreProperties$Value").forIgnoredProperties(names)
         for each in classes:
             mapper.configOverride(each).setIgnorals(ignored)
         return mapper

@@ -226,7 +226,7 @@ def orphans(context: JobContext, spark: SparkSession) -> list[Orphan]:
     if final is None or not files.is_directory(final.location):
         return []
     locations = warehouse.catalog.table(final).all_locations()
-    used = set(map(normal, locations.values()))
+    used = set(locations.values())
     unused = [info.path for info in files.list(final.location) if info.is_directory and normal(info.path) not in used]
     runs = f"{final.location}/{RUN_ROOT}"
     found = TableDirectory(

@@ -100,7 +100,7 @@ def _free_names(catalog: HiveCatalog, config: TablesConfig, out: str) -> dict[st
         if facts is None:
             continue
         partitions = catalog.table(facts).all_locations() if facts.partition_columns else {}
-        for location in (facts.location, *map(normal, partitions.values())):
+        for location in (facts.location, *partitions.values()):
             if not f"{location}/".startswith(f"{normal(out)}/"):
                 raise InputError(
                     f"the table {name} exists, with its data in {location or 'another table'}; it was left as it is",
