@@ -119,9 +119,9 @@ test-all: test test-spark test-crash test-cluster test-versions
 # What is called the core is listed in tests/core.txt, an argument of pytest a line.
 test-spark4: setup $(SPARK4_CONSTRAINTS)
 	+@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; lacking=; \
-	if ! "$$java" -version 2>&1 | grep -Eq 'version "(17|21)[."]' \
+	if ! "$$java" -version 2>&1 | grep -Eq 'version "(17|21|25)[."]' \
 	    || ! "$$java" --list-modules 2>/dev/null | grep -q '^jdk\.incubator\.vector'; then \
-	  lacking="Java 17 or 21 with the module jdk.incubator.vector"; \
+	  lacking="Java 17, 21 or 25 with the module jdk.incubator.vector"; \
 	elif ! $(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	  lacking="Python 3.11 or later in $(VENV)"; \
 	fi; \
@@ -150,7 +150,7 @@ $(ON_PYTHONS): test-python-%:
 bench: setup $(PEERS)/.setup $(SPARK4_CONSTRAINTS)
 	+@$(BESIDE) EXTRAS=velox setup
 	+@$(SET_UP_SPARK4)
-	@$(VENV)/bin/python -m bench --rows $(ROWS) --days $(DAYS) --rounds $(ROUNDS) --write
+	@$(VENV)/bin/python -m bench --rows $(ROWS) --days $(DAYS) --rounds $(ROUNDS) --write peers
 
 $(PEERS)/.setup: bench/requirements.txt | setup
 	@$(VENV)/bin/python -m venv --clear $(PEERS)

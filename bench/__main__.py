@@ -1,7 +1,7 @@
 """
 Times the job and its peers, in turns, as whole processes. ``--write`` puts the results into ``docs/performance.md``.
 
-    python -m bench --rows 10000000 --days 10 --rounds 3
+    python -m bench --rows 10000000 --days 10 --rounds 3 --write peers
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ from traffic_aggr.units import counted
 NAMES = [contender.name for contender in CONTENDERS]
 PAGE = ROOT / "docs" / "performance.md"
 _PEERS = ("pyspark(?===4)", "dbt-core", "dbt-spark", "pysail", "duckdb", "polars")
-PICTURE = PAGE.with_suffix(".svg")
+BLOCKS = ("peers", "month", "largest")
 
 
 def main() -> int:
     arguments = _arguments()
     contenders = [each for each in CONTENDERS if each.name in arguments.only]
     rounds = counted(arguments.rounds, "round")
-    print(f"{counted(arguments.rows, 'row')} in {counted(arguments.days, 'day')}, {rounds}", flush=True)
     data = bench_data.made(arguments.rows, arguments.days, arguments.files_per_day)
+    if arguments.copies > 1:
+        data = bench_data.copied(data, arguments.copies)
+    print(f"{counted(data.rows, 'row')} in {counted(data.days, 'day')}, {rounds}", flush=True)
     right = bench_data.totals(data.final)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.home))
     lines: list[Line] = []
@@ -57,7 +59,7 @@ def main() -> int:
                 )
             lines = [_line(each, costs[each.name]) for each in contenders]
             if arguments.write:  # after each round, so that a benchmark that is ended keeps those before
-                _write(lines, [*_facts(arguments, data, load, number), *machine()], data.rows)
+                _write(arguments.write, lines, [*_facts(data, load, number), *machine()], data.rows)
     except CommandError as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
@@ -70,11 +72,12 @@ def main() -> int:
     return 0
 
 
-def _write(lines: Sequence[Line], facts: Sequence[str], cdrs: int) -> None:
+def _write(block: str, lines: Sequence[Line], facts: Sequence[str], cdrs: int) -> None:
     words = ", ".join(f"{line.title} {line.wall:.0f} s" for line in lines)
-    shown = ["", *table(lines, cdrs), "", f"![{words}]({PICTURE.name})"]
-    write_block(PAGE, "peers", [*(f"- {fact}" for fact in facts), *shown])
-    PICTURE.write_text(picture(lines), encoding="utf-8")
+    file = PAGE.with_name(f"{PAGE.stem}-{block}.svg")
+    shown = ["", *table(lines, cdrs), "", f"![{words}]({file.name})"]
+    write_block(PAGE, block, [*(f"- {fact}" for fact in facts), *shown])
+    file.write_text(picture(lines), encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,10 +85,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=3_000_000, help="raw rows in all (default 3 million)")
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--files-per-day", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=1, help="how often these days follow each other, all in all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--home", default=tempfile.gettempdir(), help="where their tables lie meanwhile")
-    parser.add_argument("--write", action="store_true", help=f"put the result into docs/{PAGE.name}")
+    parser.add_argument("--write", choices=BLOCKS, help=f"the table in docs/{PAGE.name} that gets the result")
     return parser.parse_args()
 
 
@@ -113,13 +117,13 @@ def _line(contender: Contender, costs: Sequence[Cost]) -> Line:
     )
 
 
-def _facts(arguments: argparse.Namespace, data: Data, load: float, rounds: int) -> list[str]:
+def _facts(data: Data, load: float, rounds: int) -> list[str]:
     size = f"{data.bytes_of_raw() / 1024**3:.1f} GiB of Parquet"
     pins = [(ROOT / name).read_text() for name in ("constraints-spark4.txt", "bench/requirements.txt")]
     peers = [found for pin in pins for found in re.findall(rf"^((?:{'|'.join(_PEERS)})==\S+)", pin, re.MULTILINE)]
     return [
-        f"{counted(arguments.rows, 'CDR')} in {counted(arguments.days, 'day')}, {size}; "
-        f"medians of {counted(rounds, 'round')}, in turns",
+        f"{counted(data.rows, 'CDR')} in {counted(data.days, 'day')}, {size}; "
+        + (f"medians of {rounds} rounds, in turns" if rounds > 1 else "one round"),
         f"load of the machine before them: {load:.1f}; driver's heap {HEAP}",
         f"peers: {', '.join(peers).replace('==', ' ')}",
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from bench.statements import duckdb_aggregation, duckdb_rows
 from devtools.hadoop_jars import cache_directory
 from traffic_aggr.config.config import SparkConfig
 from traffic_aggr.spark.session import start_session, stop_session
-from traffic_aggr.traffic.columns import MEASURES
+from traffic_aggr.traffic.columns import MEASURES, PARTITION
 from traffic_aggr.traffic.sample_rows import cdrs, countries, organisations
 
 FIRST_DAY = datetime.date(2021, 4, 1)
@@ -65,6 +66,24 @@ def made(rows: int, days: int, files_per_day: int) -> Data:
         _make_final(data)
         (home / "complete").touch()
     return data
+
+
+def copied(data: Data, times: int) -> Data:
+    """Returns the days of ``data`` as often as ``times`` says, one after the other, as links to the same files."""
+    more = Data(
+        data.home.with_name(f"{data.home.name}-{times}-times"), data.rows * times, data.days * times, data.files_per_day
+    )
+    shutil.rmtree(more.home, ignore_errors=True)
+    for name in ("org_details", "country_lookup"):
+        shutil.copytree(data.home / name, more.home / name, copy_function=os.link)
+    for table in ("raw", "final"):
+        for day, known in zip(more.dates, data.dates * times):
+            shutil.copytree(
+                data.home / table / f"{PARTITION.name}={known}",
+                more.home / table / f"{PARTITION.name}={day}",
+                copy_function=os.link,
+            )
+    return more
 
 
 def _make_raw(data: Data) -> None:

