@@ -29,7 +29,7 @@ from traffic_aggr.units import counted
 NAMES = [contender.name for contender in CONTENDERS]
 PAGE = ROOT / "docs" / "performance.md"
 _PEERS = ("pyspark(?===4)", "dbt-core", "dbt-spark", "pysail", "duckdb", "polars")
-BLOCKS = ("peers", "month", "largest")
+BLOCKS = ("peers", "month")
 
 
 def main() -> int:
