@@ -35,11 +35,12 @@ BLOCKS = ("peers", "month")
 def main() -> int:
     arguments = _arguments()
     contenders = [each for each in CONTENDERS if each.name in arguments.only]
-    rounds = counted(arguments.rounds, "round")
+    rounds, copies = counted(arguments.rounds, "round"), arguments.copies
+    sizes = f"{counted(arguments.rows * copies, 'row')} in {counted(arguments.days * copies, 'day')}"
+    print(f"{sizes}, {rounds}", flush=True)
     data = bench_data.made(arguments.rows, arguments.days, arguments.files_per_day)
-    if arguments.copies > 1:
-        data = bench_data.copied(data, arguments.copies)
-    print(f"{counted(data.rows, 'row')} in {counted(data.days, 'day')}, {rounds}", flush=True)
+    if copies > 1:
+        data = bench_data.copied(data, copies)
     right = bench_data.totals(data.final)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.home))
     lines: list[Line] = []

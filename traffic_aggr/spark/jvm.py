@@ -179,15 +179,15 @@ def suitable_java() -> dict[str, Optional[str]]:
     )
 
 
-def _suits(version: Sequence[int], suitable: Sequence[tuple[int, ...]]) -> bool:
-    return any(version[:1] == oldest[:1] and tuple(version) >= oldest for oldest in suitable)
+def _suits(version: tuple[int, ...], suitable: Sequence[tuple[int, ...]]) -> bool:
+    return any(version[:1] == oldest[:1] and version >= oldest for oldest in suitable)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
-def _dotted(version: Sequence[int]) -> str:
+def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
