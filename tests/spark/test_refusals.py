@@ -238,6 +238,25 @@ def test_a_listed_day_without_raw_rows_is_cleared_where_the_config_says_so_and_c
     assert job.content(UNLISTED) == before
 
 
+def test_a_day_is_not_cleared_while_partition_discovery_would_bring_it_back(job: Job) -> None:
+    job.create_final()
+    job.settings["partitions"] = {"empty_source": "clear"}
+    job.settings["publish"] = {"mode": "swap"}
+    job.spark.sql(f"ALTER TABLE {job.final.quoted} SET TBLPROPERTIES ('discover.partitions'='TRUE')")
+    before = snapshot(job)
+
+    refused = job("run", "--dates", f"{LISTED[2]}..{UNLISTED[1]}")
+
+    assert refused.code == 3
+    assert re.search(rf"discover.partitions=true, .* old data of {UNLISTED[1]}, ", refused.err), refused.err
+    assert snapshot(job) == before
+    assert "refuses to clear days" in job("check").out
+    assert job("run", "--dates", LISTED[2]).code == 0, "nothing is cleared"
+    job.spark.sql(f"ALTER TABLE {job.final.quoted} SET TBLPROPERTIES ('discover.partitions'='false')")
+    assert job("run", "--dates", UNLISTED[1]).code == 0
+    assert UNLISTED[1] not in job.partitions()
+
+
 @pytest.mark.parametrize("kind", ["parquet", "text"])
 def test_a_list_of_days_without_raw_rows_alone_can_be_cleared(job: Job, kind: str) -> None:
     job.create_final(kind)

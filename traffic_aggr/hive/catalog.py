@@ -41,6 +41,9 @@ _NO_SUCH_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 _PROPERTIES_NOT_COPIED = ("external", "external.table.purge", parameters.DDL_TIME.lower())
 _PREFIXES_NOT_COPIED = ("spark.sql.", "impala.", "discover.")
 
+DISCOVERY = "discover.partitions"
+"""The table property that has the metastore add a partition for each directory without one."""
+
 
 @dataclass(frozen=True)
 class TableFacts:
@@ -74,6 +77,10 @@ class TableFacts:
     def may_delete_files(self) -> bool:
         """Whether a plain DROP PARTITION could delete files."""
         return self.is_managed or self.properties.get("external.table.purge", "").lower() == "true"
+
+    @property
+    def discovers_partitions(self) -> bool:
+        return self.properties.get(DISCOVERY, "").lower() == "true"
 
     @property
     def effective_format(self) -> RowFormat:

@@ -15,7 +15,7 @@ from pyspark.sql import Observation, SparkSession
 
 from traffic_aggr.errors import TrafficAggrError
 from traffic_aggr.files.local import files_for
-from traffic_aggr.hive.catalog import HiveCatalog
+from traffic_aggr.hive.catalog import DISCOVERY, HiveCatalog
 from traffic_aggr.restate import cleanup, guards
 from traffic_aggr.restate.context import JobContext
 from traffic_aggr.restate.planning import sources_of
@@ -80,12 +80,19 @@ def _probe_spark(context: JobContext, ask: Callable[[], RunArguments]) -> Iterat
             )
             yield tables
             if tables.error is None:
+                yield from _warn_of_discovery(context, catalog)
                 for orphan in cleanup.orphans(context, spark):
                     yield ProbeResult(str(orphan), None, warning=True)
                 if engine_of(spark) == VELOX:
                     yield _probe_velox(context, spark, ask)
     except TrafficAggrError as exc:
         yield ProbeResult("Spark", exc)
+
+
+def _warn_of_discovery(context: JobContext, catalog: HiveCatalog) -> Iterator[ProbeResult]:
+    final = catalog.facts(table_names(context.config.tables, context.job)["final"])
+    if final is not None and final.discovers_partitions and guards.clears_in_place(context.config):
+        yield ProbeResult(f"{final.name} has {DISCOVERY}=true: a run refuses to clear days", None, warning=True)
 
 
 def _probe_velox(context: JobContext, spark: SparkSession, ask: Callable[[], RunArguments]) -> ProbeResult:

@@ -9,8 +9,9 @@ from typing import Optional
 
 from pyspark.sql import DataFrame
 
+from traffic_aggr.config.config import Config
 from traffic_aggr.hive import promises
-from traffic_aggr.hive.catalog import HiveCatalog, HiveTable
+from traffic_aggr.hive.catalog import DISCOVERY, HiveCatalog, HiveTable, TableFacts
 from traffic_aggr.hive.layout import text_hazards
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import declared_length
@@ -82,6 +83,30 @@ def refuse_shared_directories(table: Optional[HiveTable], partitions: Sequence[P
             "shared_directory",
             f"partitions that are not listed lie in a listed one's standard directory: {shown}",
             "Point them elsewhere with ALTER TABLE ... SET LOCATION, or list them as well",
+        )
+    ]
+
+
+def clears_in_place(config: Config) -> bool:
+    """Whether a day without raw rows loses its partition while its old files stay where they are."""
+    return config.publish.mode == "swap" and config.partitions.empty_source == "clear"
+
+
+def refuse_partition_discovery(table: Optional[TableFacts], cleared: Sequence[Partition]) -> list[Refusal]:
+    """
+    Refuses to clear days whose old data the metastore would find again.
+
+    ``cleared`` are days that lose their partition while their standard directory keeps its files.
+    """
+    if table is None or not table.discovers_partitions or not cleared:
+        return []
+    return [
+        Refusal(
+            "partition_discovery",
+            f"{table.name} has {DISCOVERY}=true, so the metastore would bring back the old data of"
+            f" {some_of(cleared, EXAMPLES, ', ')}, which stays in its standard directory until cleanup",
+            f"ALTER TABLE {table.name} SET TBLPROPERTIES ('{DISCOVERY}' = 'false'), or publish.mode: drop_and_load",
+            tuple(cleared),
         )
     ]
 
