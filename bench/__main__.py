@@ -28,7 +28,6 @@ from traffic_aggr.units import counted
 
 NAMES = [contender.name for contender in CONTENDERS]
 PAGE = ROOT / "docs" / "performance.md"
-_PEERS = ("pyspark(?===4)", "dbt-core", "dbt-spark", "pysail", "duckdb", "polars")
 BLOCKS = ("peers", "month")
 
 
@@ -60,7 +59,7 @@ def main() -> int:
                 )
             lines = [_line(each, costs[each.name]) for each in contenders]
             if arguments.write:  # after each round, so that a benchmark that is ended keeps those before
-                _write(arguments.write, lines, [*_facts(data, load, number), *machine()], data.rows)
+                _write(arguments.write, lines, [*_facts(data, load, number, contenders), *machine()], data.rows)
     except CommandError as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
@@ -118,15 +117,16 @@ def _line(contender: Contender, costs: Sequence[Cost]) -> Line:
     )
 
 
-def _facts(data: Data, load: float, rounds: int) -> list[str]:
+def _facts(data: Data, load: float, rounds: int, contenders: Sequence[Contender]) -> list[str]:
     size = f"{data.bytes_of_raw() / 1024**3:.1f} GiB of Parquet"
     pins = [(ROOT / name).read_text() for name in ("constraints-spark4.txt", "bench/requirements.txt")]
-    peers = [found for pin in pins for found in re.findall(rf"^((?:{'|'.join(_PEERS)})==\S+)", pin, re.MULTILINE)]
+    packages = "|".join(name for each in contenders for name in each.packages)
+    peers = [found for pin in pins for found in re.findall(rf"^((?:{packages})==\S+)", pin, re.MULTILINE)]
     return [
         f"{counted(data.rows, 'CDR')} in {counted(data.days, 'day')}, {size}; "
         + (f"medians of {rounds} rounds, in turns" if rounds > 1 else "one round"),
         f"load of the machine before them: {load:.1f}; driver's heap {HEAP}",
-        f"peers: {', '.join(peers).replace('==', ' ')}",
+        *([f"peers: {', '.join(peers).replace('==', ' ')}"] if packages else []),
     ]
 
 

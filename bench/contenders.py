@@ -35,7 +35,8 @@ class Contender:
 
     ``command`` returns what is timed, from its home and the data. ``has_tables`` says whether it needs a warehouse in
     its home. ``result`` returns where the final rows are afterwards. For the job itself, ``engine`` is its engine: its
-    class archive is made before anything is timed, as `make setup` or `check --warm` does.
+    class archive is made before anything is timed, as `make setup` or `check --warm` does. ``packages`` are the pinned
+    ones that it runs on.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Contender:
     has_tables: bool = True
     result: Callable[[Path], Path] = lambda home: home / "final"
     engine: Optional[str] = None
+    packages: Sequence[str] = ()
 
     def prepare(self, home: Path, data: Data, other_partitions: int = 0) -> None:
         home.mkdir(parents=True)
@@ -110,10 +112,23 @@ CONTENDERS = (
     Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load"), engine="jvm"),
     Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
     Contender("hand_written_velox", "hand-written Spark SQL, velox", _on_velox(_peer("hand_written"))),
-    Contender("hand_written_spark4", "hand-written Spark SQL, Spark 4", _peer("hand_written", SPARK4_PYTHON)),
+    Contender(
+        "hand_written_spark4",
+        "hand-written Spark SQL, Spark 4",
+        _peer("hand_written", SPARK4_PYTHON),
+        packages=("pyspark",),
+    ),
     Contender("old_way", "an INSERT a day, then INSERT INTO", _peer("old_way")),
-    Contender("dbt", "dbt-spark, insert_overwrite, 4 tests", _peer("in_dbt", PEERS_PYTHON)),
-    Contender("sail", "hand-written SQL in Sail, files only", _peer("in_sail", PEERS_PYTHON), has_tables=False),
-    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb", PEERS_PYTHON), has_tables=False),
-    Contender("polars", "Polars, files only", _peer("in_polars", PEERS_PYTHON), has_tables=False),
+    Contender(
+        "dbt", "dbt-spark, insert_overwrite, 4 tests", _peer("in_dbt", PEERS_PYTHON), packages=("dbt-core", "dbt-spark")
+    ),
+    Contender(
+        "sail",
+        "hand-written SQL in Sail, files only",
+        _peer("in_sail", PEERS_PYTHON),
+        has_tables=False,
+        packages=("pysail",),
+    ),
+    Contender("duckdb", "DuckDB, files only", _peer("in_duckdb", PEERS_PYTHON), has_tables=False, packages=("duckdb",)),
+    Contender("polars", "Polars, files only", _peer("in_polars", PEERS_PYTHON), has_tables=False, packages=("polars",)),
 )

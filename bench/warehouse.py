@@ -24,6 +24,7 @@ from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName, add_partitions, batches, create_external_table
 from traffic_aggr.spark.engine import VELOX, with_engine
 from traffic_aggr.spark.settings import CORRECTNESS, DEFAULTS, GLUTEN, LOCAL_DEFAULTS
+from traffic_aggr.spark.sizing import SHUFFLE_PARTITIONS, shuffle_partitions
 from traffic_aggr.traffic.columns import FINAL_COLUMNS, PARTITION
 
 HEAP = os.environ.get("BENCH_HEAP", "4g")
@@ -31,14 +32,13 @@ CORES = 2
 
 
 def settings(home: Path) -> dict[str, str]:
-    """Returns the settings that all contenders on Spark share."""
+    """Returns the settings that the job and its peers on Spark share."""
     return {
         **CORRECTNESS,
         **DEFAULTS,
         **LOCAL_DEFAULTS,
         "spark.master": f"local[{CORES}]",
         "spark.driver.memory": HEAP,
-        "spark.sql.shuffle.partitions": "8",
         "spark.sql.warehouse.dir": f"file:{home}/warehouse",
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home}/metastore_db;create=true",
         "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={home}/derby.log",
@@ -47,9 +47,15 @@ def settings(home: Path) -> dict[str, str]:
     }
 
 
-def session(home: Path) -> SparkSession:
+def settings_of_peer(home: Path, data: Path) -> dict[str, str]:
+    """Returns the settings of a peer on Spark: the shared ones, and what the job itself fits to the size of raw."""
+    raw = sum(file.stat().st_size for file in (data / "raw").rglob("*.parquet"))
+    return {**settings(home), SHUFFLE_PARTITIONS: str(shuffle_partitions(CORES, raw))}
+
+
+def session(home: Path, data: Path) -> SparkSession:
     """Starts a session as a script would."""
-    builder, conf = SparkSession.builder.appName("bench"), settings(home)
+    builder, conf = SparkSession.builder.appName("bench"), settings_of_peer(home, data)
     if os.environ.get("BENCH_ENGINE") == VELOX:
         conf = {**with_engine(SparkConfig(master=conf["spark.master"], engine=VELOX, conf=conf)), GLUTEN: "true"}
     for key, value in conf.items():
@@ -60,7 +66,7 @@ def session(home: Path) -> SparkSession:
 def make(home: Path, data: Path, others: int) -> None:
     """Creates the database and its tables. The contender creates staging."""
     shutil.copytree(data / "final", home / "final", copy_function=os.link)
-    spark = session(home)
+    spark = session(home, data)
     spark.sql(f"CREATE DATABASE {DATABASE}")
     days = sorted(Partition(each.name.partition("=")[2]) for each in (home / "final").iterdir())
     raw = spark.read.parquet(f"{data}/raw").drop(PARTITION.name)

@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.statements import DATABASE, spark_aggregation
 from bench.warehouse import session
 
-home, _, *days = sys.argv[1:]
-spark = session(Path(home))
+home, data, *days = sys.argv[1:]
+spark = session(Path(home), Path(data))
 spark.sql(
     f"CREATE TABLE IF NOT EXISTS {DATABASE}.staging LIKE {DATABASE}.final STORED AS PARQUET LOCATION '{home}/staging'"
 )

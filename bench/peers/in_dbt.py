@@ -10,12 +10,13 @@ from pathlib import Path
 from dbt.cli.main import dbtRunner
 
 from bench.statements import DATABASE, spark_aggregation
-from bench.warehouse import settings
+from bench.warehouse import settings_of_peer
 
-home, _, *days = sys.argv[1:]
+home, data, *days = sys.argv[1:]
 conf = Path(home, "conf")
 conf.mkdir(exist_ok=True)
-(conf / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in settings(Path(home)).items()))
+lines = [f"{key} {value}\n" for key, value in settings_of_peer(Path(home), Path(data)).items()]
+(conf / "spark-defaults.conf").write_text("".join(lines))
 os.environ["SPARK_CONF_DIR"] = str(conf)
 os.environ["DO_NOT_TRACK"] = "1"
 project = str(Path(__file__).parent / "dbt")

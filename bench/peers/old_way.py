@@ -10,8 +10,8 @@ from bench.statements import DATABASE, spark_aggregation
 from bench.warehouse import session
 from traffic_aggr.traffic.columns import STAGING_COLUMNS
 
-home, _, *days = sys.argv[1:]
-spark = session(Path(home))
+home, data, *days = sys.argv[1:]
+spark = session(Path(home), Path(data))
 specs = ", ".join(f"PARTITION (partition_date='{day}')" for day in days)
 spark.sql(f"ALTER TABLE {DATABASE}.final DROP IF EXISTS {specs}")
 for day in days:  # as a drop did with `external.table.purge`

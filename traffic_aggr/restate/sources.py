@@ -22,7 +22,7 @@ from traffic_aggr.restate.tables import Tables
 from traffic_aggr.restate.warehouse import Warehouse
 from traffic_aggr.run.definition import Aggregation, JobDefinition
 from traffic_aggr.run.record import Input
-from traffic_aggr.spark.queries import compiled_for
+from traffic_aggr.spark.sizing import sized_for
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def open_sources(
     by_role = dict(zip((lookup.role for lookup in job.lookups), lookups))
     directories = _directories(job, tables.raw, scans[0].directories)
     # Before Spark plans anything: a plan of one kind cannot be part of one of the other.
-    with compiled_for(catalog.spark, sum(info.size for _, info in scans[0].files())):
+    with sized_for(catalog.spark, sum(info.size for _, info in scans[0].files())):
         aggregation = job.open(of_partitions(raw, job, read), by_role)
         try:
             yield Sources(

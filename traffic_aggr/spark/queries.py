@@ -4,21 +4,15 @@ Queries whose results the driver needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
 from typing import Any, Callable, Optional, TypeVar
 
-from py4j.protocol import Py4JError
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 First = TypeVar("First")
 Second = TypeVar("Second")
-
-_COMPILES_FROM = 16 * 1024**2
-"""Bytes of raw. With fewer, compiling the queries takes longer than it saves: a tenth of a small run."""
-_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 _THREADS = ThreadPoolExecutor(thread_name_prefix="query")
 """They are kept, since each has a connection to the JVM, and there a thread with a metastore client of its own."""
@@ -49,20 +43,6 @@ def on_executor(spark: SparkSession, java_class: str, method: str, argument: str
     call = F.call_function("java_method", F.lit(java_class), F.lit(method), F.lit(argument))
     ((found,),) = spark.range(0, 1, 1, 1).select(call).collect()
     return None if found in (None, "null") else str(found)
-
-
-@contextmanager
-def compiled_for(spark: SparkSession, size: int) -> Iterator[None]:
-    """Has Spark interpret the queries inside, in place of compiling them, where they read few bytes."""
-    changed = [key for key in _INTERPRETED if size < _COMPILES_FROM and spark.conf.get(key, None) is None]
-    for key in changed:
-        spark.conf.set(key, _INTERPRETED[key])
-    try:
-        yield
-    finally:
-        with suppress(Py4JError, OSError):  # a lost JVM may be what ended the run
-            for key in changed:
-                spark.conf.unset(key)
 
 
 def summed_by(rows: DataFrame, dimensions: Mapping[str, Column], amounts: Mapping[str, Column]) -> DataFrame:
