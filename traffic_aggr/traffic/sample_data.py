@@ -21,6 +21,7 @@ from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
 from traffic_aggr.hive.sql import TableName
 from traffic_aggr.run.sample import SampleData, SampleRequest
+from traffic_aggr.spark.sizing import sized_for
 from traffic_aggr.traffic import columns
 from traffic_aggr.traffic.aggregation import aggregate, lookup_countries, lookup_names, repeated_cdrids
 from traffic_aggr.traffic.columns import PARTITION_COLUMN
@@ -76,7 +77,7 @@ def generate(spark: SparkSession, config: TablesConfig, files: Files, out: str, 
     places = lookup_countries(spark.table(names["country_lookup"].quoted))
     raw = raw.unionByName(neighbours)
     right = aggregate(raw, customers, places, repeated=repeated_cdrids(raw))
-    with _without(spark, _CONSTRAINTS):
+    with sized_for(spark, files.usage(f"{out}/raw").bytes), _without(spark, _CONSTRAINTS):
         _make_final(spark, names["final"], _damaged(right, listed), out, asked.final_format)
     size = files.usage(out).bytes
     return SampleData(rows=days * rows_per_day, days=days, bytes=size, partition_list=partition_list)
@@ -156,12 +157,15 @@ def _make_raw(
 
 @contextmanager
 def _without(spark: SparkSession, feature: str) -> Iterator[None]:
-    before = spark.conf.get(feature, "true")
+    before = spark.conf.get(feature, None)
     spark.conf.set(feature, "false")
     try:
         yield
     finally:
-        spark.conf.set(feature, str(before))
+        if before is None:
+            spark.conf.unset(feature)
+        else:
+            spark.conf.set(feature, before)
 
 
 def _make_final(spark: SparkSession, name: TableName, rows: DataFrame, out: str, final_format: str) -> None:
