@@ -52,7 +52,11 @@ class Data:
         return self.home / "final"
 
     def bytes_of_raw(self) -> int:
-        return sum(file.stat().st_size for file in self.raw.rglob("*.parquet"))
+        return parquet_bytes(self.raw)
+
+
+def parquet_bytes(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*.parquet"))
 
 
 def made(rows: int, days: int, files_per_day: int) -> Data:

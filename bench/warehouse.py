@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.data import FIRST_DAY
+from bench.data import FIRST_DAY, parquet_bytes
 from bench.statements import DATABASE
 from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.hive.partitions import Partition
@@ -49,8 +49,7 @@ def settings(home: Path) -> dict[str, str]:
 
 def settings_of_peer(home: Path, data: Path) -> dict[str, str]:
     """Returns the settings of a peer on Spark: the shared ones, and what the job itself fits to the size of raw."""
-    raw = sum(file.stat().st_size for file in (data / "raw").rglob("*.parquet"))
-    return {**settings(home), SHUFFLE_PARTITIONS: str(shuffle_partitions(CORES, raw))}
+    return {**settings(home), SHUFFLE_PARTITIONS: str(shuffle_partitions(CORES, parquet_bytes(data / "raw")))}
 
 
 def session(home: Path, data: Path) -> SparkSession:

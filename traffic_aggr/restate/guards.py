@@ -10,8 +10,9 @@ from typing import Optional
 from pyspark.sql import DataFrame
 
 from traffic_aggr.config.config import Config
+from traffic_aggr.files.local import Files
 from traffic_aggr.hive import promises
-from traffic_aggr.hive.catalog import DISCOVERY, HiveCatalog, HiveTable, TableFacts
+from traffic_aggr.hive.catalog import DISCOVERY, HiveCatalog, HiveTable
 from traffic_aggr.hive.layout import text_hazards
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import declared_length
@@ -92,13 +93,14 @@ def clears_in_place(config: Config) -> bool:
     return config.publish.mode == "swap" and config.partitions.empty_source == "clear"
 
 
-def refuse_partition_discovery(table: Optional[TableFacts], cleared: Sequence[Partition]) -> list[Refusal]:
-    """
-    Refuses to clear days whose old data the metastore would find again.
-
-    ``cleared`` are days that lose their partition while their standard directory keeps its files.
-    """
-    if table is None or not table.discovers_partitions or not cleared:
+def refuse_partition_discovery(
+    config: Config, table: Optional[HiveTable], files: Files, empty: Sequence[Partition]
+) -> list[Refusal]:
+    """Refuses to clear days of ``empty``, which have no raw rows, whose old data the metastore would find again."""
+    if table is None or not table.facts.discovers_partitions or not clears_in_place(config):
+        return []
+    cleared = [partition for partition in empty if files.is_directory(table.home(partition))]
+    if not cleared:
         return []
     return [
         Refusal(

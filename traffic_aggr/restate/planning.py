@@ -88,7 +88,7 @@ def make_plan(
         refusals=(
             *guards.refuse_duplicate_keys(job, sources.lookups),
             *guards.refuse_shared_directories(final, partitions),
-            *guards.refuse_partition_discovery(tables.final, _cleared_in_place(context, warehouse, raw)),
+            *guards.refuse_partition_discovery(config, final, files, [day for day in raw if raw[day].rows == 0]),
             *guards.refuse_unsafe_text(
                 job,
                 sources.aggregation,
@@ -112,17 +112,6 @@ def make_plan(
         rewritten=tables.rewritten,
     )
     return build_plan(request, found, last), last
-
-
-def _cleared_in_place(context: JobContext, warehouse: Warehouse, raw: Mapping[Partition, Totals]) -> list[Partition]:
-    """Returns the days that the run would clear while their standard directory keeps its files."""
-    if not guards.clears_in_place(context.config):
-        return []
-    return [
-        partition
-        for partition, totals in raw.items()
-        if totals.rows == 0 and warehouse.files.is_directory(f"{warehouse.final_root}/{partition.directory}")
-    ]
 
 
 def _found_days(
