@@ -220,7 +220,7 @@ def test_a_silent_kdc_ends_at_the_limit_and_is_asked_again(
     began = time.monotonic()
     with pytest.raises(ImpalaUnavailableError, match=r"3 attempts .* no answer within 0\.5 s"):
         refresher(settings(double, timeout_s=0.5), login=login).execute([REFRESH])
-    assert time.monotonic() - began < LONG_S / 4
+    assert time.monotonic() - began < LONG_S / 2
 
 
 def test_a_kdc_that_is_down_is_asked_again(

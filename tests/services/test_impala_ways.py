@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("no_thread_left_behind")
 
 COUNT = "SELECT COUNT(*) FROM mnaas.final"
 ONCE = RetryConfig(attempts=1)
-SLACK_S = 3.0
+SLACK_S = 20.0
 """How late a limit may be noticed on a busy machine."""
 
 
@@ -58,7 +58,7 @@ def test_a_connection_that_is_lost_is_made_again(by: Way, point: str) -> None:
 
 
 def took(began: float, by: Way) -> bool:
-    """Whether one limit has passed, and not two."""
+    """Whether the limit has passed, and not the default limit of half a minute."""
     return by.patience_s - 0.1 <= time.monotonic() - began < by.patience_s + SLACK_S
 
 
