@@ -211,6 +211,7 @@ class Warehouse:
         assert code == 0, err
         with cluster.metastore.catalog.client() as client:
             self._add_last_day(client)
+            self._table = client.get_table(database, FINAL)
             self._partitions = client.get_partitions(database, FINAL, -1)
         cluster.hadoop.run(*COPY, f"{self.root}/final", f"{self.root}/as-made")
         self.old = self.content()
@@ -231,6 +232,7 @@ class Warehouse:
         with self.cluster.metastore.catalog.client() as client:
             for partition in client.get_partitions(self.database, FINAL, -1):
                 client.drop_partition(self.database, FINAL, partition.values, False)
+            client.alter_table(self.database, FINAL, self._table)
             self.cluster.hadoop.hdfs.delete(f"{self.root}/final")
             self.cluster.hadoop.run(*COPY, f"{self.root}/as-made", f"{self.root}/final")
             client.add_partitions(self._partitions)

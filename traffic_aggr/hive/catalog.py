@@ -23,7 +23,7 @@ from pyspark.sql.types import StructType
 
 from traffic_aggr.errors import PartitionListError, StateError
 from traffic_aggr.hive import parameters, sql
-from traffic_aggr.hive.layout import PARQUET_SERDE, Placement, RowFormat, normal
+from traffic_aggr.hive.layout import PARQUET_SERDE, Directories, Placement, RowFormat, normal
 from traffic_aggr.hive.metastore import MetastoreClient
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.schema import Column
@@ -309,13 +309,11 @@ class HiveTable:
 
         They lie at, in or around one.
         """
-        homes = {normal(self.home(partition)) for partition in partitions}
-        around = {parent for home in homes for parent in _parents(home)}
+        homes = Directories(map(self.home, partitions))
         return {
             partition: location
             for partition, location in self.all_locations().items()
-            if partition not in partitions
-            and (location in around or not homes.isdisjoint((location, *_parents(location))))
+            if partition not in partitions and homes.overlap(location)
         }
 
     def all_locations(self) -> dict[Partition, str]:
@@ -454,11 +452,6 @@ def _is_partition(value: str) -> bool:
     except PartitionListError:
         return False
     return True
-
-
-def _parents(location: str) -> list[str]:
-    parts = location.split("/")
-    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _path(uri: str) -> str:

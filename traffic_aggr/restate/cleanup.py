@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from traffic_aggr.clock import timestamp
 from traffic_aggr.files.local import FileInfo, Files, LocalFiles, temporaries
-from traffic_aggr.hive.layout import RUN_ROOT, normal, run_directory
+from traffic_aggr.hive.layout import RUN_ROOT, Directories, run_directory
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.restate import steps
 from traffic_aggr.restate.context import JobContext
@@ -170,7 +170,7 @@ def _in_use(warehouse: Warehouse) -> InUse:
             data += locations.values()
             (roots if facts.partition_columns else data).append(facts.location)
             days = list(locations)  # the final table comes last, so its days remain
-    return InUse(data, roots, days)
+    return InUse(Directories(data), Directories(roots), days)
 
 
 def _delete(context: JobContext, warehouse: LockedWarehouse, leftovers: Leftovers) -> list[str]:
@@ -226,8 +226,8 @@ def orphans(context: JobContext, spark: SparkSession) -> list[Orphan]:
     if final is None or not files.is_directory(final.location):
         return []
     locations = warehouse.catalog.table(final).all_locations()
-    used = set(locations.values())
-    unused = [info.path for info in files.list(final.location) if info.is_directory and normal(info.path) not in used]
+    used = Directories(locations.values())
+    unused = [info.path for info in files.list(final.location) if info.is_directory and info.path not in used]
     runs = f"{final.location}/{RUN_ROOT}"
     found = TableDirectory(
         table=str(final.name),

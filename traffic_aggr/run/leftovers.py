@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Optional
 
 from traffic_aggr.clock import parse_timestamp
-from traffic_aggr.hive.layout import RUN_ROOT, normal
+from traffic_aggr.hive.layout import RUN_ROOT, Directories, normal
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.record import Outcome, Publication, RunRecord
 
@@ -35,16 +35,13 @@ class InUse:
     ``final_days`` are the days of the final table.
     """
 
-    data: Collection[str]
-    roots: Collection[str]
+    data: Directories
+    roots: Directories
     final_days: Collection[Partition]
 
     def forbids(self, directory: str) -> bool:
         """Whether ``directory`` equals or contains one of the locations, or lies inside one of ``data``."""
-        directory = normal(directory)
-        return any(_within(location, directory) or _within(directory, location) for location in self.data) or any(
-            _within(root, directory) for root in self.roots
-        )
+        return self.data.overlap(directory) or self.roots.are_in(directory)
 
 
 def find_leftovers(
@@ -68,7 +65,7 @@ def find_leftovers(
     over = [
         record for record in ours if record is not resumable and (record.cleaned or _is_over(record, keep_days, now))
     ]
-    needed = {normal(where) for record in ours if record not in over for where in _needed_by(record)}
+    needed = Directories(where for record in ours if record not in over for where in _needed_by(record))
     found: list[Leftovers] = []
     seen: set[str] = set()
     for record in over:
@@ -81,7 +78,7 @@ def find_leftovers(
             if where not in seen
             and exists(where)
             and not in_use.forbids(where)
-            and not any(_within(where, each) or _within(each, where) for each in needed)
+            and not needed.overlap(where)
         )
         seen.update(free)
         if free or record.cleaned or record.publication is not Publication.PUBLISHED:
@@ -126,7 +123,3 @@ def _named_by(record: RunRecord, final_days: Collection[Partition]) -> Iterator[
             yield day.before.location
         run = f"{day.kept.partition(f'/{RUN_ROOT}/')[0]}/{RUN_ROOT}/{record.run_id}"
         yield from (f"{run}/{part}/{day.home.rsplit('/', 1)[-1]}" for part in ("staged", "new"))
-
-
-def _within(inner: str, outer: str) -> bool:
-    return inner == outer or inner.startswith(f"{outer}/")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from traffic_aggr.errors import PartitionListError
-from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, normal
+from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, Directories, normal
 from traffic_aggr.hive.partitions import Partition, PartitionColumn
 from traffic_aggr.run.record import Publication, RunRecord
 
@@ -86,7 +86,7 @@ def _keeps(record: RunRecord, directory: str) -> bool:
     """Whether a run moved a partition away from ``directory`` and `cleanup` has yet to delete it."""
     if record.publication in (Publication.UNTOUCHED, Publication.RESTORED) or record.cleaned is not None:
         return False
-    return any(day.before and normal(day.before.location) == normal(directory) for day in record.days.values())
+    return directory in Directories(day.before.location for day in record.days.values() if day.before)
 
 
 def _shared(found: TableDirectory) -> Iterator[Orphan]:
@@ -101,10 +101,10 @@ def _shared(found: TableDirectory) -> Iterator[Orphan]:
 
 
 def _runs_without_record(found: TableDirectory, known: Collection[str]) -> Iterator[Orphan]:
+    used = Directories(found.locations.values())
     for run_id in found.runs:
         directory = f"{found.root}/{RUN_ROOT}/{run_id}"
-        used = any(normal(location).startswith(f"{normal(directory)}/") for location in found.locations.values())
-        if run_id not in known and not used:
+        if run_id not in known and not used.are_in(directory):
             what = f"is of run {run_id}, which is not in this state directory: no cleanup from here deletes it"
             mends = (
                 "It may hold the only copy of its partitions. Run cleanup where that run was started; if its state is "

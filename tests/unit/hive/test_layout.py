@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from traffic_aggr.hive.layout import PARQUET_SERDE, TEXT_SERDE, RowFormat, normal, run_directory, text_hazards
+from traffic_aggr.hive.layout import (
+    PARQUET_SERDE,
+    TEXT_SERDE,
+    Directories,
+    RowFormat,
+    normal,
+    run_directory,
+    text_hazards,
+)
 
 
 def text(**properties: str) -> RowFormat:
@@ -90,3 +98,24 @@ def test_the_same_path_on_two_file_systems_is_two_places() -> None:
 def test_a_run_works_in_a_hidden_directory_under_the_table() -> None:
     assert run_directory("hdfs://a/final/", "RUN") == run_directory("hdfs://a/final", "RUN")
     assert run_directory("hdfs://a/final", "RUN") == "hdfs://a/final/.traffic_aggr/RUN"
+
+
+@pytest.mark.parametrize(
+    ("location", "overlaps", "holds"),
+    [
+        ("hdfs://ns/data/final", True, True),
+        ("hdfs://NN1:8020/data/final/", True, True),
+        ("viewfs://cluster/data/final", True, True),
+        ("hdfs:///data//final", True, True),
+        ("hdfs://nn1/data", True, True),
+        ("hdfs://nn1/", True, True),
+        ("hdfs://nn1/data/final/day=1", True, False),
+        ("hdfs://ns/data/final2", False, False),
+        ("hdfs://ns/data/fin", False, False),
+        ("hdfs://ns/final", False, False),
+    ],
+)
+def test_directories_overlap_by_their_paths(location: str, overlaps: bool, holds: bool) -> None:
+    used = Directories(["hdfs://ns/data/final"])
+    assert (used.overlap(location), used.are_in(location)) == (overlaps, holds)
+    assert not Directories([]).overlap(location)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional
 
+import pytest
+
 from tests.support.fakes import run_record
-from traffic_aggr.hive.layout import Placement
+from traffic_aggr.hive.layout import Directories, Placement
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.run.leftovers import InUse, find_leftovers
 from traffic_aggr.run.record import Day, Outcome, Publication, RunRecord, Staged, StepRecord
@@ -18,7 +20,13 @@ HOME = f"{ROOT}/{DAY.directory}"
 NOW = datetime(2021, 5, 20, tzinfo=timezone.utc)
 LONG_AGO, YESTERDAY = "2021-05-01T02:00:00+00:00", "2021-05-19T02:00:00+00:00"
 OLD_RUN, NEW_RUN = "20210501T020000Z-aaaaaa", "20210519T020000Z-bbbbbb"
-DROPPED_HOME = InUse([HOME], [ROOT], [DAY])
+
+
+def using(*data: str, days: Sequence[Partition] = (DAY,)) -> InUse:
+    return InUse(Directories(data), Directories([ROOT]), days)
+
+
+DROPPED_HOME = using(HOME)
 
 
 def place(run_id: str, part: str) -> str:
@@ -58,25 +66,38 @@ def test_old_data_is_kept_for_a_rollback_until_then() -> None:
 
 def test_where_a_partition_points_is_never_deleted_nor_what_is_around_or_in_it() -> None:
     for used in (place(OLD_RUN, "old"), f"{place(OLD_RUN, 'old')}/inside", f"{ROOT}/.traffic_aggr/{OLD_RUN}"):
-        assert place(OLD_RUN, "old") not in directories(run(), in_use=InUse([HOME, used], [ROOT], [DAY]))
+        assert place(OLD_RUN, "old") not in directories(run(), in_use=using(HOME, used))
+
+
+@pytest.mark.parametrize(
+    "spelled", ["hdfs://nn1:8020", "hdfs://nameservice1", "hdfs://NN1", "viewfs://cluster", "hdfs:"]
+)
+def test_a_location_that_names_the_cluster_in_another_way_is_in_use_all_the_same(spelled: str) -> None:
+    recorded = [f"hdfs://ns{directory.removeprefix('file:')}" for directory in (HOME, place(OLD_RUN, "staged"))]
+    record = run(
+        mode="swap", days={DAY: Day(recorded[0], "hdfs://ns/old", before=Placement(recorded[0]), new=recorded[1])}
+    )
+    assert set(recorded) <= set(directories(record, in_use=using()))
+    for used in recorded:
+        assert used not in directories(record, in_use=using(used.replace("hdfs://ns", spelled)))
 
 
 def test_a_table_is_never_deleted() -> None:
-    assert directories(run(before=ROOT), in_use=InUse([HOME], [ROOT], [DAY])).count(ROOT) == 0
+    assert directories(run(before=ROOT), in_use=using(HOME)).count(ROOT) == 0
 
 
 def test_data_at_the_standard_path_of_a_swapped_day_can_go() -> None:
-    in_use = InUse([place(OLD_RUN, "staged")], [ROOT], [DAY])
+    in_use = using(place(OLD_RUN, "staged"))
     assert HOME in directories(run(mode="swap"), in_use=in_use)
 
 
 def test_data_of_a_day_that_the_table_no_longer_has_stays() -> None:
-    assert HOME not in directories(run(), in_use=InUse([], [ROOT], []))
+    assert HOME not in directories(run(), in_use=using(days=()))
 
 
 def test_what_a_younger_run_needs_for_its_rollback_stays() -> None:
     younger = run(NEW_RUN, before=place(OLD_RUN, "staged"), mode="swap")
-    in_use = InUse([place(NEW_RUN, "staged")], [ROOT], [DAY])
+    in_use = using(place(NEW_RUN, "staged"))
     assert place(OLD_RUN, "staged") not in directories(younger, run(mode="swap"), in_use=in_use)
 
 
@@ -101,7 +122,7 @@ def test_a_cleaning_that_died_is_ended() -> None:
 
 
 def test_a_directory_that_never_was_is_not_said_to_be_deleted() -> None:
-    in_use = InUse([place(OLD_RUN, "staged")], [ROOT], [DAY])
+    in_use = using(place(OLD_RUN, "staged"))
     gone = [place(OLD_RUN, part) for part in ("old", "new")]
     assert directories(run(mode="swap"), in_use=in_use, missing=gone) == [HOME]
 
@@ -109,12 +130,12 @@ def test_a_directory_that_never_was_is_not_said_to_be_deleted() -> None:
 def test_what_a_run_replaced_of_one_that_was_cleaned_can_go() -> None:
     older = run(mode="swap", cleaned=LONG_AGO, cleaning_ended=LONG_AGO)
     newer = run(NEW_RUN, before=place(OLD_RUN, "staged"), mode="swap", ended=LONG_AGO)
-    in_use = InUse([place(NEW_RUN, "staged")], [ROOT], [DAY])
+    in_use = using(place(NEW_RUN, "staged"))
     assert place(OLD_RUN, "staged") in directories(newer, older, in_use=in_use)
 
 
 def test_a_directory_that_two_runs_name_is_deleted_once() -> None:
     older = run(mode="swap")
     newer = run(NEW_RUN, before=place(OLD_RUN, "staged"), mode="swap", ended=LONG_AGO)
-    found = directories(newer, older, in_use=InUse([place(NEW_RUN, "staged")], [ROOT], [DAY]))
+    found = directories(newer, older, in_use=using(place(NEW_RUN, "staged")))
     assert len(found) == len(set(found))
