@@ -43,7 +43,6 @@ from devtools.sweeper import MARK, Sweeper, kill_processes_of
 from devtools.webhdfs import WebHdfs
 
 COMMAND_TIMEOUT_S = 120
-SPARK_JARS_ON_HDFS = "/spark/jars"
 
 _NODE_PORTS = ("yarn.nodemanager.address", "yarn.nodemanager.localizer.address", "yarn.nodemanager.webapp.address")
 
@@ -224,18 +223,6 @@ class HadoopCluster(Startable):
             timeout=COMMAND_TIMEOUT_S,
         )
         return done.stdout
-
-    def put(self, source: Path, target: str) -> None:
-        """Copies a local file or directory to a path on HDFS that does not exist yet."""
-        self.run(_main("fs.FsShell"), "-put", str(source), target)
-
-    def upload_spark_jars(self) -> str:
-        """Uploads Spark's jars to HDFS, once, for nodes to copy; returns the value for ``spark.yarn.jars``."""
-        if not self.hdfs.exists(SPARK_JARS_ON_HDFS):
-            self.hdfs.make_directories(SPARK_JARS_ON_HDFS.rpartition("/")[0])
-            self.put(spark_jars(), f"{SPARK_JARS_ON_HDFS}.part")
-            self.hdfs.rename(f"{SPARK_JARS_ON_HDFS}.part", SPARK_JARS_ON_HDFS)
-        return f"{self.hdfs_uri}{SPARK_JARS_ON_HDFS}/*.jar"
 
     def make_user(self, name: str) -> None:
         """Creates the home directory on HDFS that Spark on YARN needs for a user who is not the superuser."""

@@ -64,47 +64,53 @@ def normal(location: str) -> str:
     if scheme == "file":
         rest = "/" + rest.lstrip("/")
     location = f"{scheme}{separator}{rest}"
-    path = plain_path(location)
+    path = _without_host(location)
     return (location.removesuffix(path) + (path and posixpath.normpath("/" + path.lstrip("/")))).rstrip("/")
+
+
+def plain_path(location: str) -> str:
+    """
+    The path of a location in one spelling, without scheme and host.
+
+    Engines spell them differently, and a cluster has several names: the nameservice, each NameNode with or without its
+    port, viewfs.
+    """
+    return _without_host(normal(location))
+
+
+def _without_host(location: str) -> str:
+    return _SCHEME_AND_HOST.sub("", location, count=1)
 
 
 class Directories:
     """
     Some directories, to ask which others overlap them.
 
-    Only paths are compared, since a cluster has several names: the nameservice, each NameNode with or without its port,
-    viewfs. Directories with one path on two file systems are taken for one, so ask only where a wrong yes harms nobody.
+    Compares plain paths. Directories with one path on two file systems are taken for one, so ask only where a wrong yes
+    harms nobody.
     """
 
     def __init__(self, locations: Iterable[str]) -> None:
-        self._paths = {_normal_path(location) for location in locations}
-        self._around = {parent for path in self._paths for parent in _parents(path)}
+        self._paths = set(map(plain_path, locations))
+        self._around = {parent for path in self._paths for parent in parents(path)}
 
     def __contains__(self, location: str) -> bool:
-        return _normal_path(location) in self._paths
+        return plain_path(location) in self._paths
 
     def overlap(self, location: str) -> bool:
         """Whether ``location`` is one of the directories, contains one or lies in one."""
-        return self.are_in(location) or not self._paths.isdisjoint(_parents(_normal_path(location)))
+        return self.are_in(location) or not self._paths.isdisjoint(parents(plain_path(location)))
 
     def are_in(self, location: str) -> bool:
         """Whether ``location`` is one of the directories or contains one."""
-        path = _normal_path(location)
+        path = plain_path(location)
         return path in self._paths or path in self._around
 
 
-def _normal_path(location: str) -> str:
-    return plain_path(normal(location))
-
-
-def _parents(path: str) -> list[str]:
+def parents(path: str) -> list[str]:
+    """The paths of the directories around a plain path, the root first."""
     parts = path.split("/")
     return ["/".join(parts[:length]) for length in range(1, len(parts))]
-
-
-def plain_path(location: str) -> str:
-    """A location without scheme and host, which engines spell differently."""
-    return _SCHEME_AND_HOST.sub("", location, count=1)
 
 
 def run_directory(table_root: str, run_id: str) -> str:

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from traffic_aggr.errors import GuardError
 from traffic_aggr.files.local import FileInfo, Files
 from traffic_aggr.hive.catalog import Directory, HiveCatalog, TableFacts
-from traffic_aggr.hive.layout import plain_path
+from traffic_aggr.hive.layout import parents, plain_path
 from traffic_aggr.hive.partitions import Partition
 from traffic_aggr.hive.sql import identifier
 from traffic_aggr.text import some_of
@@ -143,13 +143,13 @@ def _overlaps(scan: Scan) -> Iterator[str]:
     owners: dict[str, list[Directory]] = {}
     everything = scan.catalog.table(scan.facts).directories()
     for each in everything:
-        owners.setdefault(each.location, []).append(each)
+        owners.setdefault(plain_path(each.location), []).append(each)
     wanted = set(scan.directories)
     for each in everything:
-        parts = each.location.split("/")
-        for length in range(1, len(parts) + 1):
-            for owner in owners.get("/".join(parts[:length]), ()):
-                twice = owner.location == each.location and owner.name <= each.name
+        path = plain_path(each.location)
+        for around in (*parents(path), path):
+            for owner in owners.get(around, ()):
+                twice = around == path and owner.name <= each.name
                 if not twice and not wanted.isdisjoint((each, owner)):
                     yield f"{each.location} belongs to {each.name} and to {owner.name}"
 

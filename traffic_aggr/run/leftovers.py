@@ -75,10 +75,7 @@ def find_leftovers(
         free = tuple(
             where
             for where in names
-            if where not in seen
-            and exists(where)
-            and not in_use.forbids(where)
-            and not needed.overlap(where)
+            if where not in seen and exists(where) and not in_use.forbids(where) and not needed.overlap(where)
         )
         seen.update(free)
         if free or record.cleaned or record.publication is not Publication.PUBLISHED:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from traffic_aggr.errors import PartitionListError
-from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, Directories, normal
+from traffic_aggr.hive.layout import RUN_ROOT, UNCOMMITTED, Directories, plain_path
 from traffic_aggr.hive.partitions import Partition, PartitionColumn
 from traffic_aggr.run.record import Publication, RunRecord
 
@@ -92,12 +92,12 @@ def _keeps(record: RunRecord, directory: str) -> bool:
 def _shared(found: TableDirectory) -> Iterator[Orphan]:
     places: dict[str, list[Partition]] = {}
     for partition, location in sorted(found.locations.items()):
-        places.setdefault(normal(location), []).append(partition)
-    for location, partitions in places.items():
+        places.setdefault(plain_path(location), []).append(partition)
+    for partitions in places.values():
         if len(partitions) > 1:
             what = f"is where {found.table} has {', '.join(partitions)}: its rows count for each of them"
             mends = f"Point all but one elsewhere: ALTER TABLE {found.table} PARTITION (...) SET LOCATION '...'"
-            yield Orphan(location, what, mends)
+            yield Orphan(found.locations[partitions[0]], what, mends)
 
 
 def _runs_without_record(found: TableDirectory, known: Collection[str]) -> Iterator[Orphan]:
