@@ -98,6 +98,10 @@ def _newest_staged(home: Path) -> Path:
     return max((home / "final" / ".traffic_aggr").glob("*/staged"))
 
 
+def _new(home: Path) -> Path:
+    return home / "new"
+
+
 def _peer(module: str, python: Path = Path(sys.executable)) -> Callable[[Path, Data], Sequence[str]]:
     return lambda home, data: [str(python), "-m", f"bench.peers.{module}", str(home), str(data.home), *data.dates]
 
@@ -110,6 +114,14 @@ CONTENDERS = (
     Contender("swap", "traffic_aggr, swap", _ours("swap"), result=_newest_staged, engine="jvm"),
     Contender("velox", "traffic_aggr, swap, velox", _ours("swap", "velox"), result=_newest_staged, engine="velox"),
     Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load"), engine="jvm"),
+    Contender("unproven", "its aggregation alone, unproven", _peer("unproven"), result=_new, engine="jvm"),
+    Contender(
+        "unproven_velox",
+        "its aggregation alone, unproven, velox",
+        _on_velox(_peer("unproven")),
+        result=_new,
+        engine="velox",
+    ),
     Contender("hand_written", "hand-written Spark SQL", _peer("hand_written")),
     Contender("hand_written_velox", "hand-written Spark SQL, velox", _on_velox(_peer("hand_written"))),
     Contender(
