@@ -114,10 +114,10 @@ CONTENDERS = (
     Contender("swap", "traffic_aggr, swap", _ours("swap"), result=_newest_staged, engine="jvm"),
     Contender("velox", "traffic_aggr, swap, velox", _ours("swap", "velox"), result=_newest_staged, engine="velox"),
     Contender("drop_and_load", "traffic_aggr, drop_and_load", _ours("drop_and_load"), engine="jvm"),
-    Contender("unproven", "its aggregation alone, unproven", _peer("unproven"), result=_new, engine="jvm"),
+    Contender("unproven", "traffic_aggr without its proof", _peer("unproven"), result=_new, engine="jvm"),
     Contender(
         "unproven_velox",
-        "its aggregation alone, unproven, velox",
+        "traffic_aggr without its proof, velox",
         _on_velox(_peer("unproven")),
         result=_new,
         engine="velox",

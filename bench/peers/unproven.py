@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from traffic_aggr.traffic.columns import PARTITION_COLUMN
 
 home, data = map(Path, sys.argv[1:3])
 days = sys.argv[3:]
+shutil.rmtree(home / "new", ignore_errors=True)  # of the round before
 conf = {key: value for key, value in settings_of_peer(home, data).items() if key != "spark.master"}
 engine = os.environ.get("BENCH_ENGINE", JVM)
 spark = start_session(SparkConfig(master=f"local[{CORES}]", engine=engine, conf=conf), "unproven", log_dir=home)
