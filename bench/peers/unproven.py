@@ -10,7 +10,7 @@ from pathlib import Path
 from pyspark.sql import functions as F
 
 from bench.statements import DATABASE
-from bench.warehouse import CORES, settings_of_peer
+from bench.warehouse import settings_of_peer
 from traffic_aggr.config.sections import SparkConfig
 from traffic_aggr.hive.catalog import HiveCatalog
 from traffic_aggr.hive.layout import Placement
@@ -25,9 +25,8 @@ from traffic_aggr.traffic.columns import PARTITION_COLUMN
 home, data = map(Path, sys.argv[1:3])
 days = sys.argv[3:]
 shutil.rmtree(home / "new", ignore_errors=True)  # of the round before
-conf = {key: value for key, value in settings_of_peer(home, data).items() if key != "spark.master"}
-engine = os.environ.get("BENCH_ENGINE", JVM)
-spark = start_session(SparkConfig(master=f"local[{CORES}]", engine=engine, conf=conf), "unproven", log_dir=home)
+conf, engine = settings_of_peer(home, data), os.environ.get("BENCH_ENGINE", JVM)
+spark = start_session(SparkConfig(master=conf["spark.master"], engine=engine, conf=conf), "unproven", log_dir=home)
 try:
     with aggregating(spark):
         raw = spark.table(f"{DATABASE}.raw").where(F.col(PARTITION_COLUMN).isin(days))

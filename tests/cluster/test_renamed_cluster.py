@@ -42,10 +42,12 @@ def shared(cluster: Cluster, table: str) -> Iterator[None]:
         first, last = (client.get_partition(DATABASE, table, [day]) for day in (DAYS[0], DAYS[-1]))
         before, last.sd.location = last.sd.location, renamed(first.sd.location)
         client.alter_partition(DATABASE, table, last)
-    yield
-    last.sd.location = before
-    with cluster.metastore.catalog.client() as client:
-        client.alter_partition(DATABASE, table, last)
+    try:
+        yield
+    finally:
+        last.sd.location = before
+        with cluster.metastore.catalog.client() as client:
+            client.alter_partition(DATABASE, table, last)
 
 
 @pytest.mark.parametrize("mode", ["drop_and_load", "swap"])

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any, Optional
 
 from pyspark.sql import DataFrame
@@ -141,14 +142,12 @@ def _foreign(scan: Scan, files: Files) -> Iterator[str]:
 def _overlaps(scan: Scan) -> Iterator[str]:
     """Partitions that lie in another's directory: engines differ in how often they read such rows."""
     owners: dict[str, list[Directory]] = {}
-    everything = scan.catalog.table(scan.facts).directories()
-    for each in everything:
+    for each in scan.catalog.table(scan.facts).directories():
         owners.setdefault(plain_path(each.location), []).append(each)
     wanted = set(scan.directories)
-    for each in everything:
-        path = plain_path(each.location)
+    for path, there in owners.items():
         for around in (*parents(path), path):
-            for owner in owners.get(around, ()):
+            for each, owner in product(there, owners.get(around, ())):
                 twice = around == path and owner.name <= each.name
                 if not twice and not wanted.isdisjoint((each, owner)):
                     yield f"{each.location} belongs to {each.name} and to {owner.name}"

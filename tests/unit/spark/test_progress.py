@@ -10,13 +10,14 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
 
+from devtools.daemons import wait_until
 from traffic_aggr.config.config import LogsConfig
 from traffic_aggr.events import Event, tell
 from traffic_aggr.host import log
@@ -116,8 +117,9 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Samples:
 
 @pytest.fixture
 def impatient_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor for the minutes of the log."""
+    """Nor for the minutes of the log; who waits for a live line waits for ever."""
     monkeypatch.setattr(progress, "LOGGED_EVERY_S", 0.001)
+    monkeypatch.setattr(progress, "LIVE_EVERY_S", 3600.0)
 
 
 def show(label: str = "stage") -> Any:
@@ -126,13 +128,6 @@ def show(label: str = "stage") -> Any:
 
 def tellers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("progress of")]
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 class Terminal:
@@ -157,7 +152,7 @@ class Terminal:
         self._monkeypatch.setattr(sys, "stderr", self.stream)
 
     def wait_for(self, text: str) -> None:
-        wait_until(lambda: text.encode() in self._read)
+        wait_until(lambda: text.encode() in self._read, f"the terminal to show {text!r}", PATIENCE_S)
 
     def written(self) -> str:
         """All of it, once the program has closed the terminal."""
@@ -308,7 +303,7 @@ def test_a_jvm_that_is_gone_ends_the_telling_and_nothing_else(
     configure(tmp_path, terminal)
     with show():
         counts.wait()
-        wait_until(lambda: tellers() == [])
+        wait_until(lambda: tellers() == [], "the thread to end", PATIENCE_S)
     assert not counts.asked.acquire(blocking=False)
     print("the result", file=sys.stderr)
     assert screen(terminal.written()) == ["the result", ""]
