@@ -136,7 +136,7 @@ $(SPARK4_CONSTRAINTS): constraints.txt constraints-spark4.txt
 test-velox:
 	+@if [ "$$(uname -sm)" != "Linux x86_64" ]; then echo "test-velox: Velox is left out; it needs x86-64 Linux"; exit; fi; \
 	$(BESIDE) EXTRAS=velox setup \
-	  && TRAFFIC_AGGR_TEST_ENGINE=velox $(VENV)/bin/python -m pytest -q tests/spark/test_velox.py $(ON_AWKWARD_DATA)
+	  && TRAFFIC_AGGR_TEST_ENGINE=velox $(VENV)/bin/python -m pytest -q tests/spark/test_velox.py tests/spark/test_packed.py $(ON_AWKWARD_DATA)
 
 # pyenv has a program for each version on PATH, which needs to be told that it is meant. The kerberos extra is not there.
 $(ON_PYTHONS): test-python-%:

@@ -63,7 +63,9 @@ def summed_by(rows: DataFrame, dimensions: Mapping[str, Column], amounts: Mappin
         for name, column in dimensions.items()
     ]
     columns = [amount.alias(name) for name, amount in amounts.items()]
-    exploded = rows.select(*columns, F.explode(F.array(*entries)).alias("_by")).where("_by IS NOT NULL")
+    # In one select, Spark would compute the amounts after it has exploded the rows, so for each dimension again.
+    measured = rows.select(*columns, F.array(*entries).alias("_entries"))
+    exploded = measured.select(*amounts, F.explode("_entries").alias("_by")).where("_by IS NOT NULL")
     return exploded.groupBy("_by.dimension", "_by.value", "_by.partition").agg(
         *(F.sum(name).alias(name) for name in amounts)
     )

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from traffic_aggr.restate.row_checks import trimmed_key, type_of, without_delimiters
+from traffic_aggr.spark.packed import PACKED, packed, unpacked
 from traffic_aggr.spark.queries import summed_by
 from traffic_aggr.traffic.columns import (
     COSTS,
@@ -121,8 +122,9 @@ def group(
     """
     Groups raw rows by ``GRAIN`` and ``partition_date``, and sums their usage and costs.
 
-    Returns ``GRAIN`` (``calldate`` a DATE), ``partition_date``, ``bytes, voice_secs, sms`` as BIGINT, each cost in the
-    two parts of ``_parts``, ``cdrs`` (number of distinct cdrids) and ``source_rows`` (number of raw rows).
+    Returns ``GRAIN`` (``calldate`` a DATE, its text ``packed``), ``partition_date``, ``bytes, voice_secs, sms`` as
+    BIGINT, each cost in the two parts of ``_parts``, ``cdrs`` (number of distinct cdrids) and ``source_rows`` (number
+    of raw rows).
 
     ``raw`` has at least ``RAW_COLUMNS``; lookups and ``delimiters`` are as for ``describe``. ``repeated`` is what
     ``repeated_cdrids`` finds in ``raw``, or None if it is known to find nothing; ``broadcast_repeated`` makes the join
@@ -130,8 +132,9 @@ def group(
     file.
     """
     usage = raw.select(*(name for name in raw.columns if name not in (*USAGE, *COSTS)), *_usage(), *_costs())
-    described = describe(usage, organisations, countries, delimiters)
-    keys, once = [*GRAIN, PARTITION_COLUMN], F.col("cdrid")
+    described = packed(describe(usage, organisations, countries, delimiters), GRAIN_TEXT)
+    grain = [name for name in (PACKED, *GRAIN) if name in described.columns]
+    keys, once = [*grain, PARTITION_COLUMN], F.col("cdrid")
     if repeated is not None:
         # Most cdrids occur once and need no DISTINCT. Repeated ones join the grouping key, on every day: a join on the
         # cdrid alone is faster than one on cdrid and day.
@@ -146,7 +149,7 @@ def group(
         F.count(F.lit(1)).alias("source_rows"),
     )
     # ``_file`` is also a grouping key below, so that Spark does not shuffle the groups again.
-    together = groups.withColumn("_file", F.pmod(F.hash(*GRAIN), F.lit(files_per_day))).repartition(
+    together = groups.withColumn("_file", F.pmod(F.hash(*grain), F.lit(files_per_day))).repartition(
         PARTITION_COLUMN, "_file"
     )
     if repeated is not None:
@@ -155,7 +158,7 @@ def group(
             carried, parts[rest] = _parts(F.col(rest))
             parts[whole] = F.col(whole) + carried
         carried_over = together.withColumns(parts)
-        together = carried_over.groupBy(*GRAIN, PARTITION_COLUMN, "_file").agg(
+        together = carried_over.groupBy(*grain, PARTITION_COLUMN, "_file").agg(
             *(F.sum(name).alias(name) for name in (*USAGE, *_PARTS, "source_rows")),
             (F.sum("cdrs") + F.count("_repeated")).alias("cdrs"),
         )
@@ -182,7 +185,8 @@ def final_rows(groups: DataFrame) -> DataFrame:
         measures.get(column.name, F.col(column.name)).cast(column.type).alias(column.name) for column in FINAL_COLUMNS
     )
     # Spark sorts by day on write unless rows are sorted. Wide decimals, slow to copy while sorting, do not exist yet.
-    return groups.sortWithinPartitions(PARTITION_COLUMN).select(*final, PARTITION_COLUMN, "source_rows")
+    by_day = unpacked(groups.sortWithinPartitions(PARTITION_COLUMN), GRAIN_TEXT)
+    return by_day.select(*final, PARTITION_COLUMN, "source_rows")
 
 
 def rounded_quotient(total: str, divisor: int) -> Column:

@@ -1,0 +1,53 @@
+"""
+Several columns of text as one, and back.
+
+Velox groups by one long text twice as fast as by many short ones, each of which lies elsewhere in memory. Spark's own
+engine keeps the columns of a row together, so it would only lose time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from traffic_aggr.spark.engine import VELOX, engine_of
+
+PACKED = "_packed"
+_SEPARATOR, _ESCAPE = "\u0001", "\u0002"
+_ESCAPED = {_ESCAPE: f"{_ESCAPE}0", _SEPARATOR: f"{_ESCAPE}1"}
+_NULL = f"{_ESCAPE}2"
+
+
+def packed(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+    """
+    Returns ``rows`` with their text columns ``names`` in one, ``PACKED``, if the session's engine is Velox.
+
+    It is equal in two rows only where all of these columns are, NULL included. With another engine, returns ``rows``.
+    """
+    if engine_of(rows.sparkSession) != VELOX:
+        return rows
+    values = (F.coalesce(_escaped(F.col(name)), F.lit(_NULL)) for name in names)
+    return rows.withColumn(PACKED, F.concat_ws(_SEPARATOR, *values)).drop(*names)
+
+
+def unpacked(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Returns ``rows`` with the columns ``names`` again, which ``packed`` put into one."""
+    if PACKED not in rows.columns:
+        return rows
+    parts = F.split(PACKED, _SEPARATOR)
+    columns = {name: F.when(parts[number] != _NULL, _unescaped(parts[number])) for number, name in enumerate(names)}
+    return rows.withColumns(columns).drop(PACKED)
+
+
+def _escaped(text: Column) -> Column:
+    for character, escaped in _ESCAPED.items():
+        text = F.replace(text, F.lit(character), F.lit(escaped))
+    return text
+
+
+def _unescaped(text: Column) -> Column:
+    for character, escaped in reversed(_ESCAPED.items()):
+        text = F.replace(text, F.lit(escaped), F.lit(character))
+    return text
