@@ -28,7 +28,7 @@ from traffic_aggr.units import counted
 
 NAMES = [contender.name for contender in CONTENDERS]
 PAGE = ROOT / "docs" / "performance.md"
-BLOCKS = ("peers", "proof", "month")
+BLOCKS = ("peers", "month")
 
 
 def main() -> int:
