@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 from tests.support.awkward_rows import awkward_rows
 from tests.support.frames import frame_of
 from traffic_aggr.spark import packed as module
-from traffic_aggr.spark.engine import VELOX, aggregating
+from traffic_aggr.spark.engine import VELOX, aggregating, fallbacks
 from traffic_aggr.spark.packed import PACKED, packed, unpacked
 
 RowsOf = Callable[[Sequence[Mapping[str, Any]]], list[Row]]
@@ -57,6 +59,23 @@ def test_texts_come_back_as_they_were(spark: SparkSession) -> None:
 def test_different_texts_are_different_when_packed(spark: SparkSession) -> None:
     there = packed(pairs(spark), ["a", "b"])
     assert there.select(PACKED).distinct().count() == len(texts()) ** 2
+
+
+@pytest.mark.usefixtures("on_velox")
+def test_any_bytes_come_back_as_they_were(spark: SparkSession, tmp_path: Path) -> None:
+    parts = ["", "61", "00", "01", "02", "0230", "0131", "C3", "C3A9", "80", "F09F98", "F09F9880", "FF"]
+    values = [None, *dict.fromkeys("".join(each) for each in product(parts, repeat=2))]
+    each = frame_of(spark, [(value,) for value in values], "a string")
+    texts = {name: F.unhex(name).cast("string") for name in ("a", "b")}
+    each.crossJoin(each.withColumnRenamed("a", "b")).withColumns(texts).write.parquet(f"{tmp_path}/texts")
+
+    groups = packed(spark.read.parquet(f"{tmp_path}/texts"), ["a", "b"]).groupBy(PACKED).count()
+    back = unpacked(groups, ["a", "b"])
+    assert fallbacks(back) == {}
+    back.write.parquet(f"{tmp_path}/back")
+
+    found = spark.read.parquet(f"{tmp_path}/back").select(F.hex("a"), F.hex("b"), "count").collect()
+    assert {tuple(row) for row in found} == {(*pair, 1) for pair in product(values, repeat=2)}
 
 
 def test_the_aggregation_is_the_same_by_packed_texts(rows_of: RowsOf, monkeypatch: pytest.MonkeyPatch) -> None:

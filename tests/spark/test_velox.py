@@ -6,7 +6,6 @@ import os
 import re
 import signal
 from contextlib import nullcontext
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.support.awkward_days import AwkwardDays
-from tests.support.frames import frame_of
 from tests.support.installation import PATIENCE_S, Installation
 from tests.support.spark_session import ENGINE
 from tests.support.warehouse import RAW, Job
 from traffic_aggr.errors import InputError
-from traffic_aggr.spark.engine import VELOX, aggregating, fallbacks, refuse_unreachable_files
-from traffic_aggr.spark.packed import PACKED, packed, unpacked
+from traffic_aggr.spark.engine import VELOX, refuse_unreachable_files
 from traffic_aggr.traffic import aggregation
 
 pytestmark = pytest.mark.skipif(ENGINE != VELOX, reason="runs with TRAFFIC_AGGR_TEST_ENGINE=velox: make test-velox")
@@ -173,21 +170,3 @@ def test_text_is_written_from_what_velox_has_aggregated(job: Job) -> None:
     result = job("run")
     assert result.code == 0, result.err
     assert job.rows() == job.sources.expected()
-
-
-def test_any_bytes_in_a_text_come_back_as_they_were(spark: SparkSession, tmp_path: Path) -> None:
-    parts = ["", "61", "00", "01", "02", "0230", "0131", "C3", "C3A9", "80", "F09F98", "F09F9880", "FF"]
-    values = [None, *dict.fromkeys("".join(each) for each in product(parts, repeat=2))]
-    each = frame_of(spark, [(value,) for value in values], "a string")
-    bytes_of = {name: F.unhex(name).cast("string") for name in ("a", "b")}
-    each.crossJoin(each.withColumnRenamed("a", "b")).withColumns(bytes_of).write.parquet(f"{tmp_path}/texts")
-
-    rows = spark.read.parquet(f"{tmp_path}/texts")
-    groups = packed(rows, ["a", "b"]).groupBy(PACKED).count()
-    with aggregating(spark):
-        back = unpacked(groups, ["a", "b"])
-        assert fallbacks(back) == {}
-        back.write.parquet(f"{tmp_path}/back")
-
-    found = spark.read.parquet(f"{tmp_path}/back").select(F.hex("a"), F.hex("b"), "count").collect()
-    assert {tuple(row) for row in found} == {(*pair, 1) for pair in product(values, repeat=2)}

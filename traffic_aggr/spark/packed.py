@@ -36,9 +36,15 @@ def unpacked(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     """Returns ``rows`` with the columns ``names`` again, which ``packed`` put into one."""
     if PACKED not in rows.columns:
         return rows
-    parts = F.split(PACKED, _SEPARATOR)
-    columns = {name: F.when(parts[number] != _NULL, _unescaped(parts[number])) for number, name in enumerate(names)}
-    return rows.withColumns(columns).drop(PACKED)
+    parts = {name: _part(number) for number, name in enumerate(names)}
+    return rows.withColumns({name: F.when(part != _NULL, _unescaped(part)) for name, part in parts.items()}).drop(
+        PACKED
+    )
+
+
+def _part(number: int) -> Column:
+    """Not split(), which in the JVM changes bytes that are not UTF-8."""
+    return F.substring_index(F.substring_index(PACKED, _SEPARATOR, number + 1), _SEPARATOR, -1)
 
 
 def _escaped(text: Column) -> Column:
