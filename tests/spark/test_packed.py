@@ -66,8 +66,8 @@ def test_any_bytes_come_back_as_they_were(spark: SparkSession, tmp_path: Path) -
     parts = ["", "61", "00", "01", "02", "0230", "0131", "C3", "C3A9", "80", "F09F98", "F09F9880", "FF"]
     values = [None, *dict.fromkeys("".join(each) for each in product(parts, repeat=2))]
     each = frame_of(spark, [(value,) for value in values], "a string")
-    texts = {name: F.unhex(name).cast("string") for name in ("a", "b")}
-    each.crossJoin(each.withColumnRenamed("a", "b")).withColumns(texts).write.parquet(f"{tmp_path}/texts")
+    as_text = {name: F.unhex(name).cast("string") for name in ("a", "b")}
+    each.crossJoin(each.withColumnRenamed("a", "b")).withColumns(as_text).write.parquet(f"{tmp_path}/texts")
 
     groups = packed(spark.read.parquet(f"{tmp_path}/texts"), ["a", "b"]).groupBy(PACKED).count()
     back = unpacked(groups, ["a", "b"])
@@ -81,7 +81,7 @@ def test_any_bytes_come_back_as_they_were(spark: SparkSession, tmp_path: Path) -
 def test_the_aggregation_is_the_same_by_packed_texts(rows_of: RowsOf, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = awkward_rows(5, 200, repeats=True)
     for number, row in enumerate(rows):
-        row["apn"], row["vin"] = (texts()[number % len(texts())], texts()[-number % len(texts())])
+        row["apn"], row["vin"] = texts()[number % len(texts())], texts()[-number % len(texts())]
     monkeypatch.setattr(module, "engine_of", lambda _: "jvm")
     by_columns = rows_of(rows)
     monkeypatch.setattr(module, "engine_of", lambda _: VELOX)

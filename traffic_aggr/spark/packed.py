@@ -1,8 +1,8 @@
 """
 Several columns of text as one, and back.
 
-Velox groups by one long text twice as fast as by many short ones, each of which lies elsewhere in memory. Spark's own
-engine keeps the columns of a row together, so it would only lose time.
+Velox stores each text of a grouping key in its own place, so it reads memory many times to compare one key. One long
+text halves the time. Spark's own engine stores a key in one piece, and packing only slows it down.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ def unpacked(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     if PACKED not in rows.columns:
         return rows
     parts = {name: _part(number) for number, name in enumerate(names)}
-    return rows.withColumns({name: F.when(part != _NULL, _unescaped(part)) for name, part in parts.items()}).drop(
-        PACKED
-    )
+    texts = {name: F.when(part != _NULL, _unescaped(part)) for name, part in parts.items()}
+    return rows.withColumns(texts).drop(PACKED)
 
 
 def _part(number: int) -> Column:
